@@ -24,9 +24,9 @@ MEANINGS = {
 VAGUE = "this matters"
 """What a shallow judgement says of any criterion."""
 WEIGHTS = {1: ((100,),), 2: ((50, 50), (60, 40), (70, 30)), 3: ((50, 30, 20), (40, 30, 30))}
-SHALLOW = 0.42
-"""Share of shallow judgements. A low temperature leaves a choice of two as it is only if both are about equally likely;
-the first criterion already hints at the kind of judgement, so that 0.42 becomes about one half at T = 0.5."""
+SHALLOW = 0.5
+"""Share of shallow judgements. A low temperature leaves a choice of two as it is only if both are equally likely: it
+squares the odds at T = 0.5. Rejective fine-tuning and RL then make them rarer; enough have to be left for a filter."""
 FOCUSED_SIZES, SHALLOW_SIZES = (2, 3), (1,)
 FOCUSED_EMPHASIS, SHALLOW_EMPHASIS = 1.5, 0.5
 """How much more often than others the emphasised aspect is drawn as a criterion."""
