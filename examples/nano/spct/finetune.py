@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="sft.jsonl of rft-data")
     parser.add_argument("--output", type=Path, required=True, help="folder of the finished model")
     parser.add_argument("--leave-out", choices=("hinted", "plain"), help="kind of trajectory to leave out")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-rows", type=int, default=24)
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=1)
