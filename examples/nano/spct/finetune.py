@@ -32,10 +32,15 @@ def batch_of(tokenizer: Qwen2Tokenizer, rows: Sequence[Row]) -> Batch:
 
 
 def train(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, rows: list[Row], args: argparse.Namespace) -> None:
-    """`args.epochs` passes in random order, AdamW, a learning rate that falls to zero; prints the loss."""
+    """`args.steps` steps over the rows in random order, AdamW, a learning rate that falls to zero; prints the loss.
+
+    All variants take as many steps, however many rows their data has, so that they differ in the data alone.
+    """
     rng = random.Random(args.seed)
-    order = [index for _ in range(args.epochs) for index in rng.sample(range(len(rows)), len(rows))]
-    batches = [order[start : start + args.batch_rows] for start in range(0, len(order), args.batch_rows)]
+    wanted, order = args.steps * args.batch_rows, list[int]()
+    while len(order) < wanted:
+        order += rng.sample(range(len(rows)), len(rows))
+    batches = [order[start : start + args.batch_rows] for start in range(0, wanted, args.batch_rows)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.0)
     for step, chosen in enumerate(batches):
         for group in optimizer.param_groups:
@@ -58,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="sft.jsonl of rft-data")
     parser.add_argument("--output", type=Path, required=True, help="folder of the finished model")
     parser.add_argument("--leave-out", choices=("hinted", "plain"), help="kind of trajectory to leave out")
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch-rows", type=int, default=24)
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=1)

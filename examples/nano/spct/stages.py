@@ -33,8 +33,8 @@ class Plan:
     rl_steps: int = 40
     rl_prompts: int = 16
     rl_samples: int = 8
-    rl_lr: str = "1e-4"
-    rl_kl: str = "1.0"
+    rl_lr: str = "2e-4"
+    rl_kl: str = "0.3"
     meta_steps: int = 500
     meta_items: int = 800
     pairs: int = 300
