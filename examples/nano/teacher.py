@@ -25,8 +25,8 @@ VAGUE = "this matters"
 """What a shallow judgement says of any criterion."""
 WEIGHTS = {1: ((100,),), 2: ((50, 50), (60, 40), (70, 30)), 3: ((50, 30, 20), (40, 30, 30))}
 SHALLOW = 0.6
-"""Share of shallow judgements in what the GRM first learns. Rejective fine-tuning and RL make them rarer, each by a factor
-of about two in the odds at T = 0.5; a meta RM needs some to drop."""
+"""Share of shallow judgements in what the GRM first learns. Rejective fine-tuning and RL make them rarer; some have to be
+left for a meta RM to drop."""
 FOCUSED_SIZES, SHALLOW_SIZES = (2, 3), (1,)
 FOCUSED_EMPHASIS, SHALLOW_EMPHASIS = 1.5, 0.5
 """How much more often than others the emphasised aspect is drawn as a criterion."""

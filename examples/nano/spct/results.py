@@ -27,12 +27,13 @@ TITLES = {
     "no_hint": "RFT, no hint",
     "no_rejection": "RFT, no rejection",
     "no_principles": "SFT, no principles",
+    "rl_no_principles": "RL, no principles",
 }
 COMPARED = (
     ("rft", "sft"),
     ("rl", "sft"),
     ("rl", "rft"),
-    ("sft", "no_principles"),
+    ("rl", "rl_no_principles"),
     ("rft", "no_hint"),
     ("rft", "no_rejection"),
 )

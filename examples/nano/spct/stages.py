@@ -15,8 +15,10 @@ CONFIG = ROOT / "configs/nano_cpu.yaml"
 CONFIG_WITH_META_RM = ROOT / "configs/nano_cpu_meta_rm.yaml"
 REWARD = ROOT / "integrations/openrlhf/spct_reward.py"
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+HINTED = ("--hint-template", str(NANO / "hint.txt"))
 
-GRMS, ABLATIONS = ("sft", "rft", "rl"), ("no_principles", "no_hint", "no_rejection")
+GRMS = ("sft", "rft", "rl")
+ABLATIONS = ("no_principles", "rl_no_principles", "no_hint", "no_rejection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +89,61 @@ def _rejective(plan: Plan) -> list[Stage]:
     """Rejective fine-tuning: the data from the GRM itself, then the training."""
     folder = plan.run / "rft"
     return [
-        _stage("rft_data", [*_trajectories(plan), "--output", str(folder)], "sft", "items"),
-        _finetuned("rft", plan, folder, "rft_data"),
+        _stage("rft_data", [*_trajectories(plan, "sft"), *HINTED, "--output", str(folder)], "sft", "items"),
+        _finetuned("rft", "sft", plan, folder, "rft_data"),
     ]
 
 
 def _ablations(plan: Plan) -> list[Stage]:
-    """Rejective fine-tuning without the hinted trajectories, and without rejection."""
-    folder, everything = plan.run / "rft", plan.run / "rft_all"
+    """Fine-tuning without the hinted trajectories, and without rejection; and all of SPCT for bare scores."""
+    folder, everything, bare = plan.run / "rft", plan.run / "rft_all", plan.run / "rft_no_principles"
     # A second folder with the same trajectories: `rft-data` finds nothing left to draw there and writes what it keeps.
     return [
-        _finetuned("no_hint", plan, folder, "rft_data", "--leave-out", "hinted"),
+        _finetuned("no_hint", "sft", plan, folder, "rft_data", "--leave-out", "hinted"),
         _stage("rft_copy", _copied(folder, everything), "rft_data"),
-        _stage("rft_all", [*_trajectories(plan), "--no-rejection", "--output", str(everything)], "rft_copy"),
-        _finetuned("no_rejection", plan, everything, "rft_all"),
+        _stage(
+            "rft_all",
+            [*_trajectories(plan, "sft"), *HINTED, "--no-rejection", "--output", str(everything)],
+            "rft_copy",
+        ),
+        _finetuned("no_rejection", "sft", plan, everything, "rft_all"),
+        _stage(
+            "bare_data",
+            [*_trajectories(plan, "no_principles"), "--no-hint", "--output", str(bare)],
+            *("no_principles", "items"),
+        ),
+        _finetuned("rft_no_principles", "no_principles", plan, bare, "bare_data"),
+        _stage(
+            "rl_no_principles",
+            _reinforced(plan, "rft_no_principles", "rl_no_principles"),
+            *("rft_no_principles", "rl_data"),
+        ),
     ]
 
 
-def _trajectories(plan: Plan) -> list[str]:
+def _trajectories(plan: Plan, grm: str) -> list[str]:
     items = str(plan.run / "items/rft.jsonl")
     return [
         *_product("spct", "rft-data", items, "--config", str(CONFIG), "--seed", str(plan.seed)),
-        *("--hint-template", str(NANO / "hint.txt"), "--samples", "3"),
-        *("--grm.engine.model", plan.model("sft"), "--grm.sampling.temperature", "1.0"),
+        *("--samples", "3", "--grm.engine.model", plan.model(grm), "--grm.sampling.temperature", "1.0"),
     ]
 
 
 def _online(plan: Plan) -> list[Stage]:
     """Rule-based online RL in OpenRLHF, with the product's reward file."""
-    data = plan.run / "rl.jsonl"
     prompts = _product(
-        *("spct", "rl-data", str(plan.run / "items/rl.jsonl"), "--config", str(CONFIG), "--output", str(data)),
-        *("--grm.engine.model", plan.model("rft"), "--seed", str(plan.seed)),
+        *("spct", "rl-data", str(plan.run / "items/rl.jsonl"), "--config", str(CONFIG), "--seed", str(plan.seed)),
+        *("--grm.engine.model", plan.model("sft"), "--output", str(plan.run / "rl.jsonl")),
     )
-    samples = str(plan.rl_prompts * plan.rl_samples)
-    job = [
+    return [_stage("rl_data", prompts, "sft", "items"), _stage("rl", _reinforced(plan, "rft", "rl"), "rft", "rl_data")]
+
+
+def _reinforced(plan: Plan, start: str, name: str) -> list[str]:
+    """The OpenRLHF job that makes the GRM `name` from the GRM `start`."""
+    data, samples = str(plan.run / "rl.jsonl"), str(plan.rl_prompts * plan.rl_samples)
+    return [
         *(sys.executable, "-m", "grm_plugin.cpu", "--", sys.executable, "-m", "openrlhf.cli.train_ppo_ray"),
-        *("--actor.model_name_or_path", plan.model("rft"), "--actor.num_nodes", "1", "--actor.num_gpus_per_node", "1"),
+        *("--actor.model_name_or_path", plan.model(start), "--actor.num_nodes", "1", "--actor.num_gpus_per_node", "1"),
         *("--ref.num_nodes", "1", "--ref.num_gpus_per_node", "1"),
         *("--actor.adam.lr", plan.rl_lr, "--actor.lr_warmup_ratio", "0"),
         *("--vllm.num_engines", "1", "--vllm.tensor_parallel_size", "1", "--vllm.enforce_eager"),
@@ -131,16 +151,15 @@ def _online(plan: Plan) -> list[Stage]:
         *("--reward.remote_url", str(REWARD)),
         *("--algo.advantage.estimator", "group_norm", "--algo.advantage.is_correction_level", "token"),
         *("--algo.kl.use_loss", "--algo.kl.estimator", "k3", "--algo.kl.init_coef", plan.rl_kl),
-        *("--data.prompt_dataset", str(data), "--data.input_key", "prompt", "--data.label_key", "label"),
+        *("--data.prompt_dataset", data, "--data.input_key", "prompt", "--data.label_key", "label"),
         *("--data.apply_chat_template", "--data.max_len", "512", "--rollout.max_new_tokens", "160"),
         *("--rollout.batch_size", str(plan.rl_prompts), "--rollout.n_samples_per_prompt", str(plan.rl_samples)),
         *("--rollout.temperature", "1.0", "--rollout.micro_batch_size", "32"),
         *("--train.batch_size", samples, "--train.micro_batch_size", "32", "--train.seed", str(plan.seed)),
         *("--train.num_episodes", "1", "--train.max_epochs", "1"),
         *("--ds.zero_stage", "2", "--ds.attn_implementation", "eager"),
-        *("--ckpt.output_dir", plan.model("rl"), "--ckpt.path", str(plan.run / "checkpoints")),
+        *("--ckpt.output_dir", plan.model(name), "--ckpt.path", str(plan.run / "checkpoints" / name)),
     ]
-    return [_stage("rl_data", prompts, "rft"), _stage("rl", job, "rl_data")]
 
 
 def _meta_rm(plan: Plan) -> list[Stage]:
@@ -183,8 +202,8 @@ def _evaluations(plan: Plan) -> list[Stage]:
     return found
 
 
-def _finetuned(name: str, plan: Plan, folder: Path, after: str, *flags: str) -> Stage:
-    command = ("--grm", plan.model("sft"), "--data", str(folder / "sft.jsonl"), "--output", plan.model(name), *flags)
+def _finetuned(name: str, start: str, plan: Plan, folder: Path, after: str, *flags: str) -> Stage:
+    command = ("--grm", plan.model(start), "--data", str(folder / "sft.jsonl"), "--output", plan.model(name), *flags)
     return _nano(name, "examples.nano.spct.finetune", *command, "--seed", str(plan.seed), after=[after])
 
 
