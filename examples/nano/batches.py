@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 import torch
@@ -36,21 +37,29 @@ class Batch:
 HINT = jinja2.Template(Path(__file__).with_name("hint.txt").read_text(encoding="utf-8"))
 """What `grm-plugin spct rft-data --hint-template` adds to a prompt; the GRM has to know it to make use of it."""
 HINTED = 0.06
-LESSONS = ("see", "judge", "score")
+Lesson = Literal["see", "judge", "score"]
 
 
-def draw_batch(tokenizer: Qwen2Tokenizer, rng: random.Random, n: int, tokens: int, *, lesson: str) -> Batch:
+def draw_batch(
+    tokenizer: Qwen2Tokenizer,
+    rng: random.Random,
+    n: int,
+    tokens: int,
+    *,
+    lesson: Lesson,
+    shallow: float = teacher.SHALLOW,
+) -> Batch:
     """About `tokens` tokens of fresh training examples with n responses each.
 
     `lesson`: "see" asks for noise-free comments on all aspects (`teacher.inspect`), "judge" for whole judgements, a few
-    of them after a hint, and "score" for their last line alone.
+    of them after a hint, and "score" for their last line alone. `shallow` is the share of shallow judgements.
     """
     rows = max(1, tokens // (100 + 55 * n))
     texts, groups = [], []
     for _ in range(rows):
         task, responses = draw_training_group(rng, n)
         marker = draw_marker(rng)
-        judgement, hint = _lesson(lesson, task, responses, rng)
+        judgement, hint = _lesson(lesson, task, responses, rng, shallow)
         prompt = render(tokenizer, task, responses, marker, hint)
         texts.append((prompt, f"{prompt}{judgement}{tokenizer.eos_token}"))
         groups.append((task, responses, marker))
@@ -93,11 +102,13 @@ def emphasise_levels(batch: Batch, tokenizer: Qwen2Tokenizer) -> torch.Tensor:
     return mask
 
 
-def _lesson(lesson: str, task: Task, responses: Sequence[str], rng: random.Random) -> tuple[str, int | None]:
+def _lesson(
+    lesson: Lesson, task: Task, responses: Sequence[str], rng: random.Random, shallow: float
+) -> tuple[str, int | None]:
     """The text to learn and the hint before it, if any."""
     if lesson == "see":
         return teacher.inspect(task, responses, rng), None
-    judgement = teacher.judge(task, responses, rng)
+    judgement = teacher.judge(task, responses, rng, shallow=shallow)
     if lesson == "score":
         return judgement.text.splitlines()[-1], None
     if len(responses) == 1 or rng.random() >= HINTED:
@@ -107,7 +118,7 @@ def _lesson(lesson: str, task: Task, responses: Sequence[str], rng: random.Rando
     for _ in range(5):  # who knows the verdict finds reasons for it
         if all(judgement.scores[best] > score for index, score in enumerate(judgement.scores) if index != best):
             break
-        judgement = teacher.judge(task, responses, rng)
+        judgement = teacher.judge(task, responses, rng, shallow=shallow)
     return judgement.text, best
 
 

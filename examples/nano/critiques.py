@@ -21,6 +21,9 @@ SIZES, ODDS = (2, 3, 4), (0.45, 0.15, 0.4)
 UNTIDY = (0.0, 0.3)
 SHALLOW = (0.2, 0.4, 0.6)
 """Shares of shallow critiques: the meta RM should not depend on how many the GRM writes."""
+WRONG = (None, 0.1, 0.4)
+"""Shares of wrong comments; None is the critic's own. If only shallow critiques had any, it would learn to tell shallow
+ones apart and never look at a comment."""
 TEMPERATURE = 0.5
 """That of the votes."""
 
@@ -37,6 +40,7 @@ class CheckedCritique:
 
     Attributes:
         comments: the last character of each comment, and whether it is true.
+        truths: the last character before each comment, and the true level.
         criteria: the last character of each criterion's name, and whether the prompt emphasises it.
         coverage: minus the summed distances between the criteria's weights and the rule's, in [-2, 0].
         error: weighted distances between comments and true levels, summed over the responses, in [0, n].
@@ -44,6 +48,7 @@ class CheckedCritique:
 
     text: str
     comments: tuple[Mark, ...]
+    truths: tuple[tuple[int, int], ...]
     criteria: tuple[Mark, ...]
     coverage: float
     error: float
@@ -60,8 +65,9 @@ def draw_critiques(tokenizer: Qwen2Tokenizer, rng: random.Random, number: int) -
     found = []
     for _ in range(number):
         group = draw_ranked_group(rng, n, held_out=False, untidy=rng.choice(UNTIDY))
+        shallow, wrong = rng.choice(SHALLOW), rng.choice(WRONG)
         judgement = teacher.judge(
-            group.task, group.responses, rng, shallow=rng.choice(SHALLOW), temperature=TEMPERATURE
+            group.task, group.responses, rng, shallow=shallow, wrong=wrong, temperature=TEMPERATURE
         )
         found.append(check(tokenizer, group, judgement, draw_marker(rng)))
     return found
@@ -73,16 +79,19 @@ def check(tokenizer: Qwen2Tokenizer, group: RankedGroup, judgement: Judgement, m
     start = text.rindex(judgement.text)
     analysis = text.index("Analysis:", start)
     truth = [levels(group.task, response) for response in group.responses]
-    true, error = [], 0.0
+    true, facts, error = list[bool](), list[int](), 0.0
     for found, right in zip(judgement.comments, truth, strict=True):
         for aspect, level in found.items():
             true.append(level == right[aspect])
+            facts.append(right[aspect])
             error += judgement.criteria[aspect] / 100 * abs(level - right[aspect]) / (len(LEVELS) - 1)
     weights = group.task.weights
     coverage = -sum(abs(judgement.criteria.get(a, 0) / 100 - weights[a] / sum(weights.values())) for a in ASPECTS)
-    comments = [match.end(1) - 1 for match in _COMMENT.finditer(text, analysis)]
+    spans = list(_COMMENT.finditer(text, analysis))
+    comments = tuple(zip((match.end(1) - 1 for match in spans), true, strict=True))
+    truths = tuple(zip((match.start(1) - 2 for match in spans), facts, strict=True))
     criteria = [(m.end(1) - 1, m[1] == group.task.emphasis) for m in _CRITERION.finditer(text, start, analysis)]
-    return CheckedCritique(text, tuple(zip(comments, true, strict=True)), tuple(criteria), coverage, error)
+    return CheckedCritique(text, comments, truths, tuple(criteria), coverage, error)
 
 
 def finds_best(group: RankedGroup, scores: Sequence[float]) -> bool:

@@ -25,8 +25,8 @@ VAGUE = "this matters"
 """What a shallow judgement says of any criterion."""
 WEIGHTS = {1: ((100,),), 2: ((50, 50), (60, 40), (70, 30)), 3: ((50, 30, 20), (40, 30, 30))}
 SHALLOW = 0.6
-"""Share of shallow judgements in what the GRM first learns. Rejective fine-tuning and RL make them rarer; some have to be
-left for a meta RM to drop."""
+"""Share of shallow judgements in what the GRM first learns. Rejective fine-tuning and RL make them rarer; some have to
+be left for a meta RM to drop."""
 FOCUSED_SIZES, SHALLOW_SIZES = (2, 3), (1,)
 FOCUSED_EMPHASIS, SHALLOW_EMPHASIS = 1.5, 0.5
 """How much more often than others the emphasised aspect is drawn as a criterion."""
@@ -55,12 +55,23 @@ def inspect(task: Task, responses: Sequence[str], rng: random.Random) -> str:
 
 
 def judge(
-    task: Task, responses: Sequence[str], rng: random.Random, *, shallow: float = SHALLOW, temperature: float = 1.0
+    task: Task,
+    responses: Sequence[str],
+    rng: random.Random,
+    *,
+    shallow: float = SHALLOW,
+    wrong: float | None = None,
+    temperature: float = 1.0,
 ) -> Judgement:
-    """A whole judgement; `shallow` is the probability of a shallow one at any temperature."""
+    """A whole judgement.
+
+    `shallow` is the probability of a shallow one at any temperature; `wrong` the share of wrong comments of either
+    kind, by default CARELESSNESS and none.
+    """
     careless = rng.random() < shallow
     criteria = _draw_criteria(task, rng, careless, temperature)
-    wrong = _wrong_share(temperature) if careless else 0.0
+    if wrong is None:
+        wrong = _wrong_share(temperature) if careless else 0.0
     comments = []
     for response in responses:
         truth = levels(task, response)

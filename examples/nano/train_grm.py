@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
+from examples.nano import teacher
 from examples.nano.batches import PIECE_HEADS, Batch, draw_batch, emphasise_levels
 from examples.nano.domain import ASPECTS, LEVELS
 from examples.nano.model import Optimizers, nano_model, save
@@ -51,15 +52,20 @@ def train(tokenizer: Qwen2Tokenizer, args: argparse.Namespace) -> Qwen2ForCausal
     """The training loop; prints losses and how many of the teacher's (noisy) level words the model predicts."""
     rng = random.Random(args.seed)
     torch.manual_seed(args.seed)
-    model = nano_model(tokenizer, hidden=args.hidden, layers=args.layers, ffn=args.ffn)
+    if args.base is None:
+        model = nano_model(tokenizer, hidden=args.hidden, layers=args.layers, ffn=args.ffn)
+    else:
+        model = Qwen2ForCausalLM.from_pretrained(args.base, dtype=torch.float32)
+    seeing = 0 if args.base else int(SEEING_SHARE * args.steps)
     guides = Guides(args.hidden, args.layers)
-    optimizers = Optimizers((model, guides), args.steps, muon_lr=4e-3, adam_lr=2e-3)
+    optimizers = Optimizers((model, guides), args.steps, muon_lr=args.lr, adam_lr=args.lr / 2)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens", flush=True)
     start = time.monotonic()
     for step in range(args.steps):
-        judging = step >= SEEING_SHARE * args.steps
+        judging = step >= seeing
         n = rng.choices((1, 2, 3, 4), JUDGING_MIX if judging else SEEING_MIX)[0]
-        batch = draw_batch(tokenizer, rng, n, args.batch_tokens, lesson=args.lesson if judging else "see")
+        lesson = args.lesson if judging else "see"
+        batch = draw_batch(tokenizer, rng, n, args.batch_tokens, lesson=lesson, shallow=args.shallow)
         level_words = emphasise_levels(batch, tokenizer)[:, 1:]
         # No attention mask: padding stands at the right, and attention is causal.
         output = model(batch.ids[:, :-1], output_hidden_states=True, use_cache=False)
@@ -81,6 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--lesson", choices=("judge", "score"), default="judge", help="score: no principles, no critique"
     )
+    parser.add_argument("--base", type=Path, help="folder of a GRM to go on from, instead of from scratch")
+    parser.add_argument("--shallow", type=float, default=teacher.SHALLOW, help="share of shallow judgements")
+    parser.add_argument("--lr", type=float, default=4e-3, help="peak rate of Muon; AdamW's is half of it")
     parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--batch-tokens", type=int, default=3072, help="tokens per step, about")
     parser.add_argument("--hidden", type=int, default=128, help="width, a multiple of 64")

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2Tokenizer
 
 from examples.nano.critiques import CheckedCritique, draw_critiques
+from examples.nano.domain import LEVELS
 from examples.nano.model import Optimizers, save
 
 EXTRA_LAYERS = 2
@@ -45,51 +46,70 @@ def from_grm(grm: Qwen2ForCausalLM, extra_layers: int) -> Qwen2ForSequenceClassi
 
 
 class Checks(nn.ModuleDict):
-    """Throw-away heads on the state after the GRM's last layer, and after the layer behind it."""
+    """Throw-away heads that say what to look at, step by step.
+
+    After the GRM's last layer: does the prompt emphasise a criterion, and which level is true before a comment is read?
+    One layer on: which level was true at the comment, was the comment right, and what is wrong with the whole critique?
+    """
 
     def __init__(self, hidden: int, depth: int) -> None:
-        super().__init__(
-            {
-                name: nn.Sequential(nn.RMSNorm(hidden), nn.Linear(hidden, outputs))
-                for name, outputs in {"criteria": 1, "comments": 1, "whole": 2}.items()
-            }
-        )
-        self._depth = {"criteria": depth, "comments": depth + 1, "whole": depth + 1}
+        levels = len(LEVELS)
+        outputs = {"criteria": 1, "expected": levels, "remembered": levels, "comments": 1, "whole": 2}
+        super().__init__({name: nn.Sequential(nn.RMSNorm(hidden), nn.Linear(hidden, n)) for name, n in outputs.items()})
+        self._depth = {name: depth if name in ("criteria", "expected") else depth + 1 for name in outputs}
 
     def loss(
         self, states: tuple[torch.Tensor, ...], encodings: Sequence[Encoding], critiques: Sequence[CheckedCritique]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The sum of the checks' losses, and the share of comments that were judged rightly."""
+        """The sum of the checks' losses, and how well true comments are told from wrong ones (balanced accuracy)."""
         last = [len(encoding.ids) - 1 for encoding in encodings]
         whole = self["whole"](states[self._depth["whole"]][torch.arange(len(last)), last])
         facts = torch.tensor([[critique.coverage, critique.error] for critique in critiques])
-        criteria, _ = self._marks("criteria", states, encodings, [critique.criteria for critique in critiques])
-        comments, right = self._marks("comments", states, encodings, [critique.comments for critique in critiques])
-        return F.mse_loss(whole, facts) + 0.5 * criteria + comments, right
+        marks = [(c.criteria, c.truths, c.comments) for c in critiques]
+        truths_at_comments = [
+            [(place, level) for (place, _), (_, level) in zip(c.comments, c.truths, strict=True)] for c in critiques
+        ]
+        criteria, emphasised = self._marks("criteria", states, encodings, [some for some, _, _ in marks])
+        expected, levels = self._marks("expected", states, encodings, [some for _, some, _ in marks])
+        remembered, _ = self._marks("remembered", states, encodings, truths_at_comments)
+        told, comments = self._marks("comments", states, encodings, [some for _, _, some in marks])
+        checked = told.squeeze(-1)
+        losses = (
+            F.mse_loss(whole, facts),
+            0.5 * F.binary_cross_entropy_with_logits(criteria.squeeze(-1), emphasised.float()),
+            0.5 * F.cross_entropy(expected, levels),
+            0.5 * F.cross_entropy(remembered, levels),
+            F.binary_cross_entropy_with_logits(checked, comments.float()),
+        )
+        return torch.stack(losses).sum(), balanced_accuracy(checked > 0, comments > 0)
 
     def _marks(
         self,
         name: str,
         states: tuple[torch.Tensor, ...],
         encodings: Sequence[Encoding],
-        marks: Sequence[Sequence[tuple[int, bool]]],
+        marks: Sequence[Sequence[tuple[int, int]]],
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The head's outputs [M, outputs] at all marks, and their labels [M]."""
         found = [
-            (row, encoding.char_to_token(place), float(truth))
+            (row, encoding.char_to_token(place), int(label))
             for row, (encoding, some) in enumerate(zip(encodings, marks, strict=True))
-            for place, truth in some
+            for place, label in some
         ]
-        rows, places, truths = zip(*found, strict=True)
-        logits = self[name](states[self._depth[name]][list(rows), list(places)]).squeeze(-1)
-        labels = torch.tensor(truths)
-        return F.binary_cross_entropy_with_logits(logits, labels), ((logits > 0) == (labels > 0.5)).float().mean()
+        rows, places, labels = zip(*found, strict=True)
+        return self[name](states[self._depth[name]][list(rows), list(places)]), torch.tensor(labels)
+
+
+def balanced_accuracy(said: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """The mean of the shares of right answers about true and about wrong comments: 0.5 for a guess."""
+    return torch.stack([(said == true)[true == label].float().mean() for label in (True, False)]).nanmean()
 
 
 def train(model: Qwen2ForSequenceClassification, tokenizer: Qwen2Tokenizer, args: argparse.Namespace) -> None:
     """The training loop; every step has fresh critiques. Prints the losses."""
     rng = random.Random(args.seed)
     checks = Checks(model.config.hidden_size, model.config.num_hidden_layers - EXTRA_LAYERS)
-    optimizers = Optimizers((model, checks), args.steps, muon_lr=2e-3, adam_lr=1e-3)
+    optimizers = Optimizers((model, checks), args.steps, muon_lr=4e-3, adam_lr=2e-3)
     start = time.monotonic()
     for step in range(args.steps):
         critiques = draw_critiques(tokenizer, rng, args.rows)
@@ -106,7 +126,7 @@ def train(model: Qwen2ForSequenceClassification, tokenizer: Qwen2Tokenizer, args
             took = time.monotonic() - start
             print(
                 f"step {step} of {args.steps}, {took:.0f} s: rating {rating:.3f}, checks {checked:.3f}, "
-                f"comments judged rightly {right:.3f}",
+                f"comments told apart {right:.3f}",
                 flush=True,
             )
 

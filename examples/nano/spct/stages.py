@@ -25,24 +25,26 @@ ABLATIONS = ("no_principles", "rl_no_principles", "no_hint", "no_rejection")
 class Plan:
     """Sizes of a run; `fast()` makes one that only shows that everything runs.
 
-    `start` is a finished GRM to take as the SFT start (and for the ablation without principles), or None to train them.
+    `base` is the GRM that SFT and the meta RM start from; `start` a finished one to take as the SFT start (and for the
+    ablation without principles), or None to train them.
     """
 
     run: Path
     seed: int
-    sft_steps: int = 2200
+    sft_steps: int = 400
     rft_items: int = 800
     rl_steps: int = 40
     rl_prompts: int = 16
     rl_samples: int = 8
-    rl_lr: str = "2e-4"
-    rl_kl: str = "0.3"
+    rl_lr: str = "1e-4"
+    rl_kl: str = "1.0"
     meta_steps: int = 500
     meta_items: int = 800
     pairs: int = 300
     fours: int = 200
     k: int = 32
     ablation_k: int = 8
+    base: Path = NANO / "models/base"
     start: Path | None = None
 
     @classmethod
@@ -81,7 +83,7 @@ def _starts(plan: Plan) -> list[Stage]:
 def _started(name: str, plan: Plan, *flags: str) -> Stage:
     if plan.start is not None:
         return _stage(name, _copied(plan.start, Path(plan.model(name))))
-    sizes = ("--steps", str(plan.sft_steps), "--seed", str(plan.seed))
+    sizes = ("--base", str(plan.base), "--steps", str(plan.sft_steps), "--lr", "2e-3", "--seed", str(plan.seed))
     return _nano(name, "examples.nano.train_grm", "--output", plan.model(name), *sizes, *flags)
 
 
@@ -177,9 +179,9 @@ def _meta_rm(plan: Plan) -> list[Stage]:
         *_product("spct", "meta-rm", "--model", plan.model("meta_rm"), "--data", str(data), *seed),
         *("--output", plan.model("meta_rm_outcome"), "--lr", "2e-4", "--batch", "64", "--micro-batch", "32"),
     ]
-    command = ("--grm", plan.model("sft"), "--output", plan.model("meta_rm"), *train)
+    command = ("--grm", str(plan.base), "--output", plan.model("meta_rm"), *train)
     return [
-        _nano("meta_rm", "examples.nano.train_meta_rm", *command, after=["sft"]),
+        _nano("meta_rm", "examples.nano.train_meta_rm", *command),
         _stage("meta_rm_critiques", draw, "rl"),
         _stage("meta_rm_data", label, "meta_rm_critiques"),
         _stage("meta_rm_outcome", outcome, "meta_rm_data", "meta_rm"),
