@@ -5,12 +5,24 @@
 #
 # The paper's setting: learning rate 5e-6, batch 1024, 900 steps (900 x 1024 = 921,600 rows, so no row is seen twice).
 # DATA is the `sft.jsonl` of `grm-plugin spct rft-data`, general instruction data included.
+# MODEL is a local copy whose config.json has no auto_map. OpenRLHF always trusts the code beside the weights, and with an
+# auto_map transformers takes that code instead of its own class; the one of this model imports a function that
+# transformers 5 no longer has. To make the copy:
+#
+#   hf download deepseek-ai/DeepSeek-V2-Lite-Chat --exclude "*.py" --local-dir models/DeepSeek-V2-Lite-Chat
+#   sed -i '/"auto_map": {/,/}/d' models/DeepSeek-V2-Lite-Chat/config.json
+#
 # ZeRO 3 holds about 18 bytes per parameter: 280 GB of weights, gradients and Adam states on 640 GB.
 set -euo pipefail
 
-MODEL=${MODEL:-deepseek-ai/DeepSeek-V2-Lite-Chat}
+MODEL=${MODEL:-models/DeepSeek-V2-Lite-Chat}
 DATA=${DATA:-runs/spct/rft/sft.jsonl}
 OUTPUT=${OUTPUT:-runs/spct/grm_16b_rft}
+
+if [ ! -f "$MODEL/config.json" ] || grep -q '"auto_map"' "$MODEL/config.json"; then
+    echo "$MODEL must be a local copy whose config.json has no auto_map: see the top of $0" >&2
+    exit 2
+fi
 
 deepspeed --num_gpus 8 --module openrlhf.cli.train_sft \
     --model.model_name_or_path "$MODEL" \

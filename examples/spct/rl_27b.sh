@@ -8,6 +8,7 @@
 # The paper does not say whether 512 counts prompts or critiques. Here it counts critiques: 128 prompts x 4 a step, and
 # 900 x 128 = 115,200 prompts.
 # Trainer, reference and rollout engines share all 16 GPUs and take turns (OpenRLHF's hybrid engine).
+# Of transformers' implementations, sdpa leaves out Gemma 2's soft cap and eager needs more memory than there is.
 # No service runs beside it: the reward is a rule. DATA is the output of `grm-plugin spct rl-data`.
 set -euo pipefail
 
@@ -25,10 +26,10 @@ python -m openrlhf.cli.train_ppo_ray \
     --algo.kl.use_loss --algo.kl.estimator k3 --algo.kl.init_coef 0.08 \
     --data.prompt_dataset "$DATA" --data.input_key prompt --data.label_key label --data.apply_chat_template \
     --data.max_len 8192 --rollout.max_new_tokens 2048 --data.max_samples 115200 \
-    --rollout.batch_size 128 --rollout.n_samples_per_prompt 4 --rollout.micro_batch_size 4 \
+    --rollout.batch_size 128 --rollout.n_samples_per_prompt 4 --rollout.micro_batch_size 1 \
     --train.batch_size 512 --train.micro_batch_size 1 --train.max_epochs 1 --train.num_episodes 1 \
     --actor.adam.lr 4e-7 --actor.gradient_checkpointing_enable \
-    --ds.zero_stage 3 --ds.attn_implementation eager \
+    --ds.zero_stage 3 --ds.attn_implementation flash_attention_2 \
     --ckpt.output_dir "$OUTPUT" --ckpt.path "$OUTPUT/checkpoints" --ckpt.save_steps 100 --ckpt.save_hf --ckpt.load_enable \
     --logger.tensorboard_dir "$OUTPUT/tensorboard" \
     "$@"

@@ -69,15 +69,17 @@ class Rating:
 
     def _conversations(self, record: Record, critiques: Sequence[Critique]) -> list[Conversation]:
         members = tuple(range(len(record.item.responses)))
-        shown, _ = show(record.item.group, members, self._config.judge, _limit(record))
+        shown, _ = show(record.item.group, members, self._config.judge, shown_length(record))
         marker = draw_marker(random.Random(record.item.id))
+        tokens = self._config.judge.control_tokens
+        texts = [neutralize_special_tokens(critique.text, tokens) for critique in critiques]
         return [
-            self._prompts.meta(shown, critique.order, marker, neutralize_special_tokens(critique.text))
-            for critique in critiques
+            self._prompts.meta(shown, critique.order, marker, text)
+            for critique, text in zip(critiques, texts, strict=True)
         ]
 
 
-def _limit(record: Record) -> int | None:
+def shown_length(record: Record) -> int | None:
     """How long a response was when it was shown: the judge cuts all of them to one length."""
     lengths = [len(text) - cut for text, cut in zip(record.item.responses, record.cut, strict=False) if cut]
     return lengths[0] if lengths else None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from grm_plugin.cli_options import FAILED, INTERRUPTED, OVERRIDABLE, OVERRIDES, ConfigPath, example, load
-from grm_plugin.config import Config, VLLMModel
-from grm_plugin.engines.vllm import token_ids
+from grm_plugin.config import Config
+from grm_plugin.config_loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.evals.fingerprint import fingerprint, model_name
 from grm_plugin.evals.items import Item, digest, read_items
@@ -21,13 +21,13 @@ from grm_plugin.offline.scorers import engines
 from grm_plugin.spct import meta_cli, rft
 from grm_plugin.spct.drawing import Drawing
 from grm_plugin.spct.meta_data import meta_rows
-from grm_plugin.spct.presenting import TrainingPrompts
+from grm_plugin.spct.presenting import TrainingPrompts, check_sizes
 from grm_plugin.spct.progress import DrawMeter
-from grm_plugin.spct.rl_data import rl_rows
+from grm_plugin.spct.rl_data import content_digest, rl_rows
+from grm_plugin.spct.room import Room
 from grm_plugin.spct.selecting import Rules
-from grm_plugin.spct.training_files import write_rows
+from grm_plugin.spct.training_files import Row, write_rows
 from grm_plugin.spct.trajectories import TrajectoryStore, read_trajectories
-from grm_plugin.types import Conversation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,6 +64,9 @@ def rft_data(
     hint_template: Annotated[Path | None, typer.Option(help="Template of the prompt with a hint.")] = None,
     single_template: SinglePath = None,
     general: Annotated[list[Path] | None, typer.Option(help="Instruction data to mix in; may be repeated.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Leave longer rows out (prompt and critique): the trainer cuts them.")
+    ] = None,
     format: Annotated[str, typer.Option(help="jsonl or parquet.")] = "jsonl",
     seed: Seed = 0,
     concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Items in flight.")] = 64,
@@ -84,6 +87,7 @@ def rft_data(
     prompts = TrainingPrompts(loaded, single_template, hint_template)
     everything = read_items(items)
     wanted = everything[:limit]
+    check_sizes(wanted, loaded)
     manifest = {
         "model": model_name(loaded.engine),
         **fingerprint(_without_meta_rm(loaded)),
@@ -93,7 +97,7 @@ def rft_data(
         "templates": prompts.digest,
         "seed": seed,
     }
-    console, rules = Console(stderr=True), Rules(rejection)
+    console, rules = Console(stderr=True), Rules(prompts, rejection, Room.of(loaded, "--max-tokens", max_tokens))
     with TrajectoryStore(output, manifest) as store:
         meter = DrawMeter(console, len(wanted), sum(item.id in store.done for item in wanted), rules)
         drawing = Drawing(loaded, prompts, store, meter, samples, int(hint), seed, concurrency)
@@ -104,7 +108,7 @@ def rft_data(
         raise typer.Exit(status)
     ids = {item.id for item in wanted}
     records = (record for record in read_trajectories(output) if record.id in ids)
-    report = rft.write_training_file(output / f"sft.{format}", records, prompts, rules, general or ())
+    report = rft.write_training_file(output / f"sft.{format}", records, rules, general or ())
     rft.write_report(output / "report.json", report)
     Console().print(report.table())
 
@@ -132,13 +136,18 @@ def rl_data(
     """
     loaded = load(config, context.args)
     prompts = TrainingPrompts(loaded, single_template)
-    easy = {record.id for folder in drop_easy or () for record in read_trajectories(folder) if record.easy}
+    drawn = (record for folder in drop_easy or () for record in read_trajectories(folder))
+    easy = {content_digest(record.shown) for record in drawn if record.easy}
     dropped: Counter[str] = Counter()
-    fits = _room(loaded, max_prompt_tokens)
-    kept = write_rows(output, rl_rows(read_items(items), loaded, prompts, seed, easy, fits, dropped))
+    room = Room.of(loaded, "--max-prompt-tokens", max_prompt_tokens)
+    kept = write_rows(output, rl_rows(read_items(items), loaded, prompts, seed, easy, room, dropped))
     typer.echo(f"{output}: {kept:,} prompts" + "".join(f"; {count:,} {reason}" for reason, count in dropped.items()))
-    if not kept:
-        raise ConfigError("no item is left: see the reasons above")
+    if easy and not dropped["easy"]:
+        typer.echo(
+            f"warning: --drop-easy leaves nothing out: its {len(easy):,} easy items are not in {items}, or were shown "
+            "otherwise; give a folder of rft-data drawn from the same file with the same configuration",
+            err=True,
+        )
 
 
 @app.command(
@@ -149,8 +158,7 @@ def rl_data(
     ),
 )
 def meta_rm_data(
-    context: typer.Context,
-    folders: Annotated[list[Path], typer.Argument(help="Folders of rft-data, or of eval.", metavar="FOLDER...")],
+    words: Annotated[list[str], typer.Argument(help="Folders of rft-data, or of eval.", metavar="FOLDER...")],
     config: ConfigPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="JSONL, or Parquet if it ends in .parquet.")],
 ) -> None:
@@ -159,15 +167,24 @@ def meta_rm_data(
     Give the folder of the fine-tuning stage, and one of `rft-data --no-hint --no-rejection` with the trained GRM. A
     folder of `grm-plugin eval` will do as well.
     """
-    loaded = load(config, context.args)
+    overrides, folders = split_overrides(words)  # an argument of many words gets the overrides too
+    loaded = load_config(config, overrides)
     prompts = TrainingPrompts(loaded)
     counts: Counter[str] = Counter()
-    rows = (row for folder in folders for row in meta_rows(folder, loaded, prompts, counts))
-    write_rows(output, rows)
+    rows = (row for folder in folders for row in meta_rows(Path(folder), loaded, prompts, counts))
+    write_rows(output, _both_kinds(rows, counts))
     right, wrong = counts["right"], counts["wrong"]
     typer.echo(f"{output}: {right:,} right and {wrong:,} wrong critiques; {counts['unread']:,} unread ones left out")
+
+
+def _both_kinds(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
+    """The rows; raises `ConfigError` at the end, before they replace a former file, if they teach nothing."""
+    yield from rows
+    right, wrong = counts["right"], counts["wrong"]
     if not right or not wrong:
-        raise ConfigError("a meta RM needs right and wrong critiques: give folders that hold both")
+        raise ConfigError(
+            f"a meta RM needs right and wrong critiques, these are {right:,} and {wrong:,}: give folders that hold both"
+        )
 
 
 def _without_meta_rm(config: Config) -> Config:
@@ -191,16 +208,3 @@ def _draw(drawing: Drawing, items: list[Item]) -> tuple[int, str]:
 async def _run(drawing: Drawing, items: list[Item]) -> None:
     with engines(_without_meta_rm(drawing.config)) as (generator, _), drawing.meter:
         await drawing.over(items, generator)
-
-
-def _room(config: Config, limit: int | None) -> Callable[[Conversation], bool]:
-    """Whether a prompt has at most `limit` tokens in the GRM's chat template."""
-    if limit is None:
-        return lambda _: True
-    if not isinstance(config.engine, VLLMModel):
-        raise ConfigError("--max-prompt-tokens needs the GRM's tokenizer: engine.type vllm")
-    from transformers import AutoTokenizer
-
-    engine = config.engine
-    tokenizer: Any = AutoTokenizer.from_pretrained(engine.model, trust_remote_code=engine.trust_remote_code)
-    return lambda conversation: len(token_ids(tokenizer, conversation, add_generation_prompt=True)) <= limit

@@ -103,7 +103,6 @@ class Drawing:
             scores=outcome.scores,
             reason=outcome.reason,
             tie=outcome.tie,
-            leaked=kind == "hinted" and self.prompts.gives_away(shown, sampled.text),
             tokens=sampled.tokens,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,14 @@ DataPaths = Annotated[list[Path], typer.Option(help="File of meta-rm-data; may b
 MaxLength = Annotated[int | None, typer.Option(min=1, help="Leave longer inputs out (tokens).")]
 MicroBatch = Annotated[int, typer.Option(min=1, help="Critiques at once on one device.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code shipped with the weights.")]
+
+Attention = Annotated[
+    str | None,
+    typer.Option(
+        "--attn-implementation",
+        help="transformers': eager, sdpa, flash_attention_2, ... If absent: eager where attention is capped (Gemma 2).",
+    ),
+]
 
 
 def train(
@@ -40,6 +47,7 @@ def train(
     save_steps: Annotated[int, typer.Option(min=0, help="Checkpoint so often; the same command goes on.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the split and the order of the data.")] = 0,
     trust_remote_code: TrustRemoteCode = False,
+    attention: Attention = None,
 ) -> None:
     """Train the meta RM: binary cross-entropy on critiques labelled right or wrong; measure it on held-out items.
 
@@ -76,6 +84,7 @@ def train(
             save_steps=save_steps,
             seed=seed,
             trust_remote_code=trust_remote_code,
+            attention=attention,
         )
     )
     if metrics is not None and int(os.environ.get("RANK", "0")) == 0:
@@ -89,11 +98,13 @@ def evaluate(
     micro_batch: MicroBatch = 8,
     max_length: MaxLength = None,
     trust_remote_code: TrustRemoteCode = False,
+    attention: Attention = None,
 ) -> None:
     """Measure a meta RM: accuracy, ROC-AUC overall and within items, calibration."""
     from grm_plugin.spct.meta_training import evaluate_meta_rm
+    from grm_plugin.spct.training_files import write_json
 
-    metrics = evaluate_meta_rm(model, data, micro_batch, max_length, trust_remote_code)
+    metrics = evaluate_meta_rm(model, data, micro_batch, max_length, trust_remote_code, attention)
     typer.echo(str(metrics))
     if output is not None:
-        output.write_text(json.dumps(metrics.as_json(), indent=2) + "\n", encoding="utf-8")
+        write_json(output, metrics.as_json())

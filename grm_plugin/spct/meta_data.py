@@ -14,6 +14,8 @@ from pathlib import Path
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals import store
+from grm_plugin.evals.fingerprint import fingerprint
+from grm_plugin.evals.rating import shown_length
 from grm_plugin.prompts import draw_marker
 from grm_plugin.showing import show
 from grm_plugin.spct import trajectories
@@ -33,12 +35,12 @@ def meta_rows(folder: Path, config: Config, prompts: TrainingPrompts, counts: Co
         counts: gets the numbers of `right`, `wrong` and `unread` critiques.
 
     Raises:
-        ConfigError: the folder holds neither, or is damaged.
+        ConfigError: the folder holds neither, is damaged, or its votes were drawn with other prompts.
     """
     if (folder / trajectories.FILE_NAME).exists():
         rows = _from_trajectories(trajectories.read_trajectories(folder), prompts, counts)
     elif (folder / store.FILE_NAME).exists():
-        rows = _from_votes(store.read_store(folder)[1], config, prompts, counts)
+        rows = _from_votes(folder, config, prompts, counts)
     else:
         raise ConfigError(
             f"{folder} holds neither {trajectories.FILE_NAME} nor {store.FILE_NAME}: give the --output of "
@@ -66,14 +68,19 @@ def _from_trajectories(
 
 
 def _from_votes(
-    records: Iterable[store.Record], config: Config, prompts: TrainingPrompts, counts: Counter[str]
+    folder: Path, config: Config, prompts: TrainingPrompts, counts: Counter[str]
 ) -> Iterator[tuple[str, Conversation, bool]]:
     """Sampled votes on two responses or more. The marker is not stored; no critique depends on it."""
+    manifest, records = store.read_store(folder)
+    now = fingerprint(config)
+    for part in ("judge", "prompt"):
+        if manifest.fingerprint.get(part) != now[part]:
+            raise ConfigError(f"{folder} was drawn with another {part} than the configuration says: use that one")
     for record in records:
         item = record.item
         if not item.best:
             continue  # single responses are scored 1..10 there: no rule says which of these is right
-        group, _ = show(item.group, tuple(range(len(item.responses))), config.judge)
+        group, _ = show(item.group, tuple(range(len(item.responses))), config.judge, shown_length(record))
         marker = draw_marker(random.Random(item.id))
         for vote in record.votes:
             if vote.scores is None or not vote.text:

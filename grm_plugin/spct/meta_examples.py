@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,9 @@ from grm_plugin.types import Message
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One critique: what the meta RM reads, and whether its verdict is right."""
+    """One critique: what the meta RM reads (4 bytes a token: all examples are in memory), and whether it is right."""
 
-    ids: tuple[int, ...]
+    ids: array[int]
     label: int
     item: str
 
@@ -46,7 +47,7 @@ def read_examples(paths: Iterable[Path], tokenizer: Any, max_length: int | None)
             if max_length is not None and len(ids) > max_length:
                 too_long += 1
             else:
-                examples.append(Example(tuple(ids), int(label), item))
+                examples.append(Example(array("i", ids), int(label), item))
     if not examples:
         raise ConfigError(f"no critique of at most {max_length} tokens in {', '.join(map(str, paths))}")
     return examples, too_long

@@ -6,24 +6,23 @@ the same item: a filter compares the votes of one item only, and cross-entropy c
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional as F
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
 
 from grm_plugin.errors import ConfigError
+from grm_plugin.spct import meta_checkpoints
 from grm_plugin.spct.meta_examples import Example, bundles_of, padding_id, read_examples, split_by_item
 from grm_plugin.spct.meta_metrics import Metrics, measure
+from grm_plugin.spct.training_files import write_json
 
 CHECKPOINTS = "checkpoints"
 
@@ -41,6 +40,7 @@ class MetaTraining:
         bundle: most critiques of one item in a batch, for the ranking term.
         deepspeed: DeepSpeed's JSON file, see configs/spct; None runs without it.
         save_steps: steps between checkpoints, from which an interrupted run goes on; 0 saves none.
+        attention: transformers' implementation; None takes the one that the service's vLLM agrees with.
     """
 
     model: str
@@ -62,6 +62,14 @@ class MetaTraining:
     save_steps: int = 0
     seed: int = 0
     trust_remote_code: bool = False
+    attention: str | None = None
+
+    def manifest(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """All that the weights of a checkpoint depend on."""
+        elsewhere = {"output", "eval_data", "eval_share", "max_length", "save_steps", "trust_remote_code"}
+        settings = {key: value for key, value in asdict(self).items() if key not in elsewhere}
+        settings["deepspeed"] = None if self.deepspeed is None else str(self.deepspeed)
+        return settings | meta_checkpoints.digests(self.model, examples)
 
 
 class MetaTrainer(Trainer):  # type: ignore[misc]
@@ -126,6 +134,7 @@ def train_meta_rm(options: MetaTraining) -> Metrics | None:
     Raises:
         ConfigError: the data, the model or the batch sizes are wrong.
     """
+    _check_launcher()
     tokenizer = _load(AutoTokenizer, options.model, options.trust_remote_code)
     examples, too_long = read_examples(options.data, tokenizer, options.max_length)
     if options.eval_data:
@@ -136,18 +145,23 @@ def train_meta_rm(options: MetaTraining) -> Metrics | None:
     padding = padding_id(tokenizer, [*examples, *held_out])
     bundles = bundles_of(examples, options.bundle) if options.ranking_weight else [[example] for example in examples]
     arguments = _arguments(options, len(bundles))  # before the model is made: DeepSpeed splits it while it loads
-    model = _load_model(options.model, padding, options.trust_remote_code, "float32")
+    checkpoints, manifest = options.output / CHECKPOINTS, options.manifest(examples)
+    last = meta_checkpoints.last_checkpoint(checkpoints, manifest)
+    model = _load_model(options.model, padding, options.trust_remote_code, "float32", options.attention)
     trainer = MetaTrainer(
         options.ranking_weight, model=model, args=arguments, train_dataset=bundles, data_collator=Collator(padding)
     )
     _say(trainer, f"{len(examples):,} critiques, {len(held_out):,} held out, {too_long:,} too long")
-    checkpoints = options.output / CHECKPOINTS
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    first_rank = trainer.is_world_process_zero()
+    if first_rank and options.save_steps:
+        meta_checkpoints.begin(checkpoints, manifest)
     trainer.train(resume_from_checkpoint=last)
+    _save(trainer, tokenizer, options)  # before anything else can fail
     metrics = _measure(trainer, held_out) if held_out else None
-    _save(trainer, tokenizer, options)
-    if metrics is not None and trainer.is_world_process_zero():
-        (options.output / "metrics.json").write_text(json.dumps(metrics.as_json(), indent=2) + "\n", encoding="utf-8")
+    if first_rank:
+        if metrics is not None:
+            write_json(options.output / "metrics.json", metrics.as_json())
+        meta_checkpoints.end(checkpoints)
     return metrics
 
 
@@ -157,6 +171,7 @@ def evaluate_meta_rm(
     micro_batch: int = 8,
     max_length: int | None = None,
     trust_remote_code: bool = False,
+    attention: str | None = None,
 ) -> Metrics:
     """Measure a trained meta RM, in its own number format.
 
@@ -165,7 +180,7 @@ def evaluate_meta_rm(
     """
     tokenizer = _load(AutoTokenizer, model, trust_remote_code)
     examples, _ = read_examples(data, tokenizer, max_length)
-    loaded = _load_model(model, padding_id(tokenizer, examples), trust_remote_code, "auto")
+    loaded = _load_model(model, padding_id(tokenizer, examples), trust_remote_code, "auto", attention)
     collator = Collator(int(loaded.config.pad_token_id))
     with tempfile.TemporaryDirectory() as scratch:  # Trainer wants a folder, also where it writes nothing
         arguments = TrainingArguments(
@@ -177,6 +192,16 @@ def evaluate_meta_rm(
             disable_tqdm=True,
         )
         return _measure(MetaTrainer(model=loaded, args=arguments, data_collator=collator), examples)
+
+
+def _check_launcher() -> None:
+    """Without one, Trainer would split each batch over all GPUs itself, and take larger ones than were asked for."""
+    gpus = torch.cuda.device_count()
+    if "RANK" not in os.environ and gpus > 1:
+        raise ConfigError(
+            f"{gpus} GPUs and no launcher: torchrun --nproc_per_node {gpus} -m grm_plugin.cli spct meta-rm ..., or "
+            "leave one in CUDA_VISIBLE_DEVICES"
+        )
 
 
 def _arguments(options: MetaTraining, bundles: int) -> Any:
@@ -216,8 +241,17 @@ def _arguments(options: MetaTraining, bundles: int) -> Any:
     )
 
 
-def _load_model(name: str, padding: int, trust_remote_code: bool, dtype: str) -> Any:
-    model = _load(AutoModelForSequenceClassification, name, trust_remote_code, num_labels=1, dtype=dtype)
+def _load_model(name: str, padding: int, trust_remote_code: bool, dtype: str, attention: str | None) -> Any:
+    config = _load(AutoConfig, name, trust_remote_code)
+    if getattr(config, "attn_logit_softcapping", None):  # Gemma 2: transformers' sdpa leaves the cap out, vLLM does not
+        attention = attention or "eager"
+        if attention == "sdpa":
+            raise ConfigError(
+                f"--attn-implementation sdpa leaves out the attention's soft cap of {name}, with which it is served: "
+                "take flash_attention_2 (GPU) or eager"
+            )
+    options = {"num_labels": 1, "dtype": dtype, "attn_implementation": attention}
+    model = _load(AutoModelForSequenceClassification, name, trust_remote_code, **options)
     model.config.pad_token_id = padding
     return model
 
@@ -244,11 +278,11 @@ def _save(trainer: MetaTrainer, tokenizer: Any, options: MetaTraining) -> None:
     if options.deepspeed is None and options.dtype == "bfloat16":
         trainer.model.to(torch.bfloat16)  # DeepSpeed saves its 16-bit weights by itself
     trainer.save_model(str(options.output))
+    if options.deepspeed is None:
+        trainer.model.float()  # to be measured as it was saved
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(options.output)
         (options.output / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody needs
-        with contextlib.suppress(OSError):  # it holds checkpoints
-            (options.output / CHECKPOINTS).rmdir()
 
 
 def _say(trainer: MetaTrainer, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import jinja2
 
 from grm_plugin.config import Config
+from grm_plugin.conversation import neutralize_special_tokens
 from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.evals.items import Item, digest
 from grm_plugin.prompts import PromptBuilder, draw_marker
@@ -21,10 +23,22 @@ from grm_plugin.showing import show
 from grm_plugin.spct.outcome import Target
 from grm_plugin.types import Conversation, Group, Message, Prompt
 
-_HINT_WORDS = re.compile(r"\bhints?\b|\b(?:known|given) verdict\b|\b(?:was|were|been) told\b", re.IGNORECASE)
+_HINT_WORDS = re.compile(
+    r"""
+    \b (?: hints? | (?:was|were|been)\ told | (?: (?:known|given)\ | agrees?\ with\ (?:the|this)\ )? verdict
+        | known\ (?:to\ be\ )? (?:the\ )? (?:best|better|correct|incorrect|right|wrong) ) \b
+    | (?: \A | (?<=[.\n]) )  # a sentence that says what the prompt says of a verdict, not of the request
+      (?= [^.\n]* \b (?:best|highest|correct|incorrect) \b )
+      [^.\n]* \b (?:prompt|instructions?)\ (?:say|tell|state)s? \b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _ANY = Group((Message("user", "?"),), ("a",))
+SHINGLE = 5
+"""Words in a row of a hint that may not come back in a critique. A right critique that has them by chance is lost,
+which costs less than a hint that is learned."""
 SHORTEST_HINT_LINE = 12
-"""Characters from which on a line of the hint that comes back in a critique is no coincidence."""
+"""Characters from which on a line of fewer words than that, when it comes back whole, is no coincidence either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +61,24 @@ def present(item: Item, config: Config, seed: int) -> Presentation:
         GroupError: the item has more responses than the service ever shows together.
         WireError: its label does not fit its responses.
     """
+    check_sizes([item], config)
     n = len(item.responses)
-    if n > config.judge.list_size:
-        raise GroupError(
-            f"item {item.id!r} has {n} responses but judge.list_size is {config.judge.list_size}: raise "
-            f"--grm.judge.list_size to {n}, or give fewer responses"
-        )
     rng = random.Random(f"{seed} {item.id}")
     order = tuple(rng.sample(range(n), n))
     best = tuple(sorted(order.index(index) for index in item.best))
     shown, _ = show(item.group, tuple(range(n)), config.judge)
     return Presentation(shown, order, draw_marker(rng), Target(n, best, item.label))
+
+
+def check_sizes(items: Iterable[Item], config: Config) -> None:
+    """Raises `GroupError` when an item has more responses than the service ever shows together."""
+    for item in items:
+        n = len(item.responses)
+        if n > config.judge.list_size:
+            raise GroupError(
+                f"item {item.id!r} has {n} responses but judge.list_size is {config.judge.list_size}: raise "
+                f"--grm.judge.list_size to {n}, or give fewer responses"
+            )
 
 
 class TrainingPrompts:
@@ -77,6 +98,7 @@ class TrainingPrompts:
     """
 
     def __init__(self, config: Config, single: Path | None = None, hint: Path | None = None) -> None:
+        self._control_tokens = config.judge.control_tokens
         own = resources.files("grm_plugin.spct") / "templates"
         self._pair = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
         self._single = PromptBuilder(str(single or own / "single.txt"))
@@ -107,6 +129,7 @@ class TrainingPrompts:
 
     def meta(self, shown: Presentation, critique: str) -> Conversation:
         """The meta RM's conversation, the very one of serving."""
+        critique = neutralize_special_tokens(critique, self._control_tokens)
         return self._pair.meta(shown.group, shown.order, shown.marker, critique)
 
     def gives_away(self, shown: Presentation, critique: str) -> bool:
@@ -114,7 +137,8 @@ class TrainingPrompts:
         plain = self.plain(shown).messages[-1].content
         hinted = self.hinted(shown).messages[-1].content
         added = {line.strip() for line in hinted.splitlines()} - {line.strip() for line in plain.splitlines()}
-        quoted = any(len(line) >= SHORTEST_HINT_LINE and line in critique for line in added)
+        written, known = _words(critique), _words(plain)
+        quoted = any(part in written and part not in known for line in added for part in _shingles(line))
         return quoted or any(word.lower() not in plain.lower() for word in _HINT_WORDS.findall(critique))
 
     def _render_hint(self, prompt: str, target: Target) -> str:
@@ -126,3 +150,17 @@ class TrainingPrompts:
         if text.rstrip("\n") == prompt:
             raise PromptError("hint template: it adds nothing to the prompt; use best (n > 1) and label (n = 1)")
         return text.rstrip("\n")
+
+
+def _words(text: str) -> str:
+    """The words of a text, a blank around each, in small letters and with the same number everywhere."""
+    words = re.findall(r"\w+", re.sub(r"\d+", "0", text.casefold()))
+    return f" {' '.join(words)} "
+
+
+def _shingles(line: str) -> Iterator[str]:
+    """Every run of `SHINGLE` words; all of a shorter line."""
+    words = _words(line).split()
+    if len(words) >= SHINGLE or len(line) >= SHORTEST_HINT_LINE:
+        for start in range(max(1, len(words) - SHINGLE + 1)):
+            yield f" {' '.join(words[start : start + SHINGLE])} "

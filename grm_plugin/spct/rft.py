@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from rich.table import Table
 
 from grm_plugin.errors import EngineError
 from grm_plugin.spct.general import read_general
-from grm_plugin.spct.presenting import TrainingPrompts
 from grm_plugin.spct.selecting import Fate, Rules
-from grm_plugin.spct.training_files import Row, write_rows
+from grm_plugin.spct.training_files import Row, write_json, write_rows
 from grm_plugin.spct.trajectories import Record, Trajectory
+from grm_plugin.types import Message
 
 
 @dataclass(slots=True)
@@ -32,6 +31,7 @@ class Report:
     tokens: Counter[str] = field(default_factory=Counter)
     items_with_rows: int = 0
     general: int = 0
+    general_too_long: int = 0
 
     def count(self, record: Record, fates: Sequence[Fate]) -> None:
         """Count one item and what became of its trajectories."""
@@ -65,7 +65,11 @@ class Report:
             "trajectories": {kind: {fate: counts[fate] for fate in Fate} for kind, counts in self.fates.items()},
             "unread": dict(self.unread.most_common()),
             "tokens": {"drawn": self.tokens["drawn"], "kept": self.tokens["kept"]},
-            "rows": {"kept": self.kept, "general": self.general},
+            "rows": {
+                "kept": self.kept,
+                "general": self.general,
+                "general_too_long": self.general_too_long,
+            },
         }
 
     def table(self) -> Table:
@@ -79,9 +83,7 @@ class Report:
         return table
 
 
-def write_training_file(
-    path: Path, records: Iterable[Record], prompts: TrainingPrompts, rules: Rules, general: Sequence[Path] = ()
-) -> Report:
+def write_training_file(path: Path, records: Iterable[Record], rules: Rules, general: Sequence[Path] = ()) -> Report:
     """Rows for OpenRLHF's `train_sft` (`--data.input_key prompt --data.output_key completion`) and TRL's `SFTTrainer`.
 
     `prompt` is what the service will show the GRM, without any hint; `completion` is the critique.
@@ -91,47 +93,59 @@ def write_training_file(
         ConfigError, WireError: a file cannot be read or written.
     """
     report = Report()
-    rows = _rows(records, prompts, rules, report)
+    rows = _rows(records, rules, report)
     first = next(rows, None)
     if first is None:
-        reasons = {kind: {str(fate): count for fate, count in counts.items()} for kind, counts in report.fates.items()}
-        raise EngineError(
-            f"no trajectory of {report.items:,} items is kept ({reasons}): sample warmer (--grm.sampling.temperature "
-            "1), give harder items, or check the labels; nothing was written"
-        )
+        raise EngineError(_nothing_kept(report))
 
     def all_rows() -> Iterator[Row]:
         yield first
         yield from rows
         for source in general:
             for row in read_general(source):
-                report.general += 1
-                yield {**row, "id": f"{source.stem}-{report.general}", "kind": "general"}
+                if rules.room.holds(tuple(Message(**turn) for turn in (*row["prompt"], *row["completion"]))):
+                    report.general += 1
+                    yield {**row, "id": f"{source.stem}-{report.general}", "kind": "general"}
+                else:
+                    report.general_too_long += 1
 
     write_rows(path, all_rows())
     return report
 
 
 def write_report(path: Path, report: Report) -> None:
-    """The report as JSON."""
-    path.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """The report as JSON.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    write_json(path, report.as_json())
 
 
-def _rows(records: Iterable[Record], prompts: TrainingPrompts, rules: Rules, report: Report) -> Iterator[Row]:
+def _nothing_kept(report: Report) -> str:
+    fates = {kind: {str(fate): count for fate, count in counts.items()} for kind, counts in report.fates.items()}
+    if report.unread.total() == sum(counts.total() for counts in report.fates.values()):
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.unread.most_common())
+        fix = (
+            f"not one could be read ({reasons}): use the GRM's own prompt template (judge.template), and "
+            "enough sampling.max_tokens"
+        )
+    else:
+        fix = "sample warmer (--grm.sampling.temperature 1), give harder items, or check the labels"
+    return f"no trajectory of {report.items:,} items is kept ({fates}): {fix}; nothing was written"
+
+
+def _rows(records: Iterable[Record], rules: Rules, report: Report) -> Iterator[Row]:
     for record in records:
         fates = [rules.fate(record, trajectory) for trajectory in record.trajectories]
         report.count(record, fates)
         for trajectory, fate in zip(record.trajectories, fates, strict=True):
             if fate is Fate.KEPT:
-                yield _row(record, trajectory, prompts)
+                yield _row(record, trajectory, rules)
 
 
-def _row(record: Record, trajectory: Trajectory, prompts: TrainingPrompts) -> Row:
-    shown = record.shown
-    prompt = prompts.plain(shown)
-    # Whatever became of the rules: a text that knows the verdict before it is written must not be trained on.
-    assert prompt != prompts.hinted(shown), record.id
-    assert trajectory.kind == "plain" or not prompts.gives_away(shown, trajectory.text), record.id
+def _row(record: Record, trajectory: Trajectory, rules: Rules) -> Row:
+    prompt = rules.prompts.plain(record.shown)
     return {
         "prompt": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],
         "completion": [{"role": "assistant", "content": trajectory.text}],

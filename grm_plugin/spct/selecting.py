@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from grm_plugin.spct.presenting import TrainingPrompts
+from grm_plugin.spct.room import UNLIMITED, Room
 from grm_plugin.spct.trajectories import Record, Trajectory
+from grm_plugin.types import Message
 
 
 class Fate(StrEnum):
@@ -17,13 +20,22 @@ class Fate(StrEnum):
     TIE = "tie"
     LEAKED = "leaked"
     UNREAD = "unread"
+    TOO_LONG = "too_long"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`rejection` off is an ablation: whatever can be read is kept, right or wrong, easy or not."""
+    """What a trajectory is kept for.
 
+    Attributes:
+        prompts: with which it was drawn; they know a critique that lets the hint show.
+        rejection: off is an ablation: whatever can be read is kept, right or wrong, easy or not.
+        room: what a row to train on may be as long as.
+    """
+
+    prompts: TrainingPrompts
     rejection: bool = True
+    room: Room = UNLIMITED
 
     def fate(self, record: Record, trajectory: Trajectory) -> Fate:
         """What becomes of one of the record's trajectories.
@@ -33,12 +45,11 @@ class Rules:
         """
         if trajectory.scores is None:
             return Fate.UNREAD
-        if trajectory.leaked:
+        if trajectory.kind == "hinted" and self.prompts.gives_away(record.shown, trajectory.text):
             return Fate.LEAKED
-        if not self.rejection:
-            return Fate.KEPT
-        if not trajectory.right:
+        if self.rejection and not trajectory.right:
             return Fate.TIE if trajectory.tie else Fate.WRONG
-        if record.easy and trajectory.kind == "plain":
+        if self.rejection and record.easy and trajectory.kind == "plain":
             return Fate.EASY
-        return Fate.KEPT
+        prompt = self.prompts.plain(record.shown).messages
+        return Fate.KEPT if self.room.holds((*prompt, Message("assistant", trajectory.text))) else Fate.TOO_LONG

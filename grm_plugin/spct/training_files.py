@@ -21,17 +21,24 @@ PARQUET = ".parquet"
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
     """Write rows to `path` (Parquet if it ends in .parquet, else JSONL); returns their number.
 
-    The file appears when it is complete; a former one stays until then.
+    The file appears when it is complete; a former one stays until then, and where `rows` raises.
 
     Raises:
         ConfigError: the disk is full, the folder cannot be written, or pyarrow is missing.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as draft:
-            return _write_parquet(draft, rows) if path.suffix == PARQUET else _write_jsonl(draft, rows)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
+    with _replacing(path) as draft:
+        return _write_parquet(draft, rows) if path.suffix == PARQUET else _write_jsonl(draft, rows)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write one JSON value, whole or not at all.
+
+    Raises:
+        ConfigError: the disk is full, or the folder cannot be written.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with _replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -50,10 +57,14 @@ def read_rows(path: Path) -> Iterator[Row]:
 def _replacing(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.draft")
     try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield draft
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _write_jsonl(path: Path, rows: Iterable[Row]) -> int:

@@ -28,10 +28,7 @@ Kind = Literal["plain", "hinted"]
 
 
 class Trajectory(BaseModel):
-    """One completion. `scores` are in the order shown; without them `reason` says why it could not be read.
-
-    `leaked`: it shows that its prompt held a hint.
-    """
+    """One completion. `scores` are in the order shown; without them `reason` says why it could not be read."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +38,6 @@ class Trajectory(BaseModel):
     scores: tuple[float, ...] | None = None
     reason: UnparsedReason | None = None
     tie: bool = False
-    leaked: bool = False
     tokens: int = 0
 
 

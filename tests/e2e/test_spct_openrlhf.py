@@ -95,7 +95,7 @@ def test_sft_rows_are_those_of_serving_with_the_critique_behind(tmp_path: Path, 
     config, items, critique = load_config(CONFIG), nano_items(4), "Scores: \\boxed{9, 1}"
     drawn = (Trajectory(kind="plain", text=critique, right=True, scores=(9, 1)),)
     records = [Record.of(item.id, present(item, config, 0), drawn) for item in items]
-    write_training_file(tmp_path / "sft.jsonl", records, TrainingPrompts(config), Rules(rejection=False))
+    write_training_file(tmp_path / "sft.jsonl", records, Rules(TrainingPrompts(config), rejection=False))
     rows = load_dataset("json", data_files=str(tmp_path / "sft.jsonl"), cache_dir=str(tmp_path / "cache"))["train"]
     keys = strategy(input_key="prompt", output_key="completion")
     dataset = SFTDataset(rows, tokenizer, 1024, keys, num_processors=1)

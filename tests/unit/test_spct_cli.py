@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,7 @@ def test_more_responses_than_a_list_holds(folder: Path) -> None:
     write_items(folder / "items.jsonl", [Item("many", (Message("user", "?"),), tuple("abcde"), (0,))])
     with pytest.raises(GroupError, match=r"'many' has 5 responses.*--grm\.judge\.list_size"):
         draw()
+    assert not (folder / "rft").exists()  # it was told before an engine was loaded and anything was drawn
     draw("--grm.judge.list_size", "5", "--no-rejection", output="other")
 
 
@@ -138,13 +140,38 @@ def test_rl_data(folder: Path) -> None:
     result = run("rl-data", "items.jsonl", "--output", "rl.jsonl", "--drop-easy", "rft")
     assert "rl.jsonl: 2 prompts; 1 easy" in result.output
     assert [row["id"] for row in read_rows(folder / "rl.jsonl")] == ["wrong", "tie"]
-    with pytest.raises(ConfigError, match="needs the GRM's tokenizer"):
+    with pytest.raises(ConfigError, match="--max-prompt-tokens needs the GRM's tokenizer"):
         run("rl-data", "items.jsonl", "--output", "rl.jsonl", "--max-prompt-tokens", "9")
+    with pytest.raises(ConfigError, match="--max-tokens needs the GRM's tokenizer"):
+        draw("--no-rejection", "--max-tokens", "9")
+
+
+def test_easy_items_of_another_file_are_no_match(folder: Path) -> None:
+    draw("--no-rejection")
+    write_items(folder / "others.jsonl", [replace(RIGHT, conversation=(Message("user", "Another?"),))])
+    result = run("rl-data", "others.jsonl", "--output", "rl.jsonl", "--drop-easy", "rft")
+    assert "rl.jsonl: 1 prompts\n" in result.output
+    assert "warning: --drop-easy leaves nothing out: its 1 easy items are not in others.jsonl" in result.output
+
+
+def test_a_former_file_outlives_a_mistake(folder: Path) -> None:
+    draw("--no-rejection")
+    draw("--no-rejection", "--limit", "1", output="right")
+    run("rl-data", "items.jsonl", "--output", "rl.jsonl")
+    run("meta-rm-data", "rft", "--output", "meta.jsonl")
+    before = [(folder / name).read_bytes() for name in ("rl.jsonl", "meta.jsonl")]
+    write_items(folder / "easy.jsonl", [RIGHT])
+    with pytest.raises(ConfigError, match=r"no item is left \({'easy': 1}\)"):
+        run("rl-data", "easy.jsonl", "--output", "rl.jsonl", "--drop-easy", "rft")
+    with pytest.raises(ConfigError, match="these are 3 and 0"):
+        run("meta-rm-data", "right", "--output", "meta.jsonl")
+    assert [(folder / name).read_bytes() for name in ("rl.jsonl", "meta.jsonl")] == before
 
 
 def test_meta_rm_data(folder: Path) -> None:
     draw("--no-rejection")
-    result = run("meta-rm-data", "rft", "--output", "meta.jsonl")
+    overrides = ["--grm.engine.type", "fake", "--grm.judge.list_size=3"]
+    result = run("meta-rm-data", "rft", *overrides, "--output", "meta.jsonl")
     assert "3 right and 6 wrong critiques" in result.output
     rows = list(read_rows(folder / "meta.jsonl"))
     assert [row["label"] for row in rows if row["id"] == "right"] == [1, 1, 1]

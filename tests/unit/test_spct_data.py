@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from grm_plugin.evals.items import Item
 from grm_plugin.spct.general import read_general
 from grm_plugin.spct.outcome import Target, outcome_of
 from grm_plugin.spct.presenting import TrainingPrompts, present
-from grm_plugin.spct.rft import write_training_file
-from grm_plugin.spct.rl_data import rl_rows
+from grm_plugin.spct.rft import Report, write_report, write_training_file
+from grm_plugin.spct.rl_data import content_digest, rl_rows
+from grm_plugin.spct.room import UNLIMITED, Room
 from grm_plugin.spct.selecting import Fate, Rules
 from grm_plugin.spct.training_files import read_rows, write_rows
 from grm_plugin.spct.trajectories import Kind, Record, Trajectory
@@ -25,6 +27,8 @@ from grm_plugin.types import Completion, Message
 
 CONFIG = make_config()
 PROMPTS = TrainingPrompts(CONFIG)
+RULES = Rules(PROMPTS)
+LEAK = "As the hint says.\n"
 RIGHT, WRONG, TIE = (9, 2), (2, 9), (5, 5)
 
 
@@ -32,15 +36,25 @@ def item(name: str, *responses: str) -> Item:
     return Item(name, (Message("user", f"Question {name}?"),), responses or ("good", "bad"), (0,))
 
 
-def trajectory(
-    scores: tuple[int, ...] | None, kind: Kind = "plain", text: str = "", leaked: bool = False
-) -> Trajectory:
+class Letters:
+    """A tokenizer: one token per character."""
+
+    def apply_chat_template(self, messages: Any, tokenize: bool, add_generation_prompt: bool) -> str:
+        text = "".join(f"<{message['role']}>{message['content']}\n" for message in messages)
+        return text + "<assistant>" * add_generation_prompt
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return [ord(letter) for letter in text]
+
+
+def trajectory(scores: tuple[int, ...] | None, kind: Kind = "plain", text: str = "") -> Trajectory:
     """`scores` are those of the item's responses 0 and 1, shown in this order."""
     text = text or ("?" if scores is None else critique_text(scores))
     outcome = outcome_of(Completion(text), Target(2, best=(0,)))
     return Trajectory(
         kind=kind, text=text, right=outcome.right, scores=outcome.scores, reason=outcome.reason, tie=outcome.tie,
-        leaked=leaked, tokens=10,
+        tokens=10,
     )  # fmt: skip
 
 
@@ -48,12 +62,12 @@ def record(name: str, *plain: Any, hinted: Any = (), leaked: bool = False) -> Re
     one = item(name)
     shown = next(shown for seed in range(99) if (shown := present(one, CONFIG, seed)).order == (0, 1))
     drawn = [trajectory(scores) for scores in plain]
-    drawn += [trajectory(scores, "hinted", leaked=leaked) for scores in hinted]
+    drawn += [trajectory(scores, "hinted", LEAK + critique_text(scores) if leaked else "") for scores in hinted]
     return Record.of(name, shown, tuple(drawn))
 
 
 def fates(one: Record, rules: Rules | None = None) -> list[Fate]:
-    return [(rules or Rules()).fate(one, each) for each in one.trajectories]
+    return [(rules or RULES).fate(one, each) for each in one.trajectories]
 
 
 class TestRules:
@@ -88,10 +102,19 @@ class TestRules:
         assert fates(record("a", WRONG, WRONG, WRONG, hinted=[hinted], leaked=leaked))[3] == expected
 
     def test_without_rejection_everything_that_can_be_read_is_kept(self) -> None:
-        off = Rules(rejection=False)
+        off = Rules(PROMPTS, rejection=False)
         assert fates(record("a", RIGHT, WRONG, None, hinted=[TIE]), off) == ["kept", "kept", "unread", "kept"]
         assert fates(record("a", RIGHT, RIGHT, RIGHT), off) == ["kept"] * 3
         assert fates(record("a", RIGHT, hinted=[RIGHT], leaked=True), off) == ["kept", "leaked"]
+
+    def test_a_row_is_as_long_as_the_trainer_sees_it(self) -> None:
+        """Prompt, critique and the two tokens that OpenRLHF writes behind them."""
+        one = record("a", RIGHT, WRONG)
+        prompt = PROMPTS.plain(one.shown).messages[0].content
+        length = len(f"<user>{prompt}\n<assistant>{one.trajectories[0].text}\n") + 2
+        assert fates(one, Rules(PROMPTS, room=Room(Letters(), length))) == ["kept", "wrong"]
+        assert fates(one, Rules(PROMPTS, room=Room(Letters(), length - 1))) == ["too_long", "wrong"]
+        assert fates(one, Rules(PROMPTS, False, Room(Letters(), length - 1))) == ["too_long", "too_long"]
 
 
 class TestTrainingFile:
@@ -102,7 +125,7 @@ class TestTrainingFile:
     )
 
     def test_rows_and_report(self, tmp_path: Path) -> None:
-        report = write_training_file(tmp_path / "sft.jsonl", self.records, PROMPTS, Rules())
+        report = write_training_file(tmp_path / "sft.jsonl", self.records, RULES)
         rows = list(read_rows(tmp_path / "sft.jsonl"))
         assert [(row["id"], row["kind"]) for row in rows] == [("a", "plain"), ("a", "hinted"), ("c", "hinted")]
         assert report.as_json() == {
@@ -112,16 +135,16 @@ class TestTrainingFile:
             "items_never_right": 1,
             "plain_right": {"0 of 3": 1, "1 of 3": 1, "3 of 3": 1},
             "trajectories": {
-                "plain": {"kept": 1, "easy": 3, "wrong": 3, "tie": 1, "leaked": 0, "unread": 1},
-                "hinted": {"kept": 2, "easy": 0, "wrong": 1, "tie": 0, "leaked": 0, "unread": 0},
+                "plain": {"kept": 1, "easy": 3, "wrong": 3, "tie": 1, "leaked": 0, "unread": 1, "too_long": 0},
+                "hinted": {"kept": 2, "easy": 0, "wrong": 1, "tie": 0, "leaked": 0, "unread": 0, "too_long": 0},
             },
             "unread": {"no_scores": 1},
             "tokens": {"drawn": 120, "kept": 30},
-            "rows": {"kept": 3, "general": 0},
+            "rows": {"kept": 3, "general": 0, "general_too_long": 0},
         }
 
     def test_no_row_holds_a_hint(self, tmp_path: Path) -> None:
-        write_training_file(tmp_path / "sft.jsonl", self.records, PROMPTS, Rules())
+        write_training_file(tmp_path / "sft.jsonl", self.records, RULES)
         for row in read_rows(tmp_path / "sft.jsonl"):
             text = json.dumps(row)
             assert "Known verdict" not in text
@@ -129,16 +152,26 @@ class TestTrainingFile:
             plain = PROMPTS.plain(record(row["id"]).shown).messages[0].content
             assert row["prompt"] == [{"role": "user", "content": plain}]
 
-    def test_a_hint_that_slipped_through_stops_everything(self, tmp_path: Path) -> None:
-        text = "As the hint says.\n" + critique_text(RIGHT)
-        bad = Record.of("a", self.records[0].shown, (trajectory(RIGHT, "hinted", text),))
-        with pytest.raises(AssertionError):
-            write_training_file(tmp_path / "sft.jsonl", [bad], PROMPTS, Rules())
-        assert not list(tmp_path.iterdir())
+    def test_a_hint_in_an_older_store_is_found_by_the_rules_of_today(self, tmp_path: Path) -> None:
+        stored = record("a", RIGHT, hinted=[RIGHT], leaked=True).model_dump(mode="json")
+        for each in stored["trajectories"]:
+            each["leaked"] = False  # what an earlier version thought
+        report = write_training_file(tmp_path / "sft.jsonl", [Record.model_validate(stored)], Rules(PROMPTS, False))
+        assert [row["kind"] for row in read_rows(tmp_path / "sft.jsonl")] == ["plain"]
+        assert report.fates["hinted"] == {"leaked": 1}
+
+    def test_nothing_readable_is_the_templates_fault(self, tmp_path: Path) -> None:
+        with pytest.raises(EngineError, match=r"not one could be read \(no_scores 2\).*judge\.template"):
+            write_training_file(tmp_path / "sft.jsonl", [record("a", None, None)], RULES)
+
+    def test_a_report_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "report.json").mkdir()
+        with pytest.raises(ConfigError, match=r"report\.json cannot be written: Is a directory"):
+            write_report(tmp_path / "report.json", Report())
 
     def test_an_empty_set_is_an_error_and_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(EngineError, match=r"no trajectory of 2 items is kept.*'wrong': 2.*nothing was written"):
-            write_training_file(tmp_path / "sft.jsonl", [record("a", WRONG), record("b", WRONG)], PROMPTS, Rules())
+            write_training_file(tmp_path / "sft.jsonl", [record("a", WRONG), record("b", WRONG)], RULES)
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("name", ["sft.jsonl", "sft.parquet"])
@@ -147,7 +180,7 @@ class TestTrainingFile:
         general.write_text(
             '{"prompt": "Hi", "response": "Hello"}\n{"instruction": "Add", "input": "1 1", "output": "2"}\n'
         )
-        report = write_training_file(tmp_path / name, self.records, PROMPTS, Rules(), [general])
+        report = write_training_file(tmp_path / name, self.records, RULES, [general])
         rows = list(read_rows(tmp_path / name))
         assert (report.kept, report.general, len(rows)) == (3, 2, 5)
         assert rows[3] == {
@@ -157,6 +190,13 @@ class TestTrainingFile:
             "kind": "general",
         }
         assert rows[4]["prompt"][0]["content"] == "Add\n\n1 1"
+
+    def test_general_data_has_to_fit_too(self, tmp_path: Path) -> None:
+        general = tmp_path / "chat.jsonl"
+        write_rows(general, [{"prompt": "Hi", "response": text} for text in ("Hello", "Hello" * 2000)])
+        rules = Rules(PROMPTS, room=Room(Letters(), 5000))
+        report = write_training_file(tmp_path / "sft.jsonl", self.records, rules, [general])
+        assert report.as_json()["rows"] == {"kept": 3, "general": 1, "general_too_long": 1}
 
     def test_a_full_disk_leaves_the_former_file(self, tmp_path: Path) -> None:
         path = tmp_path / "sft.jsonl"
@@ -217,9 +257,9 @@ class TestGeneral:
 
 
 class TestPromptsForRL:
-    def rows(self, *items: Item, easy: Any = (), fits: Any = lambda _: True) -> tuple[list[Any], Counter[str]]:
+    def rows(self, *items: Item, easy: Any = (), room: Room = UNLIMITED) -> tuple[list[Any], Counter[str]]:
         dropped: Counter[str] = Counter()
-        return list(rl_rows(items, CONFIG, PROMPTS, 0, easy, fits, dropped)), dropped
+        return list(rl_rows(items, CONFIG, PROMPTS, 0, easy, room, dropped)), dropped
 
     def test_the_label_counts_positions_as_shown(self) -> None:
         items = [item(f"i{number}", "good", "bad", "worse") for number in range(20)]
@@ -236,7 +276,16 @@ class TestPromptsForRL:
         assert Target.from_json(rows[0]["label"]) == Target(1, label=0)
 
     def test_what_is_left_out_is_counted(self) -> None:
-        items = [item("easy"), item("image", "see <image>", "b"), item("long", "x" * 500, "b"), item("fine")]
-        rows, dropped = self.rows(*items, easy={"easy"}, fits=lambda turns: "xxx" not in turns[0].content)
+        items = [item("easy"), item("image", "see <image>", "b"), item("long", "x" * 9000, "b"), item("fine")]
+        easy = {content_digest(present(items[0], CONFIG, seed=7))}
+        rows, dropped = self.rows(*items, easy=easy, room=Room(Letters(), 9000))
         assert [row["id"] for row in rows] == ["fine"]
         assert dropped == {"easy": 1, "image_tag": 1, "too_long": 1}
+
+    def test_an_id_alone_makes_no_item_easy(self) -> None:
+        """Numbered ids of another file are other items; and an item is the same under another id."""
+        drawn = present(replace(item("1", "good", "bad"), id="7"), CONFIG, 3)
+        other = Item("7", (Message("user", "Another?"),), ("good", "bad"), (0,))
+        labelled = replace(item("1", "good", "bad"), id="8", best=(1,))
+        rows, dropped = self.rows(other, labelled, item("1", "good", "bad"), easy={content_digest(drawn)})
+        assert ([row["id"] for row in rows], dropped) == (["7", "8"], {"easy": 1})

@@ -51,7 +51,7 @@ def knows(prompt: Prompt, sampling: Sampling) -> list[Completion]:
 
 def drawing(store: TrajectoryStore, items: list[Item], **rest: Any) -> Drawing:
     config = rest.pop("config", CONFIG)
-    meter = DrawMeter(Console(quiet=True), len(items), len(store.done), Rules())
+    meter = DrawMeter(Console(quiet=True), len(items), len(store.done), Rules(PROMPTS))
     return Drawing(config, rest.pop("prompts", PROMPTS), store, meter, **rest)
 
 
@@ -127,6 +127,15 @@ class TestPresenting:
             ("Response 1 is known to be the best of the 2 responses above.", True),
             ("I was told that the first wins.", True),
             ("The known verdict agrees.", True),
+            ("Since Response 1 is known to be the best, it must be scored highest.", True),
+            ("As this response is known to be correct, it gets a 1.", True),
+            ("Response 1 is known to be the best of the 2 responses.", True),
+            ("It has to be scored highest, as the instructions say.", True),
+            ("To agree with the verdict, I give 9.", True),
+            ("The prompt tells us Response 1 is best.", True),
+            ("I WRITE AS IF YOU had not told me.", True),  # five words of the hint, in other letters
+            ("The prompt tells us to name three fruits. Response 1 is best: it does.", False),
+            ("Lead is known to be poisonous, and the instructions say nothing of it.", False),
         ],
     )
     def test_a_critique_that_shows_the_hint_is_seen(self, critique: str, gives_away: bool) -> None:
@@ -134,6 +143,21 @@ class TestPresenting:
             shown for seed in range(9) if (shown := present(item("x", "a", "b"), CONFIG, seed)).target.best == (0,)
         )
         assert PROMPTS.gives_away(shown, critique) is gives_away
+
+    @pytest.mark.parametrize(
+        "critique", ["To agree with the verdict, it gets a 1.", "The response is known to be right."]
+    )
+    def test_in_the_prompt_of_a_single_response_too(self, critique: str) -> None:
+        one = Item("x", (Message("user", "?"),), ("a",), (), 1, reference="b")
+        assert PROMPTS.gives_away(present(one, CONFIG, 0), critique)
+        assert not PROMPTS.gives_away(present(one, CONFIG, 0), "Analysis: right.\nMy verdict is that it is correct.")
+
+    def test_a_hint_in_own_words_is_seen_whatever_its_number(self, tmp_path: Path) -> None:
+        (tmp_path / "hint.txt").write_text("{{ prompt }}\nPsst: take number {{ best }} for the win.\n")
+        prompts = TrainingPrompts(CONFIG, hint=tmp_path / "hint.txt")
+        shown = present(item("x", "a", "b"), CONFIG, 0)
+        assert prompts.gives_away(shown, "I take number 9 for the win.")
+        assert not prompts.gives_away(shown, "I take number 9 for precision.")
 
     def test_a_word_of_the_request_gives_nothing_away(self) -> None:
         one = Item("x", (Message("user", "Give me a hint."),), ("a", "b"), (0,))

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from factories import Scripted, completions, make_config
+from factories import Scripted, critique_text, make_config
+from rich.console import Console
 
-from grm_plugin.engines.fake import FakeMetaRM
+from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals import store as evals
+from grm_plugin.evals.fingerprint import fingerprint
 from grm_plugin.evals.items import Item
+from grm_plugin.evals.progress import VoteMeter
+from grm_plugin.evals.rating import Rating
 from grm_plugin.evals.store import Manifest, StoredVote, VoteStore
 from grm_plugin.judge import Judge
 from grm_plugin.spct.meta_data import meta_rows
@@ -25,7 +33,7 @@ from grm_plugin.spct.meta_metrics import measure, roc_auc
 from grm_plugin.spct.presenting import Presentation, TrainingPrompts, present
 from grm_plugin.spct.training_files import write_rows
 from grm_plugin.spct.trajectories import Record, Trajectory, TrajectoryStore
-from grm_plugin.types import Conversation, Message, UnparsedReason
+from grm_plugin.types import Completion, Conversation, Message, UnparsedReason
 
 CONFIG = make_config()
 ITEM = Item("x", (Message("user", "Which?"),), ("good", "bad"), (0,))
@@ -97,7 +105,7 @@ class TestData:
             StoredVote((5, 5), (0, 1), text="C"),
             StoredVote(None, (0, 1), "no_scores", text="D"),
         )
-        with VoteStore(tmp_path, Manifest("jsonl", "m", 4, None, {})) as store:
+        with VoteStore(tmp_path, Manifest("jsonl", "m", 4, None, fingerprint(CONFIG))) as store:
             store.add(evals.Record(ITEM, (StoredVote((9, 2), (0, 1), text="greedy"),), votes))
             store.add(evals.Record(single, (), (StoredVote((9,), (0,), text="E"),)))
         counts: Counter[str] = Counter()
@@ -111,27 +119,88 @@ class TestData:
         shown = rows[0]["messages"][0]["content"]
         assert shown.index("bad") < shown.index("good")
 
+    @pytest.mark.parametrize(
+        ("other", "part"),
+        [({"judge__max_response_chars": 100}, "judge"), ({"judge__template": "other.txt"}, "prompt")],
+    )
+    def test_votes_on_other_prompts_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], part: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        listwise = resources.files("grm_plugin") / "templates/listwise.txt"
+        (tmp_path / "other.txt").write_text("Be brief.\n" + listwise.read_text())
+        with VoteStore(tmp_path, Manifest("jsonl", "m", 1, None, fingerprint(make_config(**other)))) as store:
+            store.add(evals.Record(ITEM, (), (StoredVote((9, 2), (0, 1), text="A"),)))
+        with pytest.raises(ConfigError, match=f"was drawn with another {part} than the configuration says"):
+            list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), Counter()))
+
     def test_a_folder_with_neither_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"holds neither trajectories\.jsonl nor votes\.jsonl"):
             list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), Counter()))
 
-    async def test_the_input_is_the_one_of_serving(self) -> None:
-        seen: list[Conversation] = []
 
-        def remember(conversation: Conversation) -> float:
-            seen.append(conversation)
-            return 0.0
+class TestWhatIsShown:
+    """The meta RM reads the same text in serving, in training and where stored critiques are rated."""
 
-        config = make_config(sampling__k=2, sampling__seed=3)
-        grm = Scripted(lambda prompt, sampling: completions((1, 2)))
-        item = Item("x", (Message("user", "Which?"),), ("<|im_end|> a", "b" * 30_000), (0,))
-        await Judge(config, grm, FakeMetaRM(remember)).score([item.group])
-        assert len(seen) == 2
-        prompts = TrainingPrompts(config)
-        for conversation, (prompt, _) in zip(seen, grm.calls, strict=True):
-            marker = conversation[0].content.partition("[begin of response 1 ")[2][:6]
-            shown = replace(present(item, config, 0), marker=marker, order=prompt.order)
-            assert prompts.meta(shown, conversation[1].content) == conversation
+    item = Item("x", (Message("user", "Which?"),), ("<|im_end|> a", "b" * 30_000), (0,))
+    text = "<|im_end|> and <turn> are quoted.\n" + critique_text((1, 2))
+
+    async def served(self, config: Config) -> list[tuple[tuple[int, ...], Conversation]]:
+        """What the judge shows a meta RM of two critiques `text`, and their orders; the marker is always the same."""
+        meta_rm = Remembering()
+        grm = Scripted(lambda prompt, sampling: [Completion(self.text)])
+        await Judge(config, grm, meta_rm).score([self.item.group])
+        assert len(meta_rm.seen) == 2
+        return [(prompt.order, each) for (prompt, _), each in zip(grm.calls, meta_rm.seen, strict=True)]
+
+    @pytest.mark.parametrize("tokens", [(), ("<turn>",)])
+    async def test_in_training_on_trajectories(self, tokens: tuple[str, ...]) -> None:
+        config = make_config(sampling__k=2, sampling__seed=3, judge__control_tokens=list(tokens))
+        for order, conversation in await self.served(config):
+            shown = replace(present(self.item, config, 0), marker=marker_of(conversation), order=order)
+            assert TrainingPrompts(config).meta(shown, self.text) == conversation
+            assert ("<turn>" in conversation[1].content) == (not tokens)
+            assert "<|im_end|>" not in conversation[1].content
+
+    async def test_in_training_on_votes_and_in_rating(self, tmp_path: Path) -> None:
+        """Of a vote on a response that was cut shorter than the configuration says, because the prompt was too long."""
+        config = make_config(
+            sampling__k=2, sampling__seed=3, judge__control_tokens=["<turn>"], meta_rm={"type": "fake"}
+        )
+        short = config.model_copy(update={"judge": config.judge.model_copy(update={"max_response_chars": 1000})})
+        served = await self.served(short)
+        votes = tuple(StoredVote((1, 2), order, text=self.text) for order, _ in served)
+        record = evals.Record(self.item, (), votes, cut=(0, 29_000))
+        manifest = Manifest("jsonl", "m", 2, None, fingerprint(config))
+        with VoteStore(tmp_path / "votes", manifest) as store:
+            store.add(record)
+        meta_rm = Remembering()
+        with VoteStore(tmp_path / "rated", manifest) as store:
+            await Rating(config, meta_rm, store, VoteMeter(Console(quiet=True), 1, 0), 1).over([record])
+        rows = list(meta_rows(tmp_path / "votes", config, TrainingPrompts(config), Counter()))
+        trained = [tuple(Message(turn["role"], turn["content"]) for turn in row["messages"]) for row in rows]
+        expected = [without_marker(conversation) for _, conversation in served]
+        assert [without_marker(conversation) for conversation in meta_rm.seen] == expected
+        assert [without_marker(conversation) for conversation in trained] == expected
+
+
+class Remembering:
+    """A `MetaRM` that rates everything alike, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[Conversation] = []
+
+    async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+        self.seen += conversations
+        return [0.0] * len(conversations)
+
+
+def marker_of(conversation: Conversation) -> str:
+    return conversation[0].content.partition("[begin of response 1 ")[2][:6]
+
+
+def without_marker(conversation: Conversation) -> list[str]:
+    return [turn.content.replace(marker_of(conversation), "MARKER") for turn in conversation]
 
 
 def presentation(item: Item) -> Presentation:
@@ -168,6 +237,12 @@ class TestExamples:
         assert too_long == 1
         assert [(len(example.ids), example.label, example.item) for example in examples] == [(6, 1, "a")]
 
+    def test_a_token_takes_four_bytes(self, tmp_path: Path) -> None:
+        """100,000 items have more than a thousand million tokens, and every rank holds them all."""
+        write_rows(tmp_path / "a.jsonl", [row("a", 1, "c " * 1000)])
+        (example,), _ = read_examples([tmp_path / "a.jsonl"], Words(), None)
+        assert sys.getsizeof(example.ids) < 5 * len(example.ids)
+
     @pytest.mark.parametrize("bad", [row("a", 2), row("a", None), {"label": 1}, {**row("a", 1), "messages": "text"}])
     def test_a_foreign_row_is_named(self, tmp_path: Path, bad: dict[str, Any]) -> None:
         write_rows(tmp_path / "a.jsonl", [row("a", 1), bad])
@@ -180,22 +255,22 @@ class TestExamples:
             read_examples([tmp_path / "a.jsonl"], Words(), 3)
 
     def test_an_item_is_on_one_side(self) -> None:
-        examples = [Example((1,), index % 2, f"i{index // 4}") for index in range(40)]
+        examples = [Example(array("i", [1]), index % 2, f"i{index // 4}") for index in range(40)]
         train, held_out = split_by_item(examples, 0.3, seed=0)
         assert (len(train), len(held_out)) == (28, 12)
         assert not {example.item for example in train} & {example.item for example in held_out}
         assert split_by_item(examples, 0.3, seed=0) == (train, held_out)
 
     def test_bundles(self) -> None:
-        examples = [Example((number,), 0, name) for number, name in enumerate("abaaab")]
+        examples = [Example(array("i", [number]), 0, name) for number, name in enumerate("abaaab")]
         shapes = [[(example.item, example.ids[0]) for example in bundle] for bundle in bundles_of(examples, 3)]
         assert shapes == [[("a", 0), ("a", 2), ("a", 3)], [("a", 4)], [("b", 1), ("b", 5)]]
 
     def test_the_padding_never_hides_the_last_token(self) -> None:
-        assert padding_id(Words(), [Example((5, 3), 1, "a")]) == 2  # the tokenizer's own
-        assert padding_id(Words(), [Example((5, 2), 1, "a")]) == 0  # every critique ends with it
+        assert padding_id(Words(), [Example(array("i", [5, 3]), 1, "a")]) == 2  # the tokenizer's own
+        assert padding_id(Words(), [Example(array("i", [5, 2]), 1, "a")]) == 0  # every critique ends with it
         nothing = SimpleNamespace(pad_token_id=None, unk_token_id=None, bos_token_id=None)
-        assert padding_id(nothing, [Example((5, 0), 1, "a"), Example((1,), 1, "a")]) == 2
+        assert padding_id(nothing, [Example(array("i", [5, 0]), 1, "a"), Example(array("i", [1]), 1, "a")]) == 2
 
 
 class TestLoss:

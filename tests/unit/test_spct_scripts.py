@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shlex
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
+from string import Template
 
 import pytest
 import typer
+from factories import completions, responses_shown
 from typer.testing import CliRunner
 
 from grm_plugin.cli import app
+from grm_plugin.engines.fake import FakeEngine
+from grm_plugin.evals.items import Item, write_items
+from grm_plugin.spct import cli
+from grm_plugin.spct.room import UNLIMITED, Room
+from grm_plugin.spct.training_files import read_rows
+from grm_plugin.types import Completion, Message, Prompt, Sampling
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "examples/spct").glob("*.sh"))
@@ -91,6 +101,68 @@ def test_the_meta_rm_is_the_papers() -> None:
     assert (number(flags, "--lr"), number(flags, "--batch")) == (1e-5, 512)
     assert number(flags, "--batch") % (16 * number(flags, "--micro-batch")) == 0
     assert (ROOT / flags["--deepspeed"][0]).is_file()
+
+
+@pytest.mark.parametrize("name", ["rft_27b", "rl_27b", "meta_rm_27b"])
+def test_gemma_is_trained_with_the_attention_that_it_is_served_with(name: str) -> None:
+    _, flags = arguments_of(ROOT / f"examples/spct/{name}.sh")
+    (attention,) = flags.get("--ds.attn_implementation") or flags["--attn-implementation"]
+    assert attention == "flash_attention_2"  # sdpa has no soft cap, eager no memory
+    assert flags.get("--rollout.micro_batch_size", ["1"]) == ["1"]
+
+
+def test_a_base_model_that_brings_its_own_code_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auto_map": {"AutoModel": "modeling.Model"}}')
+    script = ROOT / "examples/spct/rft_16b.sh"
+    job = subprocess.run(
+        ["bash", str(script)], env={"MODEL": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True, timeout=20
+    )
+    assert (job.returncode, b"whose config.json has no auto_map" in job.stderr) == (2, True)
+
+
+def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them in order, each on what the one before left, with a GRM that is right where it reads "easy"."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for folder in ("models/DeepSeek-V2-Lite-Chat", "runs/spct/grm_16b_rft", "runs/spct/grm_16b"):
+        (tmp_path / folder).mkdir(parents=True)  # what the scripts leave
+    for name in ("items", "rl_items"):
+        pair = [Item(f"{name} {one}", (Message("user", one),), ("good", "bad"), (0,)) for one in ("easy", "hard")]
+        write_items(tmp_path / f"{name}.jsonl", pair)
+    (tmp_path / "chat.jsonl").write_text('{"prompt": "Hi", "response": "Hello"}\n')
+    monkeypatch.setattr(cli, "engines", lambda config: nullcontext((FakeEngine(_grm), None)))
+    monkeypatch.setattr(Room, "of", lambda *_: UNLIMITED)  # the tokenizer of a model that is not here
+    variables, ran = {}, []
+    (_, rft), (_, rl) = (arguments_of(ROOT / f"examples/spct/{stage}_16b.sh") for stage in ("rft", "rl"))
+    room = number(rl, "--data.max_len") - number(rl, "--rollout.max_new_tokens")
+    limits = {"--max-tokens": number(rft, "--data.max_len"), "--max-prompt-tokens": room}
+    for line in _shell_block(ROOT / "examples/spct/README.md"):
+        if match := re.fullmatch(r'(\w+)="(.*)"', line):
+            variables[match[1]] = match[2]
+            continue
+        words = shlex.split(Template(line).substitute(variables))
+        if words[0] == "grm-plugin":
+            result = CliRunner().invoke(app, words[1:])
+            assert result.exit_code == 0, (line, result.output, result.exception)
+            ran.append(words[2])
+        else:
+            assert (ROOT / words[words.index("bash") + 1]).is_file()
+        for flag, limit in limits.items():
+            assert flag not in words or int(words[words.index(flag) + 1]) == limit, line
+    assert ran == ["rft-data", "rft-data", "rl-data", "rft-data", "meta-rm-data"]
+    assert {row["id"] for row in read_rows(tmp_path / "runs/spct/rl.jsonl")} == {"rl_items hard"}
+    assert {row["label"] for row in read_rows(tmp_path / "runs/spct/meta.jsonl")} == {0, 1}
+
+
+def _grm(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+    right = "easy" in prompt.messages[0].content or "known to be" in prompt.messages[0].content
+    return completions(*[[9 if (text == "good") == right else 2 for text in responses_shown(prompt)]] * sampling.n)
+
+
+def _shell_block(path: Path) -> list[str]:
+    """The commands of the first block of shell in a Markdown file, one a line."""
+    block = path.read_text().partition("```sh\n")[2].partition("```")[0].replace("\\\n", " ")
+    return [line for line in block.splitlines() if line and not line.startswith("#")]
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])

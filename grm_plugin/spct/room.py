@@ -1,0 +1,57 @@
+"""How many tokens a prompt to train on, or a prompt with its critique, may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from grm_plugin.config import Config, VLLMModel
+from grm_plugin.engines.vllm import token_ids
+from grm_plugin.errors import ConfigError
+from grm_plugin.types import Conversation
+
+END_TOKENS = 2
+"""OpenRLHF's train_sft writes a blank and the end-of-text token behind a text that does not end with the latter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """At most `limit` tokens in the GRM's chat template; without a limit, everything."""
+
+    tokenizer: Any = None
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, config: Config, flag: str, limit: int | None) -> Room:
+        """The room of a command's `flag`.
+
+        Raises:
+            ConfigError: there is a limit, but the engine is not one whose tokenizer is known, or it cannot be loaded.
+        """
+        if limit is None:
+            return UNLIMITED
+        engine = config.engine
+        if not isinstance(engine, VLLMModel):
+            raise ConfigError(f"{flag} needs the GRM's tokenizer: engine.type vllm")
+        from transformers import AutoTokenizer
+
+        try:
+            return cls(AutoTokenizer.from_pretrained(engine.model, trust_remote_code=engine.trust_remote_code), limit)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ConfigError(f"{flag} needs the GRM's tokenizer, engine.model {engine.model}: {reason}") from None
+
+    def holds(self, conversation: Conversation) -> bool:
+        """Whether a prompt, or a conversation that ends with an answer, has a place.
+
+        Raises:
+            EngineError: the chat template cannot render it.
+        """
+        if self.limit is None:
+            return True
+        answered = conversation[-1].role == "assistant"
+        ids = token_ids(self.tokenizer, conversation, add_generation_prompt=not answered)
+        return len(ids) + (END_TOKENS if answered else 0) <= self.limit
+
+
+UNLIMITED = Room()
