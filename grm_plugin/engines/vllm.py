@@ -64,7 +64,7 @@ class VLLMEngine:
 
     def shutdown(self) -> None:
         """End vLLM's processes."""
-        self._llm.shutdown()
+        _shut_down(self._llm)
 
 
 class VLLMMetaRM:
@@ -105,7 +105,7 @@ class VLLMMetaRM:
 
     def shutdown(self) -> None:
         """End vLLM's processes."""
-        self._llm.shutdown()
+        _shut_down(self._llm)
 
 
 def token_ids(tokenizer: Any, conversation: Conversation, add_generation_prompt: bool) -> list[int]:
@@ -139,6 +139,12 @@ async def _check_health(llm: Any) -> None:
         await llm.check_health()
     except Exception as error:
         raise EngineError(f"vLLM's engine is not healthy: {_reason(error)}") from error
+
+
+def _shut_down(llm: Any) -> None:
+    llm.shutdown()
+    # It comes again from AsyncLLM.__del__, which fails once the interpreter has taken vLLM's modules down.
+    llm.shutdown = lambda: None
 
 
 def _reason(error: BaseException) -> str:

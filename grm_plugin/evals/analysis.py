@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.evals.ballots import (
     SUM_DECIMALS,
     Floats,
+    Outcome,
     Tally,
     methods_for,
     outcome_of,
@@ -20,9 +22,12 @@ from grm_plugin.evals.ballots import (
 from grm_plugin.evals.conduct import conduct_of
 from grm_plugin.evals.items import Item, digest
 from grm_plugin.evals.report import OVERALL, Naming, Part, Report
-from grm_plugin.evals.statistics import bootstrap_aucs, bootstrap_means, concordance, mean_of
+from grm_plugin.evals.statistics import bootstrap_aucs, bootstrap_means, mean_of, shares_below
 from grm_plugin.evals.store import Manifest, Record
-from grm_plugin.evals.suites import Metric, by_items, metric_of, suite_named
+from grm_plugin.evals.suites import by_items, metric_of, suite_named
+
+PartOf = Callable[[Sequence[Item], Sequence[Any], np.random.Generator], Part | None]
+"""Items and their verdicts -> figures, or None where there are none."""
 
 
 def analyse(manifest: Manifest, records: Sequence[Record], k_metas: Sequence[int] = (), seed: int = 0) -> Report:
@@ -31,7 +36,7 @@ def analyse(manifest: Manifest, records: Sequence[Record], k_metas: Sequence[int
     Two reports on the same items have bootstrap samples of the same items: their `estimates` can be subtracted.
 
     Args:
-        manifest, records: from `read_store`.
+        manifest, records: from `read_store`; no text of a critique is looked at.
         k_metas: numbers of critiques that the meta RM keeps, beside the default of half.
         seed: of the random choices of votes and the bootstrap.
 
@@ -46,10 +51,11 @@ def analyse(manifest: Manifest, records: Sequence[Record], k_metas: Sequence[int
     rated = any(vote.meta is not None for record in records for vote in record.votes)
     methods = methods_for(manifest.k, all(record.greedy for record in records), rated, k_metas)
     rng = np.random.default_rng(seed)
-    tallies = [tally_item(record, methods, rng) for record in records]
+    verdicts = [_verdict(record.item, tally_item(record, methods, rng)) for record in records]
     suite = suite_named(manifest.suite)
     seeds = [seed, zlib.crc32(suite.name.encode())]  # benchmarks are resampled apart, models on one are not
-    parts = _parts([record.item for record in records], tallies, metric, seeds, one=suite.weights is by_items)
+    part_of: PartOf = _accuracies if metric == "accuracy" else _aucs
+    parts = _parts([record.item for record in records], verdicts, part_of, seeds, one=suite.weights is by_items)
     if OVERALL not in parts:
         weights = suite.weights({name: part.n for name, part in parts.items()})
         overall = {OVERALL: _add_up([(weight, parts[name]) for name, weight in weights.items()])}
@@ -59,25 +65,24 @@ def analyse(manifest: Manifest, records: Sequence[Record], k_metas: Sequence[int
         manifest,
         [row for name, part in parts.items() for row in named.rows(name, part)],
         [row for name, part in parts.items() for row in named.differences(name, part)],
-        conduct_of(records),
+        conduct_of(records, manifest.meta_rm is not None),
         {method.name: estimate for method, estimate in zip(methods, parts[OVERALL].estimates, strict=True)},
-        digest([record.item.to_json() for record in records]),
+        digest([digest(record.item.to_json()) for record in records]),
     )
 
 
 def _parts(
-    items: Sequence[Item], tallies: Sequence[Tally], metric: Metric, seeds: Sequence[int], one: bool
+    items: Sequence[Item], verdicts: Sequence[Any], part_of: PartOf, seeds: Sequence[int], one: bool
 ) -> dict[str, Part]:
     """Subset -> figures; with `one`, all items together too, as the first."""
     subsets = sorted({item.subset for item in items})
-    part_of = _accuracies if metric == "accuracy" else _aucs
     groups = {subset: [index for index, item in enumerate(items) if item.subset == subset] for subset in subsets}
     if one or subsets == [OVERALL]:
         groups = {OVERALL: list(range(len(items)))} | {name: group for name, group in groups.items() if name}
     found = {
         name: part_of(
             [items[index] for index in group],
-            [tallies[index] for index in group],
+            [verdicts[index] for index in group],
             np.random.default_rng([*seeds, place]),
         )
         for place, (name, group) in enumerate(groups.items())
@@ -88,8 +93,7 @@ def _parts(
     return parts
 
 
-def _accuracies(items: Sequence[Item], tallies: Sequence[Tally], rng: np.random.Generator) -> Part:
-    outcomes = [outcome_of(tally, item.best) for item, tally in zip(items, tallies, strict=True)]
+def _accuracies(items: Sequence[Item], outcomes: Sequence[Outcome], rng: np.random.Generator) -> Part:
     return Part(
         len(items),
         bootstrap_means(np.array([outcome.right for outcome in outcomes]).T, rng),
@@ -100,21 +104,26 @@ def _accuracies(items: Sequence[Item], tallies: Sequence[Tally], rng: np.random.
     )
 
 
-def _aucs(items: Sequence[Item], tallies: Sequence[Tally], rng: np.random.Generator) -> Part | None:
-    """None where all items have one label."""
+def _aucs(items: Sequence[Item], scores: Sequence[Floats], rng: np.random.Generator) -> Part | None:
+    """None where all items have one label; `scores` are M x R per item."""
     labels = np.array([item.label == 1 for item in items])
     if labels.all() or not labels.any():
         return None
-    scores = np.array([_mean_scores(tally) for tally in tallies]).transpose(1, 2, 0)  # methods x rounds x items
-    concordants, lenient = [], []
-    for means in scores:
-        concordant = concordance(means[:, labels], means[:, ~labels])
-        voted = ~np.isnan(means)
+    positives, negatives, lenient, lost = [], [], [], []
+    for means in np.array(scores).transpose(1, 2, 0):  # methods x rounds x items
+        right, wrong, voted = means[:, labels], means[:, ~labels], ~np.isnan(means)
+        positives.append(shares_below(right, wrong))
+        negatives.append(shares_below(-wrong, -right))
         pairs = voted[:, labels].sum(axis=1) @ voted[:, ~labels].sum(axis=1)
-        concordants.append(concordant)
-        lenient.append(float(concordant.sum() * len(means) / pairs) if pairs else 0.0)
-    lost = list(np.isnan(scores).mean(axis=(1, 2)))
-    return Part(len(items), bootstrap_aucs(concordants, rng), lenient, [0.0] * len(lost), lost, 0.5)
+        lenient.append(float(positives[-1].sum() * wrong.size / pairs) if pairs else 0.0)
+        lost.append(1 - float(voted.mean()))
+    estimates = bootstrap_aucs(np.array(positives), np.array(negatives), rng)
+    return Part(len(items), estimates, lenient, [0.0] * len(lost), lost, 0.5)
+
+
+def _verdict(item: Item, tally: Tally) -> Outcome | Floats:
+    """What is kept of a tally, which is far larger."""
+    return outcome_of(tally, item.best) if item.best else _mean_scores(tally)
 
 
 def _mean_scores(tally: Tally) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.report import OVERALL, Difference, Report
@@ -15,10 +16,17 @@ FOUR = ("rewardbench", "ppe-preference", "ppe-correctness", "rmb")
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """The mean of one method over benchmarks, each weighing the same."""
+    """The mean of one method over benchmarks, each weighing the same.
+
+    Attributes:
+        mean, ci95: strict: a tie is wrong.
+        lenient: with ties for the first place broken by chance, as in the paper.
+        suites: the benchmarks.
+    """
 
     mean: float
     ci95: tuple[float, float]
+    lenient: float
     suites: tuple[str, ...]
 
 
@@ -26,10 +34,11 @@ def combine(reports: Sequence[Report]) -> dict[str, Mean]:
     """Method -> mean over the reports, for the methods that all of them have."""
     suites = tuple(report.manifest.suite for report in reports)
     shared = [method for method in reports[0].estimates if all(method in report.estimates for report in reports)]
+    lenient = [{row.method: row.lenient for row in report.overall()} for report in reports]
     means = {}
     for method in shared:
         found = mean_of([(1 / len(reports), report.estimates[method]) for report in reports])
-        means[method] = Mean(found.value, found.interval, suites)
+        means[method] = Mean(found.value, found.interval, fmean(each[method] for each in lenient), suites)
     return means
 
 

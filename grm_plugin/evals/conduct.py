@@ -45,8 +45,8 @@ class Conduct:
     flips: float | None
 
 
-def conduct_of(records: Sequence[Record]) -> Conduct:
-    """Counts over a store that holds at least one item."""
+def conduct_of(records: Sequence[Record], rated: bool) -> Conduct:
+    """Counts over a store that holds at least one item; `rated`: a meta RM was to rate its votes."""
     votes = [vote for record in records for vote in record.votes]
     wins = [(vote.order[0] == winner, len(vote.order)) for vote in votes if (winner := _winner([vote])) is not None]
     changes = [first != second for record in records for first, second in _winners_of_orders(record)]
@@ -58,7 +58,7 @@ def conduct_of(records: Sequence[Record]) -> Conduct:
         lost=dict(Counter(vote.reason for vote in votes if vote.scores is None).most_common()),
         unvoted=sum(all(vote.scores is None for vote in record.votes) for record in records),
         cut=sum(any(record.cut) for record in records),
-        unrated=sum(_is_unrated(record) for record in records) if any(vote.meta is not None for vote in votes) else 0,
+        unrated=sum(_is_unrated(record) for record in records) if rated else 0,
         tokens_per_vote=tokens / max(1, len(votes)),
         tokens_per_item=tokens / len(records),
         first=fmean(first for first, _ in wins) if wins else None,

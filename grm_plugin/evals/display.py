@@ -33,10 +33,11 @@ def show_report(report: Report, console: Console) -> None:
 
 def show_means(means: Mapping[str, Mean], console: Console) -> None:
     """Print the mean over several benchmarks, beside the paper's overall column where it is the paper's four."""
-    table = _table("mean over the benchmarks", "method", "mean [95 %]", "benchmarks", "paper")
+    table = _table("mean over the benchmarks", "method", "mean [95 %]", "ties at random", "benchmarks", "paper")
     for method, mean in means.items():
         figure = paper.published(paper.OVERALL, method) if set(mean.suites) == set(FOUR) else None
-        table.add_row(method, _figure(mean.mean, mean.ci95), str(len(mean.suites)), _percent(figure))
+        cells = (_figure(mean.mean, mean.ci95), _percent(100 * mean.lenient), str(len(mean.suites)), _percent(figure))
+        table.add_row(method, *cells)
     console.print(table)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from grm_plugin.config import Config
 from grm_plugin.engines.base import Generator, MetaRM
-from grm_plugin.errors import ConfigError, EngineError
+from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.store import Record, StoredVote, VoteStore, votes_of
@@ -36,8 +36,8 @@ class Drawing:
     """One run over items.
 
     All responses to an item are judged in one list, whatever `judge.list_size` says: the scores of one vote belong
-    together. Items for which the engine failed get no record, so that the next run tries them again; a critique that
-    cannot be read is an answer, and so is a prompt that is too long.
+    together. Items for which the engine or the meta RM failed get no record, so that the next run tries them again; a
+    critique that cannot be read is an answer, and so is a prompt that is too long for either.
 
     Args:
         config: of `sampled_config`.
@@ -133,6 +133,10 @@ class Drawing:
 
 
 def _loss(judged: ListJudgement) -> str:
-    """What the engine failed with, or an empty string."""
+    """What the engine or the meta RM failed with, or an empty string."""
     failures = [vote for vote in judged.unparsed if vote.reason in _NO_ANSWER]
-    return f"{failures[0].reason}: {failures[0].detail}".rstrip(": ") if failures else ""
+    if failures:
+        return f"{failures[0].reason}: {failures[0].detail}".rstrip(": ")
+    if not judged.meta_error or judged.meta_error.startswith(PromptTooLong.__name__):
+        return ""
+    return f"the meta RM failed: {judged.meta_error}".rstrip(": ")

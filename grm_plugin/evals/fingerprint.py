@@ -17,6 +17,10 @@ READ_BYTES = 2**20
 _PLACEMENT = {"replicas", "tensor_parallel_size", "gpu_memory_utilization", "max_concurrency", "delay_s", "api_key_env"}
 """Settings of an engine that say where and how fast it runs, not what it answers."""
 
+_NOT_SHOWN = {"template", "list_size", "blank_response"}
+"""Settings of the judge that no vote of a store depends on: the template counts as `prompt`, an item is one list, and
+every response of it is judged. All others count, so that a new one cannot be forgotten."""
+
 
 def fingerprint(config: Config) -> dict[str, str]:
     """Part -> digest: `engine`, `prompt`, `sampling`, `judge`, and `meta_rm` where there is one.
@@ -25,12 +29,11 @@ def fingerprint(config: Config) -> dict[str, str]:
         PromptError: a template cannot be loaded or rendered.
     """
     prompts = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
-    judge = config.judge.model_dump(include={"decimals", "max_response_chars", "use_reference"})
     parts = {
         "engine": _engine(config.engine),
         "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in _EXAMPLES],
         "sampling": config.sampling.model_dump(exclude={"k", "adaptive"}),
-        "judge": judge,
+        "judge": config.judge.model_dump(mode="json", exclude=_NOT_SHOWN),
     }
     if config.meta_rm:
         shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in _EXAMPLES]

@@ -105,7 +105,7 @@ def report(folders: Sequence[Path], output: Path | None, k_metas: Sequence[int],
         raise ConfigError("--output takes the report of one --from; of several, each is written beside its store")
     reports = []
     for folder in folders:
-        found = analyse(*read_store(folder), k_metas, seed)
+        found = analyse(*read_store(folder, texts=False), k_metas, seed)
         show_report(found, console)
         where = output or (folder if folder.is_dir() else folder.parent)
         _write(where / REPORT_NAME, found.to_json())
@@ -146,14 +146,16 @@ async def _draw(
 
 @contextmanager
 def _counted_elsewhere() -> Iterator[None]:
-    """Without a warning per lost vote: the report counts them by reason, and a bar is being drawn."""
-    logger = logging.getLogger("grm_plugin.sampling")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without a warning per lost vote or rating: the summary and the report count them, and a bar is being drawn."""
+    loggers = [logging.getLogger(name) for name in ("grm_plugin.sampling", "grm_plugin.judge")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 async def _rate(config: Config, records: Sequence[Any], store: VoteStore, meter: VoteMeter, concurrency: int) -> str:

@@ -1,7 +1,7 @@
 """Bootstrap intervals and ROC-AUC, on numpy arrays with one entry per item.
 
 Resampling gives every item a weight (how often it was drawn), and both accuracy and AUC are sums over weights. So the
-draws of all methods come from the same weights: their differences are paired.
+draws of all methods come from the same weights: their differences are paired. Memory grows with the items only.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 DRAWS = 2000
 """Bootstrap samples."""
 
-AT_ONCE = 200
-"""Bootstrap samples whose weights are in memory together."""
+AT_ONCE = 2**19
+"""Weights of items that are in memory together, over all bootstrap samples."""
 
 LEVEL = 0.95
 
@@ -54,30 +54,43 @@ def resample(n: int, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
 def bootstrap_means(values: Floats, rng: np.random.Generator, draws: int = DRAWS) -> list[Estimate]:
     """The mean of every row of `values` (methods x items), with paired draws."""
     n = values.shape[1]
-    sizes = [min(AT_ONCE, draws - start) for start in range(0, draws, AT_ONCE)]
+    step = max(1, AT_ONCE // n)
+    sizes = [min(step, draws - start) for start in range(0, draws, step)]
     means = np.concatenate([values @ resample(n, rng, size).T for size in sizes], axis=1)
     return [Estimate(float(row.mean()), found) for row, found in zip(values, means, strict=True)]
 
 
-def concordance(positives: Floats, negatives: Floats) -> Floats:
-    """P x N: how often, over R rounds, a positive is ranked before a negative (a tie counts half).
+def shares_below(scores: Floats, others: Floats) -> Floats:
+    """What share of the other group each of n items is ranked before (a tie counts half), as a mean over R rounds.
+
+    Sorting finds it without comparing pairs, of which there are too many for memory. Its mean is the ROC-AUC.
 
     Args:
-        positives: R x P scores; NaN where there is none, which loses every comparison.
-        negatives: R x N scores, likewise.
+        scores: R x n; NaN where there is none, which loses every comparison.
+        others: R x m, likewise.
     """
-    found = np.zeros((positives.shape[1], negatives.shape[1]))
-    for high, low in zip(positives, negatives, strict=True):
-        found += (high[:, None] > low[None, :]) + 0.5 * (high[:, None] == low[None, :])
-    return found / len(positives)
+    found = np.zeros(scores.shape[1])
+    for own, other in zip(scores, others, strict=True):
+        ordered = np.sort(other)  # NaN comes last
+        below = ordered.searchsorted(own, "left") + ordered.searchsorted(own, "right")
+        found += np.where(np.isnan(own), 0.0, below / 2)
+    return found / others.size
 
 
-def auc(concordant: Floats) -> float:
-    """ROC-AUC: the mean over all pairs of a positive and a negative."""
-    return float(concordant.mean())
+def bootstrap_aucs(
+    positives: Floats, negatives: Floats, rng: np.random.Generator, draws: int = DRAWS
+) -> list[Estimate]:
+    """ROC-AUC of every method, with paired draws; positives and negatives are resampled apart.
 
+    To first order, as in DeLong et al. (1988): the AUC moves by what the shares of the items drawn differ from it. What
+    that leaves out shrinks faster with the number of items than the interval does.
 
-def bootstrap_aucs(concordants: list[Floats], rng: np.random.Generator, draws: int = DRAWS) -> list[Estimate]:
-    """ROC-AUC of every method, with paired draws; positives and negatives are resampled apart."""
-    up, down = (resample(size, rng, draws) for size in concordants[0].shape)
-    return [Estimate(auc(found), np.einsum("bp,pn,bn->b", up, found, down, optimize=True)) for found in concordants]
+    Args:
+        positives: methods x P shares of the negatives that each positive is ranked before (`shares_below`).
+        negatives: methods x N shares of the positives that are ranked before each negative.
+    """
+    ups, downs = bootstrap_means(positives, rng, draws), bootstrap_means(negatives, rng, draws)
+    return [
+        Estimate(up.value, np.clip(up.draws + down.draws - up.value, 0.0, 1.0))
+        for up, down in zip(ups, downs, strict=True)
+    ]

@@ -128,7 +128,7 @@ class VoteStore:
             self._found = _manifest(text, self._file_name)
             _refuse_another(self._found, self.manifest, self._file_name)
         else:
-            record = _record(text, number, self._file_name)
+            record = _record(text, number, self._file_name, texts=False)
             self.done[record.item.id] = record.item
 
     @property
@@ -136,8 +136,12 @@ class VoteStore:
         return self.folder / FILE_NAME
 
 
-def read_store(folder: Path) -> tuple[Manifest, list[Record]]:
+def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[Record]]:
     """What a store holds. A last line that is not whole yet is passed over.
+
+    Args:
+        folder: of the store, or its file.
+        texts: whether to keep the critiques, which are nearly all of a store; figures need none.
 
     Raises:
         ConfigError: there is no store, or it is damaged.
@@ -145,15 +149,16 @@ def read_store(folder: Path) -> tuple[Manifest, list[Record]]:
     path = folder / FILE_NAME if folder.is_dir() else folder
     try:
         with path.open("rb") as stream:
-            lines = [line for line in stream if line.endswith(b"\n")]
+            lines = (line for line in stream if line.endswith(b"\n"))
+            first = next(lines, None)
+            if first is None:
+                raise ConfigError(f"{path} is empty: it is no vote store")
+            manifest = _manifest(first, path)
+            return manifest, [_record(line, number, path, texts) for number, line in enumerate(lines, start=2)]
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror or error}; --from takes the --output of an earlier run"
         ) from None
-    if not lines:
-        raise ConfigError(f"{path} is empty: it is no vote store")
-    manifest = _manifest(lines[0], path)
-    return manifest, [_record(line, number, path) for number, line in enumerate(lines[1:], start=2)]
 
 
 def votes_of(judged: ListJudgement, k: int, orders: int, texts: bool = True) -> tuple[StoredVote, ...]:
@@ -219,7 +224,7 @@ def _vote_to_json(vote: StoredVote) -> dict[str, Any]:
     return row | {key: value for key, value in rest.items() if value not in ("", None)}
 
 
-def _vote(row: Mapping[str, Any]) -> StoredVote:
+def _vote(row: Mapping[str, Any], texts: bool) -> StoredVote:
     scores = row["scores"]
     return StoredVote(
         None if scores is None else tuple(scores),
@@ -228,7 +233,7 @@ def _vote(row: Mapping[str, Any]) -> StoredVote:
         row.get("detail", ""),
         row.get("tokens", 0),
         row.get("meta"),
-        row.get("text", ""),
+        row.get("text", "") if texts else "",
     )
 
 
@@ -242,10 +247,10 @@ def _manifest(text: bytes, path: Path) -> Manifest:
         raise ConfigError(f"{path} is no vote store of `grm-plugin eval`: give another folder") from None
 
 
-def _record(text: bytes, number: int, path: Path) -> Record:
+def _record(text: bytes, number: int, path: Path, texts: bool) -> Record:
     try:
         row = json.loads(text)
-        greedy, votes = (tuple(_vote(vote) for vote in row[key]) for key in ("greedy", "votes"))
+        greedy, votes = (tuple(_vote(vote, texts) for vote in row[key]) for key in ("greedy", "votes"))
         return Record(item_from_json(row["item"]), greedy, votes, tuple(row["cut"]))
     except (ValueError, KeyError, TypeError, WireError):
         raise ConfigError(f"{path} line {number} is damaged: remove it, and its item is judged again") from None

@@ -77,7 +77,7 @@ class AppendOnlyFile:
 
 def _open(path: Path) -> BinaryIO:
     try:
-        stream = path.open("a+b", buffering=0)
+        stream = path.open("a+b")
     except OSError as error:
         raise ConfigError(f"--output {path} cannot be written: {error.strerror or error}") from None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,7 @@ from grm_plugin.config_loading import load_config
 from grm_plugin.engines.build import build_generator
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM, score_by_length
 from grm_plugin.engines.openai import GARBAGE_TRIES, OpenAIEngine
+from grm_plugin.engines.vllm import VLLMEngine
 from grm_plugin.errors import EngineError
 from grm_plugin.judge import Judge
 from grm_plugin.parsing import parse
@@ -329,3 +331,22 @@ class TestOpenAI:
         engine = OpenAIEngine(OpenAIConfig(model="grm", base_url=address))
         for _ in range(2):
             assert len(asyncio.run(engine.generate(PROMPT, sampling(2)))) == 2
+
+
+def test_a_vllm_engine_is_ended_once() -> None:
+    """vLLM's own __del__ ends it again, which prints a TypeError when the interpreter has taken its modules down."""
+    ends = []
+
+    class LLM:
+        def shutdown(self) -> None:
+            ends.append(1)
+
+        def __del__(self) -> None:
+            self.shutdown()
+
+    engine = VLLMEngine.__new__(VLLMEngine)
+    engine._llm = LLM()
+    engine.shutdown()
+    del engine
+    gc.collect()
+    assert ends == [1]

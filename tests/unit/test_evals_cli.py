@@ -112,7 +112,8 @@ def test_several_stores_give_their_mean(tmp_path: Path, config_file: Path) -> No
         done = run("-c", config_file, "--suite", suite, "--data", tmp_path / file, "-o", tmp_path / suite, "--k", 2)
         assert done.exit_code == 0, done.output
     done = run("--from", tmp_path / "rewardbench", "--from", tmp_path / "ppe-preference")
-    assert "mean over the benchmarks" in done.stdout
+    _, _, means = done.stdout.partition("mean over the benchmarks")
+    assert "ties at random" in means
     assert "50.0" in done.stdout
     assert "69.0" not in done.stdout  # the paper's column belongs to its four benchmarks
 
@@ -139,6 +140,22 @@ def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(tmp_path
     assert done.exit_code == 1
     assert "0 of 16 votes read" in done.stdout
     assert "items without a single vote: they count as wrong" in done.stdout
+
+
+def test_a_dead_meta_rm_is_no_clean_evaluation(tmp_path: Path, items_file: Path) -> None:
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    (faults / "all").write_text("raise")
+    config = tmp_path / "config.yaml"
+    config.write_text(f"engine: {{type: fake}}\nmeta_rm: {{type: fake, faults: {faults}}}\n")
+    command = ("-c", config, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
+    done = run(*command)
+    assert done.exit_code == 1
+    assert "8 items have none: the meta RM failed: EngineError: injected. The same command goes on" in done.stderr
+    (faults / "all").unlink()
+    done = run(*command)
+    assert done.exit_code == 0
+    assert "meta@2" in done.stdout
 
 
 def test_keep_going_judges_what_is_never_read(tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ from grm_plugin.evals.paper import published
 def test_position_bias_is_told_from_chance() -> None:
     """The GRM that always prefers what is shown first: it wins all votes, and the orders always disagree."""
     votes = [vote(9, 1, order=(0, 1)), vote(1, 9, order=(1, 0))]
-    conduct = conduct_of([make_record(votes=votes)])
+    conduct = conduct_of([make_record(votes=votes)], rated=False)
     assert (conduct.first, conduct.first_by_chance, conduct.flips) == (1.0, 0.5, 1.0)
     fair = [vote(9, 1, order=(0, 1)), vote(9, 1, order=(1, 0)), vote(5, 5, order=(1, 0))]
-    conduct = conduct_of([make_record(votes=fair)])
+    conduct = conduct_of([make_record(votes=fair)], rated=False)
     assert (conduct.first, conduct.flips) == (0.5, 0.0)
 
 
 def test_tokens_are_counted_per_vote_and_per_item() -> None:
-    conduct = conduct_of([make_record(votes=[vote(9, 1, tokens=10), vote(tokens=30)])])
+    conduct = conduct_of([make_record(votes=[vote(9, 1, tokens=10), vote(tokens=30)])], rated=False)
     assert (conduct.tokens_per_vote, conduct.tokens_per_item, conduct.parsed, conduct.votes) == (20, 40, 1, 2)
 
 

@@ -1,16 +1,14 @@
-"""Drawing votes, the store and rating, with engines that do what a test tells them."""
+"""Drawing votes and rating them, with engines that do what a test tells them."""
 
 from __future__ import annotations
 
 import math
 import random
-import resource
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from evals_factories import make_record, vote
 from factories import completions, critique_text, make_config, responses_shown
 from rich.console import Console
 
@@ -20,7 +18,6 @@ from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.drawing import NEVER_PARSED_ITEMS, Drawing, sampled_config
-from grm_plugin.evals.fingerprint import fingerprint
 from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.rating import Rating
@@ -126,6 +123,27 @@ async def test_items_that_the_engine_fails_for_are_left_to_the_next_run(tmp_path
     assert {record.item.id for record in read_store(tmp_path)[1]} == {"item 0", "item 2"}
 
 
+async def test_items_that_the_meta_rm_fails_for_are_left_to_the_next_run(tmp_path: Path) -> None:
+    class Failing(FakeMetaRM):
+        async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+            shown = conversations[0][0].content
+            if "Question 1?" in shown:
+                raise EngineError("out of memory")
+            if "Question 2?" in shown:
+                raise PromptTooLong("2000 tokens")  # an answer: it would be the same in the next run
+            return await super().rate(conversations)
+
+    drawing = await draw(tmp_path, pairs(3), known(1.0), Failing(lambda _: 1.0))
+    assert drawing.last_loss == "the meta RM failed: EngineError: out of memory"
+    assert _ratings(tmp_path) == {"item 0": {1.0}, "item 2": {None}}
+    await draw(tmp_path, pairs(3), known(1.0), FakeMetaRM(lambda _: 1.0))
+    assert _ratings(tmp_path) == {"item 0": {1.0}, "item 1": {1.0}, "item 2": {None}}
+
+
+def _ratings(folder: Path) -> dict[str, set[float | None]]:
+    return {record.item.id: {given.meta for given in record.votes} for record in read_store(folder)[1]}
+
+
 async def test_an_engine_that_only_fails_ends_the_run(tmp_path: Path) -> None:
     calls = 0
 
@@ -160,61 +178,11 @@ async def test_prompts_that_are_too_long_are_counted_and_do_not_end_the_run(tmp_
     assert all((row.mean, row.lost) == (0.0, 1.0) for row in report.rows)
 
 
-async def test_a_store_of_another_run_is_refused(tmp_path: Path) -> None:
-    VoteStore(tmp_path, MANIFEST).close()
-    with pytest.raises(ConfigError, match=r"differs in k \(8, now 4\), prompt: give another --output"):
-        VoteStore(tmp_path, replace(MANIFEST, k=4, fingerprint={"engine": "e", "prompt": "q"}))
-    with pytest.raises(ConfigError, match="differs in meta_rm"):
-        VoteStore(tmp_path, replace(MANIFEST, fingerprint={**MANIFEST.fingerprint, "meta_rm": "m"}))
-    with VoteStore(tmp_path, MANIFEST), pytest.raises(ConfigError, match="in use by another run"):
-        VoteStore(tmp_path, MANIFEST)
-
-
 async def test_votes_on_another_item_of_the_same_id_are_refused(tmp_path: Path) -> None:
     await draw(tmp_path, pairs(1), known(1.0))
     other = replace(pairs(1)[0], responses=("good 0", "bad 0"))
     with pytest.raises(ConfigError, match="votes on another item with the id 'item 0'"):
         await draw(tmp_path, [other], known(1.0))
-
-
-def test_a_full_disk_stops_and_keeps_what_is_there(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with VoteStore(tmp_path, MANIFEST) as store:
-        store.add(make_record([vote(9, 1)], name="first"))
-        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "votes.jsonl").stat().st_size + 20, hard))
-        try:
-            with pytest.raises(ConfigError, match="cannot be written: File too large"):
-                store.add(make_record([vote(9, 1)], name="second"))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    with VoteStore(tmp_path, MANIFEST) as store:
-        assert list(store.done) == ["first"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "is empty"),
-        ('{"id": 1}\n', "is no vote store"),
-        ('{"evals": 99}\n', "another version"),
-        (None, "cannot be read"),
-        ("damaged", "line 2 is damaged"),
-    ],
-)
-def test_a_file_that_is_no_store_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
-    if content == "damaged":
-        VoteStore(tmp_path, MANIFEST).close()
-        with (tmp_path / "votes.jsonl").open("a") as stream:
-            stream.write('{"evals": 1, "item": {}}\n')
-    elif content is not None:
-        (tmp_path / "votes.jsonl").write_text(content)
-    with pytest.raises(ConfigError, match=message):
-        read_store(tmp_path)
-
-
-def test_a_store_without_items_has_no_report() -> None:
-    with pytest.raises(ConfigError, match="holds no item yet"):
-        analyse(MANIFEST, [])
 
 
 async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path) -> None:
@@ -236,29 +204,3 @@ def _digest(conversation: Conversation) -> float:
     shown = "".join(turn.content for turn in conversation)
     marker = shown.partition("[begin of response 1 ")[2][:6]
     return float(random.Random(shown.replace(marker, "")).random())
-
-
-def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(tmp_path: Path) -> None:
-    for name, weights in (("a", b"1" * 3_000_000), ("b", b"1" * 2_999_999 + b"2"), ("c", b"1" * 3_000_000)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.safetensors").write_bytes(weights)
-    (tmp_path / "template.txt").write_text("{{ query }}")
-
-    def parts(**overrides: Any) -> dict[str, str]:
-        return fingerprint(
-            make_config(
-                engine={"type": "vllm", "model": str(tmp_path / "a")} | overrides.pop("engine", {}), **overrides
-            )
-        )
-
-    def changed(**overrides: Any) -> set[str]:
-        first, second = parts(), parts(**overrides)
-        return {part for part in {*first, *second} if first.get(part) != second.get(part)}
-
-    assert changed(engine={"model": str(tmp_path / "b")}) == {"engine"}
-    assert changed(engine={"model": str(tmp_path / "c")}) == set()
-    assert changed(engine={"replicas": 3, "gpu_memory_utilization": 0.5}, sampling__k=4) == set()
-    assert changed(sampling__temperature=0.9) == {"sampling"}
-    assert changed(judge__template=str(tmp_path / "template.txt")) == {"prompt"}
-    assert changed(judge__decimals="accept") == {"judge"}
-    assert changed(meta_rm={"type": "fake"}) == {"meta_rm"}

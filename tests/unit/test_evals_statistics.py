@@ -9,22 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evals_factories import make_record, vote
+from evals_factories import make_record, manifest, vote
 
-from grm_plugin.errors import WireError
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.ballots import Method, Tally, methods_for, outcome_of, tally_item
 from grm_plugin.evals.combining import combine, compare
+from grm_plugin.evals.display import conduct_lines
 from grm_plugin.evals.rewardbench import section_weights
-from grm_plugin.evals.statistics import auc, bootstrap_aucs, bootstrap_means, concordance, resample
-from grm_plugin.evals.store import Manifest, Record
+from grm_plugin.evals.statistics import bootstrap_means
+from grm_plugin.evals.store import Record
 from grm_plugin.evals.suites import by_items, by_subsets
 from grm_plugin.types import Critique
 from grm_plugin.voting import keep_best, tally
-
-
-def manifest(suite: str = "jsonl", k: int = 4, meta_rm: str | None = None) -> Manifest:
-    return Manifest(suite, "a model", k, meta_rm, {})
 
 
 def figures(report: Any, subset: str = "") -> dict[str, float]:
@@ -133,63 +129,9 @@ def test_votes_that_were_not_rated_are_all_kept_and_counted() -> None:
     report = analyse(manifest(k=2, meta_rm="m"), [rated, unrated])
     assert report.conduct.unrated == 1
     assert figures(report)["meta@2"] == figures(report)["@2"] == 0.5
-
-
-@pytest.mark.parametrize(
-    ("positives", "negatives", "expected"),
-    [
-        ([3, 4], [1, 2], 1.0),
-        ([1, 2], [3, 4], 0.0),
-        ([1, 3], [2, 4], 0.25),
-        ([2, 2], [2, 2], 0.5),
-        ([5, 2], [2, 1, 4], (3 + 0.5 + 1) / 6),
-        ([5, math.nan], [1, math.nan], 1 / 4),
-    ],
-)
-def test_roc_auc(positives: list[float], negatives: list[float], expected: float) -> None:
-    assert auc(concordance(np.array([positives]), np.array([negatives]))) == pytest.approx(expected)
-
-
-def test_roc_auc_over_rounds_is_the_mean_of_their_aucs() -> None:
-    rounds = np.array([[3.0, 4.0], [1.0, 2.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
-    assert auc(concordance(*rounds)) == 0.5
-
-
-def test_the_bootstrapped_auc_is_that_of_the_resampled_items() -> None:
-    """Against the definition: repeat every item as often as it was drawn, and compare all pairs."""
-    up, down = np.array([1.0, 3.0, 5.0]), np.array([2.0, 3.0])
-    (found,) = bootstrap_aucs([concordance(up[None], down[None])], np.random.default_rng(7), draws=5)
-    rng = np.random.default_rng(7)
-    weights_up, weights_down = resample(3, rng, 5) * 3, resample(2, rng, 5) * 2
-    for draw in range(5):
-        many_up = np.repeat(up, weights_up[draw].round().astype(int))
-        many_down = np.repeat(down, weights_down[draw].round().astype(int))
-        assert found.draws[draw] == pytest.approx(auc(concordance(many_up[None], many_down[None])))
-
-
-def test_single_responses_are_measured_by_auc_of_their_mean_score() -> None:
-    records = [
-        make_record(votes=[vote(8), vote(6)], label=1),
-        make_record(votes=[vote(5), vote(7)], label=1),
-        make_record(votes=[vote(6), vote(6)], label=0),
-        make_record(votes=[vote(2), vote()], label=0),
-    ]
-    report = analyse(manifest(k=2), records)
-    row = next(row for row in report.rows if row.method == "@2")
-    assert row.metric == "auc"
-    assert row.mean == pytest.approx((1 + 1 + 0.5 + 1) / 4)  # means 7, 6 against 6, 2
-    assert report.chance == 0.5
-
-
-def test_a_lost_single_response_loses_its_comparisons() -> None:
-    records = [make_record(votes=[vote(8)], label=1), make_record(votes=[vote()], label=0)]
-    (row,) = analyse(manifest(k=1), records).rows
-    assert (row.mean, row.lenient, row.lost) == (0.0, 0.0, 0.5)
-
-
-def test_lists_and_single_responses_do_not_mix() -> None:
-    with pytest.raises(WireError, match="split the file"):
-        analyse(manifest(k=1), [make_record(votes=[vote(8)], label=1), make_record(votes=[vote(8, 2)])])
+    report = analyse(manifest(k=2, meta_rm="m"), [unrated])
+    assert report.conduct.unrated == 1
+    assert any("1 items have votes that the meta RM did not rate" in line for line in conduct_lines(report))
 
 
 def test_an_interval_is_the_bootstraps_and_comes_again_with_its_seed() -> None:
@@ -272,6 +214,16 @@ def test_the_mean_over_benchmarks_weighs_them_alike() -> None:
         analyse(manifest("judgebench", k=1), [make_record(votes=[vote(1, 9)], subset="Math")] * 9),
     ]
     assert combine(reports)["@1"].mean == 0.5
+
+
+def test_the_mean_over_benchmarks_has_the_papers_rule_for_ties_too() -> None:
+    tied, right = [vote(5, 5)], [vote(9, 1)]
+    reports = [
+        analyse(manifest("rmb", k=1), [make_record(votes=tied, subset="Helpfulness BoN")]),
+        analyse(manifest("judgebench", k=1), [make_record(votes=right, subset="Math")]),
+    ]
+    mean = combine(reports)["@1"]
+    assert (mean.mean, mean.lenient) == (0.5, 0.75)
 
 
 def test_methods_are_powers_of_two_and_k() -> None:
