@@ -23,6 +23,7 @@ from grm_plugin.errors import ConfigError
 TOKEN_ENV = "GRM_TOKEN"
 
 _SENDABLE = re.compile(r"[!-~]+")
+_ENDPOINT = re.compile(r"[?#]|(?:^|/)(?:get_reward|v1/\w+|verify|docs)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def locate(url: str) -> tuple[str, Token | None]:
     slash at its end; and that token, or else the one of GRM_TOKEN.
 
     Raises:
-        ConfigError: the token cannot be one, or does not stand where it can be told from the address.
+        ConfigError: the token cannot be one, or does not stand where it can be told from the address; or more than an
+            address is given (`http://HOST:PORT/get_reward?n=4`).
     """
     scheme, mark, rest = url.rstrip("/").partition("://")
     authority, slash, path = rest.partition("/")
@@ -86,6 +88,10 @@ def locate(url: str) -> tuple[str, Token | None]:
         raise ConfigError(
             "the service's address is none: write http://HOST:PORT, or http://grm:TOKEN@HOST:PORT with / @ : in the "
             "token as %2F %40 %3A"
+        )
+    if _ENDPOINT.search(path):
+        raise ConfigError(
+            "the service's address goes on after HOST:PORT (/get_reward?n=... or the like): give http://HOST:PORT only"
         )
     return f"{scheme}{mark}{host}{slash}{path}", Token(password) if password else read_token()
 

@@ -140,6 +140,7 @@ def _serve_on_ray(config: Config, detach: bool) -> None:
             "RAY_ADDRESS to its address and add --grm.service.lifetime shared"
         )
     launch.connect()
+    typer.echo(_loading(config), err=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the service as Ctrl-C does
     service = launch.start(config)
     _announce(service.url, config.group.n)
@@ -150,6 +151,18 @@ def _serve_on_ray(config: Config, detach: bool) -> None:
     except KeyboardInterrupt:
         if private or config.service.lifetime == "job":
             service.stop()
+
+
+def _loading(config: Config) -> str:
+    """What goes on until the service is ready: minutes, for a large model."""
+    from grm_plugin.serving.resources import cluster_gpus, needed_gpus
+
+    models = [getattr(model, "model", model.type) for model in (config.engine, config.meta_rm) if model is not None]
+    return (
+        f"starting on Ray: loading {' and '.join(models)} on {sum(needed_gpus(config, cluster_gpus().total))} GPU(s) "
+        f"(at most service.ready_timeout_s = {config.service.ready_timeout_s:g} s; logs on the cluster's nodes in "
+        "/tmp/ray/session_latest/logs)"
+    )
 
 
 def _announce(url: str, n: int) -> None:

@@ -36,6 +36,9 @@ from grm_plugin.types import Group
 TRIES = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 8.0
 
+MARGIN_S = 5.0
+"""The service keeps `failure.deadline_s` itself; a client waits a little longer for the reply."""
+
 UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 

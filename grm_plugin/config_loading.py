@@ -118,7 +118,15 @@ def _explain(item: Any) -> str:
         return f"unknown key {key}" + (f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(known)}")
     if item["type"] == "missing":
         return f"{key} is missing; set it"
-    if item["type"] in ("value_error", "union_tag_invalid", "union_tag_not_found"):
+    if item["type"] == "union_tag_invalid":
+        *others, last = item["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return f"{key}.type is {item['ctx']['tag']!r}; use {', '.join(others)} or {last}"
+    if item["type"] in ("model_type", "model_attributes_type", "union_tag_not_found"):
+        if isinstance(item["input"], dict):
+            return f"{key}.type is missing; set it"
+        inside = f"type: {item['input']}" if key == "engine" else "..."
+        return f"{key} must be a section (`{key}: {{{inside}}}`), not {item['input']!r}"
+    if item["type"] == "value_error":
         message = str(item["msg"]).removeprefix("Value error, ")
         return f"{key}: {message}" if key else message
     return f"{key}: {item['msg']} (got {item['input']!r})"

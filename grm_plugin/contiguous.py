@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from grm_plugin.errors import GroupError
+from grm_plugin.replies import explain
 from grm_plugin.serving.schemas import WireGroup
 from grm_plugin.types import Conversation
 
@@ -50,5 +51,4 @@ def _group(rows: tuple[Row, ...]) -> WireGroup:
     try:
         return WireGroup.model_validate(fields | {"reference": first.reference, "rubric": first.rubric})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise GroupError(f"{len(rows)} responses to one prompt make no group: {problems}") from None
+        raise GroupError(f"{len(rows)} responses to one prompt make no group: {explain(error.errors())}") from None

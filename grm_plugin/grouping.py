@@ -98,13 +98,16 @@ class GroupBuffer:
             del self._open[key]
         return group, index
 
-    def close(self, group: OpenGroup, now: float) -> None:
-        """Stop waiting for a group's missing siblings. Closing a complete group changes nothing."""
+    def close(self, group: OpenGroup, now: float, surely_late: bool = False) -> None:
+        """Stop waiting for a group's missing siblings. Closing a complete group changes nothing.
+
+        `surely_late`: the missing ones are known to come, however often the rest of a group was closed before.
+        """
         if self._open.get(group.key) is not group:
             return
         del self._open[group.key]
         # Short right after a group of late siblings: those were not late ones but this group's own first samples.
-        if self._paid.pop(group.key, now) <= now:
+        if self._paid.pop(group.key, now) <= now or surely_late:
             self._late[group.key] = (group.expected - len(group.responses), now + self.keep_s)
 
     def _expected(self, key: Key, n: int, now: float) -> int:

@@ -81,18 +81,19 @@ def _texts(group: Group) -> str:
 
 
 def _render(template: jinja2.Template, group: Group, order: tuple[int, ...], marker: str) -> Message:
+    variables = {
+        "messages": group.conversation,
+        "query": group.conversation[-1].content if group.conversation else "",
+        "responses": [group.responses[index] for index in order],
+        "n": len(order),
+        "marker": marker,
+        "reference": group.reference,
+        "rubric": group.rubric,
+    }
     try:
-        text = template.render(
-            messages=group.conversation,
-            query=group.conversation[-1].content if group.conversation else "",
-            responses=[group.responses[index] for index in order],
-            n=len(order),
-            marker=marker,
-            reference=group.reference,
-            rubric=group.rubric,
-        )
+        text = template.render(variables)
     except Exception as error:  # a template is the user's code: it can divide by zero, or add a text to None
-        raise PromptError(f"template {template.name}: {error}; see grm_plugin.prompts for the variables") from None
+        raise PromptError(f"template {template.name}: {error}; it may use {', '.join(variables)}") from None
     return Message("user", text.rstrip("\n"))
 
 

@@ -73,9 +73,9 @@ def detail(response: httpx.Response) -> str:
         return response.text[:500] or "(no text)"
 
 
-def explain(errors: Sequence[Mapping[str, Any]]) -> str:
-    """pydantic's errors in one line, each with its field."""
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors)
+def explain(errors: Sequence[Mapping[str, Any]], where: str = "") -> str:
+    """pydantic's errors in one line, each with its field; `where` stands before it."""
+    return "; ".join(f"{where}{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors)
 
 
 def _check(response: httpx.Response) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grm_plugin.client import Client
@@ -38,20 +39,25 @@ async def score_settled(client: Client, group: Group | WireGroup, failure: Failu
         [judgement] = await client.ascore([group])
         pairs = [_core(reward) for reward in judgement.rewards]
     except GRMError as error:
-        logger.error("no reward for a group of %d, failure.policy decides: %s", len(group.responses), error)
-        pairs = _outage(len(group.responses), failure, error)
+        rewards = [Reward(None, "no_votes")] * len(group.responses)
+        pairs = list(zip(rewards, settle_outage(rewards, failure, error), strict=True))
     latency_s = time.monotonic() - started
     return [SettledReward(settled, log_values(reward, settled, latency_s)) for reward, settled in pairs]
+
+
+def settle_outage(rewards: Sequence[Reward], failure: FailureConfig, cause: GRMError) -> list[Settled]:
+    """What `failure.policy` gives a group whose rewards are all missing because the service failed; logs the cause.
+
+    Raises:
+        RewardError: the policy is `raise`.
+    """
+    logger.error("no reward for a group of %d, failure.policy decides: %s", len(rewards), cause)
+    try:
+        return settle(rewards, failure)
+    except GRMError as error:
+        raise error from cause
 
 
 def _core(wire: WireReward) -> tuple[Reward, Settled]:
     reward = Reward(**wire.model_dump(exclude={"settled", "score"}))
     return reward, Settled(wire.settled, wire.score, fallback=wire.value is None)
-
-
-def _outage(n: int, failure: FailureConfig, cause: GRMError) -> list[tuple[Reward, Settled]]:
-    rewards = [Reward(None, "no_votes")] * n
-    try:
-        return list(zip(rewards, settle(rewards, failure), strict=True))
-    except GRMError as error:
-        raise error from cause

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from grm_plugin.errors import GroupError
+
 MIN_SCORE, MAX_SCORE = 1, 10
 """Range of one vote for one response (paper, appendix G)."""
 
@@ -41,12 +43,23 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The n >= 1 responses to one conversation, to be scored on the same scale."""
+    """The n >= 1 responses to one conversation, to be scored on the same scale.
+
+    Raises:
+        GroupError: a text stands where a tuple belongs: it would be taken letter by letter.
+    """
 
     conversation: Conversation
     responses: tuple[str, ...]
     reference: str | None = None
     rubric: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.responses, str):
+            raise GroupError("responses is one text: give a tuple of texts")
+        for turn in self.conversation:
+            if not isinstance(turn, Message):
+                raise GroupError(f"conversation must be a tuple of Message, not {type(turn).__name__}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grm_plugin.evals.items import Item
-from grm_plugin.evals.store import Record, StoredVote
+from grm_plugin.evals.store import Manifest, Record, StoredVote
 from grm_plugin.types import Message
 
 
@@ -16,6 +16,11 @@ def vote(
     if not scores:
         return StoredVote(None, order, reason="no_scores", tokens=tokens, text=text)
     return StoredVote(tuple(scores), order or tuple(range(len(scores))), tokens=tokens, meta=meta, text=text)
+
+
+def manifest(suite: str = "jsonl", k: int = 4, meta_rm: str | None = None) -> Manifest:
+    """Of a store without a fingerprint."""
+    return Manifest(suite, "a model", k, meta_rm, {})
 
 
 def make_item(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.machine import local_gpus
+from grm_plugin.serving.cluster_address import listens
 from grm_plugin.serving.resources import GPUs, Holder, needed_gpus, shortage
 
-CONNECT_DEADLINE_S = 5.0
 RAY_DEADLINE_S = 50.0
 BUSY = 0.1
 """A GPU of which other processes use a larger share than this is not free for vLLM."""
@@ -30,7 +29,7 @@ def check_gpus(config: Config) -> list[Finding]:
         return [ok("gpus", "none needed by this configuration")]
     if address in ("", "local"):
         return _on_this_machine(config)
-    if not _listens(address):
+    if not listens(address):
         return [error("gpus", f"nothing listens at RAY_ADDRESS {address}", _start_ray())]
     try:
         gpus = _ask_ray()
@@ -72,18 +71,6 @@ def _judge(needed: list[int], gpus: GPUs) -> Finding:
     if problem:
         return error("gpus", problem)
     return ok("gpus", f"{sum(needed)} needed, {gpus.free:g} of {gpus.total:g} free in Ray")
-
-
-def _listens(address: str) -> bool:
-    """Whether a `host:port` takes connections; Ray itself would try for a minute. True for any other form."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        return True
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_DEADLINE_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def _ask_ray() -> GPUs:

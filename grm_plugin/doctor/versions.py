@@ -47,7 +47,7 @@ def check_versions(config: Config) -> list[Finding]:
         if version is not None:
             findings.append(judge_version(package, name, version))
         elif package.needed_for_vllm and runs_vllm:
-            findings.append(error(name, "not installed", "pip install 'grm-plugin[vllm]'"))
+            findings.append(error(name, "not installed", 'pip install -e ".[vllm]"'))
         else:
             findings.append(ok(name, "not installed, and not needed by this configuration itself"))
     return findings

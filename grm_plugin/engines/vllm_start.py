@@ -46,7 +46,7 @@ def start_vllm(config: VLLMModel, runner: Literal["generate", "pooling"], **argu
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
     except ImportError as error:
-        raise EngineError(f"vLLM cannot be imported ({error}): pip install 'grm-plugin[vllm]'") from error
+        raise EngineError(f'vLLM cannot be imported ({error}): pip install -e ".[vllm]"') from error
     arguments |= {
         "model": config.model,
         "runner": runner,

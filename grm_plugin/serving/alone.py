@@ -36,11 +36,6 @@ def runs_alone(config: Config) -> bool:
     return not any(isinstance(model, VLLMModel) or replicas_of(model) for model in models)
 
 
-def build_alone(config: Config) -> FastAPI:
-    """The HTTP app of `build`."""
-    return build(config)[0]
-
-
 def build(config: Config) -> tuple[FastAPI, RewardService]:
     """The HTTP app and its service, with the engine in the same process.
 

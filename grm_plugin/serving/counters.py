@@ -14,6 +14,8 @@ class Counters:
     requests: int = 0
     samples: int = 0
     groups: int = 0
+    incomplete_groups: int = 0
+    """Judged at `group.wait_s` without all their siblings."""
     votes_asked: int = 0
     votes_parsed: int = 0
     votes_kept: int = 0

@@ -13,7 +13,7 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
-from grm_plugin.access import Token, exposure
+from grm_plugin.access import Token, exposure, is_loopback
 from grm_plugin.config import Config, ServiceConfig
 from grm_plugin.errors import ServiceError
 from grm_plugin.normalize import Normalizer
@@ -29,7 +29,6 @@ GPU_PATIENCE_S = 10.0
 POLL_S = 0.25
 DRAIN_MARGIN_S = 6.0
 ANYWHERE = ("0.0.0.0", "::", "")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Deployment:
@@ -177,7 +176,7 @@ def _reachable(host: str) -> str:
 
 def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:
     nodes = sum(node["Alive"] for node in ray.nodes())
-    if nodes == 1 or service.host not in LOOPBACK:
+    if nodes == 1 or not is_loopback(service.host):
         return ()
     return (f"{service.host} is reached from the head node only: set service.host to 0.0.0.0 for all {nodes} nodes",)
 

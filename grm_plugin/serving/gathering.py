@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 
@@ -10,19 +11,24 @@ from grm_plugin.config import Config
 from grm_plugin.grouping import GroupBuffer, OpenGroup
 from grm_plugin.judge import Judge
 from grm_plugin.rewards import is_blank
+from grm_plugin.serving.counters import Counters
 from grm_plugin.types import Judgement, ListJudgement, Sample
+
+logger = logging.getLogger(__name__)
+
+LOG_PERIOD_S = 60.0
 
 
 class Gatherer:
     """Turns concurrent single samples into judged groups."""
 
-    def __init__(self, judge: Judge, config: Config) -> None:
+    def __init__(self, judge: Judge, config: Config, counters: Counters) -> None:
         self.judge = judge
         self.config = config
+        self._counters = counters
+        self._quiet_until = 0.0
         self._buffer = GroupBuffer(config.judge.list_size, keep_s=config.failure.deadline_s)
         self._runs: dict[int, _Run] = {}
-        self.incomplete = 0
-        """Groups judged at `group.wait_s` without all their siblings."""
 
     async def judge_sample(self, sample: Sample, n: int, timeout_s: float) -> tuple[Judgement, int]:
         """The judgement of the sample's group and the sample's index in it.
@@ -39,6 +45,18 @@ class Gatherer:
             run = self._runs[id(group)] = _Run(self, group, deadline=now + timeout_s)
         run.arrived()
         return await asyncio.shield(run.judgement), index
+
+    def _incomplete(self, group: OpenGroup) -> None:
+        """A sibling is lost or late: the ones that are here are judged. Logged, since a wrong n looks just like it."""
+        self._counters.incomplete_groups += 1
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + LOG_PERIOD_S
+            logger.warning(
+                "%d of %d samples of a prompt came within %g s and were judged without the others (%d such groups so "
+                "far): is n the job's n_samples_per_prompt?",
+                *(len(group.responses), group.expected, self.config.group.wait_s, self._counters.incomplete_groups),
+            )
 
     def _close(self, group: OpenGroup) -> None:
         self._buffer.close(group, time.monotonic())
@@ -73,8 +91,8 @@ class _Run:
         try:
             async with asyncio.timeout(self.gatherer.config.group.wait_s):
                 await self.complete.wait()
-        except TimeoutError:  # a sibling is lost or late: judge the ones that are here
-            self.gatherer.incomplete += 1
+        except TimeoutError:
+            self.gatherer._incomplete(self.group)
         finally:
             self.gatherer._close(self.group)
         for members in self.group.take_rest():

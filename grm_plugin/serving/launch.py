@@ -20,14 +20,12 @@ from grm_plugin.access import Token, read_token
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving import registry
+from grm_plugin.serving.cluster_address import listens, resolve
 
 if TYPE_CHECKING:
     from grm_plugin.serving.keeper import Started
 
 logger = logging.getLogger(__name__)
-
-DRAIN_S = 20.0
-"""What is under way when a service is stopped has this long."""
 
 STOP_TIMEOUT_S = 60.0
 WATCH_PERIOD_S = 1.0
@@ -146,7 +144,7 @@ def stop_on_ray(name: str) -> bool:
     if keeper is None:
         return _stop_orphan(name)
     try:
-        ray.get(keeper.close.remote(DRAIN_S), timeout=STOP_TIMEOUT_S)
+        ray.get(keeper.close.remote(registry.DRAIN_S), timeout=STOP_TIMEOUT_S)
     except ray.exceptions.GetTimeoutError:
         raise ServiceError(f"the service {name!r} does not stop within {STOP_TIMEOUT_S:g} s; try again") from None
     except ray.exceptions.RayError as error:  # its owner ended at the same time, or Serve is gone
@@ -159,14 +157,14 @@ def _stop_orphan(name: str) -> bool:
     """Take a service off Ray Serve that has no keeper any more."""
     from grm_plugin.serving.deploying import delete_app
 
-    return delete_app(name, DRAIN_S)
+    return delete_app(name, registry.DRAIN_S)
 
 
 def connect(default: str = "local") -> None:
     """Connect this process to Ray, unless it is: to RAY_ADDRESS, else to `default` (`local` is a new private cluster).
 
     Raises:
-        ServiceError: nothing answers there.
+        ServiceError: nothing answers there, told within `CONNECT_DEADLINE_S` where nothing listens.
     """
     import ray
 
@@ -175,6 +173,12 @@ def connect(default: str = "local") -> None:
     address = os.environ.get("RAY_ADDRESS") or default
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
+        address = resolve(address)
+        if not listens(address):
+            raise ServiceError(
+                f"the Ray cluster at {address} does not answer (left over from a killed job?): run `ray stop`, or set "
+                "RAY_ADDRESS"
+            )
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ServiceError(

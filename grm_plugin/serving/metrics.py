@@ -27,6 +27,7 @@ TOTALS = {
     "requests": ("grm_requests", "Requests accepted."),
     "samples": ("grm_samples", "Samples that came in, alone or in groups."),
     "groups": ("grm_groups", "Groups judged."),
+    "incomplete_groups": ("grm_incomplete_groups", "Groups judged at group.wait_s without all their siblings."),
     "votes_asked": ("grm_votes_asked", "Critiques asked of the GRM."),
     "votes_parsed": ("grm_votes_parsed", "Critiques that could be read."),
     "votes_kept": ("grm_votes_kept", "Critiques that the meta RM let vote."),

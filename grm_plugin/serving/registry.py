@@ -19,6 +19,9 @@ from pathlib import Path
 
 from grm_plugin.errors import ServiceError
 
+DRAIN_S = 20.0
+"""What is under way when a service is stopped has this long; with what comes after it, it is gone within 30 s."""
+
 STOP_TIMEOUT_S = 35.0
 """A service asked to stop finishes what is under way; it has 30 s for that."""
 

@@ -23,6 +23,7 @@ from grm_plugin.judge import Judge
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.serving.metrics import Metrics, TimedJudge
+from grm_plugin.serving.registry import DRAIN_S
 from grm_plugin.serving.schemas import (
     GetRewardReply,
     GetRewardRequest,
@@ -43,9 +44,6 @@ REPLY_SHARE = 0.03
 """Part of the deadline kept back for settling and sending the reply."""
 
 PROBE_TIMEOUT_S = 30.0
-
-DRAIN_S = 20.0
-"""With what comes after it, a service asked to stop is gone within 30 s."""
 
 STOPPING = "the service is stopping; try again in a second"
 
@@ -72,7 +70,7 @@ class RewardService:
         self.judge.prompts.check()
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         self._reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
-        self._gatherer = Gatherer(self.judge, config)
+        self._gatherer = Gatherer(self.judge, config, self.counters)
         self._replies: SingleFlight[GetRewardReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._samples: SingleFlight[tuple[Settled, dict[str, float]]] = SingleFlight(keep_s=config.failure.deadline_s)
         self._scores: SingleFlight[ScoreReply] = SingleFlight(keep_s=config.failure.deadline_s)
@@ -133,7 +131,6 @@ class RewardService:
             list_size=self.config.judge.list_size,
             counters={
                 **self.counters.as_dict(),
-                "incomplete_groups": self._gatherer.incomplete,
                 "attached": self._replies.attached + self._samples.attached + self._scores.attached,
                 "waiting": self._waiting,
             },

@@ -24,6 +24,7 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
 
     Raises:
         ConfigError: the environment does not say which service to use.
+        ServiceError: nothing that can judge answers at GRM_URL.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
         `reward`, `scores` (in [0, 1]) and all `extra_logs` are finite floats.
 
         Raises:
-            ServiceError: there is no service at all.
+            ServiceError: there is no service, and none could be started (GRM_CONFIG).
             RewardError: a reward is missing and `failure.policy` is `raise`.
         """
         # Every call of RolloutRayActor.generate_responses has its own copy of sampling_params, which its samples share.

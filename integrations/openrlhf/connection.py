@@ -6,7 +6,8 @@ shell that starts Ray or in the job's runtime_env):
     GRM_CONFIG     path of the configuration, or the configuration itself as a JSON object. Its service is attached to,
                    or started on the job's Ray cluster.
     GRM_OVERRIDES  JSON object of dotted keys, for example {"sampling.k": 16}; only with GRM_CONFIG.
-    GRM_URL        address of a service that runs already. Beats GRM_CONFIG, whose failure policy still applies.
+    GRM_URL        http://HOST:PORT of a service that runs already. Beats GRM_CONFIG, whose failure policy still applies
+                   where the service goes away later; it must be there when the job starts.
     GRM_TOKEN      with GRM_URL: the service's token, if it has one (or the variable that `service.token_env` of
                    GRM_CONFIG names). A service that is attached to, or started, tells its token itself.
     GRM_N          samples per prompt, OpenRLHF's --rollout.n_samples_per_prompt; `group.n` of GRM_CONFIG where absent.
@@ -20,16 +21,18 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from grm_plugin.access import Token, read_token
-from grm_plugin.client import Client
+from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import Config, FailureConfig, GroupConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.errors import ConfigError
+from grm_plugin.readiness import require_ready
 
-CLIENT_MARGIN_S = 5.0
-"""The service keeps its own deadline; the client waits a little longer for the reply."""
+READY_PATIENCE_S = 60.0
+"""A service that is on its way back, Ray Serve's proxy included, is there again within some 35 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,19 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def connect(settings: Settings) -> Future[Client]:
-    """A client of the service. Starting one takes minutes, so it goes on in a thread while OpenRLHF starts its own.
+    """A client of the service. Starting one takes minutes, so it goes on in a thread while OpenRLHF starts its own:
+    the future raises ServiceError when there is no service and none can be started.
 
-    The future raises ServiceError when there is no service and none can be started.
+    Raises:
+        ConfigError: GRM_URL holds more than an address.
+        ServiceError: nothing that can judge answers at GRM_URL within `READY_PATIENCE_S`. A failure policy is for
+            a service that has been there.
     """
     future: Future[Client] = Future()
     if settings.url is not None:
         # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
         token = read_token(settings.config.service.token_env) if settings.config else None
+        require_ready(settings.url, token, READY_PATIENCE_S)
         future.set_result(_client(settings.url, settings, token))
     else:
         threading.Thread(target=_connect, args=(settings, future), name="grm-connect", daemon=True).start()
@@ -97,7 +105,7 @@ def _connect(settings: Settings, future: Future[Client]) -> None:
 
 
 def _client(url: str, settings: Settings, token: Token | None) -> Client:
-    return Client(url, timeout_s=settings.failure.deadline_s + CLIENT_MARGIN_S, token=token)
+    return Client(url, timeout_s=settings.failure.deadline_s + MARGIN_S, token=token)
 
 
 def _load(source: str, overrides: str) -> Config:
@@ -105,7 +113,12 @@ def _load(source: str, overrides: str) -> Config:
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in _json_object(overrides or "{}", "GRM_OVERRIDES").items()
     }
-    return load_config(_json_object(source, "GRM_CONFIG") if source.startswith("{") else source, keys)
+    if source.startswith("{"):
+        return load_config(_json_object(source, "GRM_CONFIG"), keys)
+    path = Path(source).expanduser()
+    if not path.is_absolute() and not path.exists():  # Ray's workers have a working directory of their own
+        raise ConfigError(f"GRM_CONFIG={source} is looked for in {Path.cwd()}: give an absolute path")
+    return load_config(path, keys)
 
 
 def _json_object(text: str, variable: str) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def parse(argv: Sequence[str], names: FlagNames) -> Job:
         if _value(arguments, flag) is not None:
             raise ConfigError(f"{flag} is the launcher's to set: drop it, or run OpenRLHF itself with it")
     n = _number(arguments, names.n, OPENRLHF_DEFAULT_N)
+    if "group.n" in overrides:
+        raise ConfigError(f"group.n is {names.n} here ({n}): drop --grm.group.n")
     return Job(
         config=load_config(path, {**overrides, "group.n": str(n)}),
         hook=cast(Hook, hook),

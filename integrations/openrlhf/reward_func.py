@@ -40,7 +40,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 
     Raises:
         GroupError: a query holds no response to its prompt.
-        ServiceError: there is no service at all.
+        ServiceError: there is no service: none answers at GRM_URL, or none could be started (GRM_CONFIG).
         RewardError: a reward is missing and `failure.policy` is `raise`.
     """
     try:
@@ -74,13 +74,13 @@ def _gatherer() -> CallGatherer:
     if settings.n is None:
         raise ConfigError("GRM_N is not set: set it to OpenRLHF's --rollout.n_samples_per_prompt")
     scorer = GroupScorer(connect(settings), settings.failure)
-    return CallGatherer(scorer.score, settings.n, settings.group)
+    return CallGatherer(scorer.score, settings.n, settings.group, keep_s=settings.failure.deadline_s)
 
 
 def _prepare_rollout_actor() -> None:
     """OpenRLHF imports this file in the running event loop of a rollout actor: there, be ready before the first call.
 
-    A wrong configuration stops the job at its start; an error in a later call would only be logged by OpenRLHF.
+    A wrong configuration or address stops the job at its start; an error in a later call OpenRLHF would only log.
     """
     try:
         asyncio.get_running_loop()

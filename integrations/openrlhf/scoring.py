@@ -40,7 +40,7 @@ class GroupScorer:
         """One row per response to `prompt` (text with the policy's chat template), in order.
 
         Raises:
-            ServiceError: there is no service at all: neither to attach to nor to start.
+            ServiceError: there is no service, and none could be started.
             RewardError: the service failed and `failure.policy` is `raise`.
         """
         client = await asyncio.wrap_future(self._client)

@@ -125,7 +125,7 @@ def _openrlhf_version() -> str:
     try:
         return importlib.metadata.version("openrlhf")
     except importlib.metadata.PackageNotFoundError:
-        raise ConfigError('OpenRLHF is not installed: pip install "grm-plugin[openrlhf]"') from None
+        raise ConfigError('OpenRLHF is not installed: pip install -e ".[openrlhf]"') from None
 
 
 def _stop(name: str) -> None:

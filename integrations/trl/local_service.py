@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from pathlib import Path
 
 from grm_plugin.config import Config
@@ -14,8 +13,6 @@ from grm_plugin.readiness import require_ready
 from grm_plugin.serving.launch import ServiceHandle, start
 
 logger = logging.getLogger(__name__)
-
-LOOK_S = 2.0
 
 
 def url_of_local_service(url: str | None, config: Config | str | Path | None) -> tuple[str, ServiceHandle | None]:
@@ -42,7 +39,9 @@ def url_of_local_service(url: str | None, config: Config | str | Path | None) ->
     if int(os.environ.get("RANK", "0")) == 0:
         handle = start(loaded)
         return handle.url, handle
-    return _wait_for_rank_0(loaded), None
+    url = f"http://{loaded.service.host}:{loaded.service.port}"
+    require_ready(url, patience_s=loaded.service.ready_timeout_s)  # rank 0 starts it
+    return url, None
 
 
 def stop_service(started: ServiceHandle | None) -> None:
@@ -57,17 +56,3 @@ def stop_service(started: ServiceHandle | None) -> None:
         started.stop()
     except ServiceError as error:
         logger.warning("the GRM service did not stop cleanly: %s", error)
-
-
-def _wait_for_rank_0(config: Config) -> str:
-    url = f"http://{config.service.host}:{config.service.port}"
-    give_up = time.monotonic() + config.service.ready_timeout_s
-    while True:
-        try:
-            require_ready(url)
-        except ServiceError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(LOOK_S)
-        else:
-            return url

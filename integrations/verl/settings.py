@@ -15,18 +15,16 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from grm_plugin.client import Client
+from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import FailureConfig, Section
 from grm_plugin.errors import ConfigError
-
-CLIENT_MARGIN_S = 5.0
-"""The service keeps its own deadline; the client waits a little longer for the reply."""
+from grm_plugin.replies import explain
 
 
 class Settings(Section):
     """The section `grm` of verl's reward_kwargs."""
 
-    url: str = Field(pattern=r"^https?://[^/]+/*$")
+    url: str = Field(pattern=r"^https?://.")
     """Address of the service, http://HOST:PORT."""
     wait_s: float = Field(default=600.0, gt=0)
     """Longest wait for siblings that still generate, from the first one's arrival; then the ones present are judged."""
@@ -35,7 +33,7 @@ class Settings(Section):
     neutral reward of `normalize.method: unit`: set it where the service normalises otherwise."""
 
     def client(self) -> Client:
-        return Client(self.url, timeout_s=self.failure.deadline_s + CLIENT_MARGIN_S)
+        return Client(self.url, timeout_s=self.failure.deadline_s + MARGIN_S)
 
 
 def read_settings(section: Mapping[str, Any] | None, where: str, environ: Mapping[str, str] | None = None) -> Settings:
@@ -56,5 +54,4 @@ def read_settings(section: Mapping[str, Any] | None, where: str, environ: Mappin
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        problems = (f"{where}.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigError("; ".join(problems)) from None
+        raise ConfigError(explain(error.errors(), f"{where}.")) from None

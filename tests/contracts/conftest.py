@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from factories import by_number, live, make_config, scoring
+from openrlhf_hooks import agent, func, http
 
 from grm_plugin.cpu.hooks import PatchingFinder
 from grm_plugin.cpu.profile import DURING
@@ -113,6 +114,20 @@ def hook_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
         return spec.origin
 
     return prepare
+
+
+@pytest.fixture
+def load(hook_file: Callable[..., str]) -> Callable[..., Any]:
+    """Makes the executor of a hook as OpenRLHF would: `load("agent", url, n)`."""
+
+    def make(hook: str, url: str, n: int, **overrides: Any) -> Any:
+        if hook == "http":
+            return http(url, n)
+        if hook == "func":
+            return func(hook_file("reward_func", url, n, **overrides))
+        return agent(hook_file("agent", url, **overrides))
+
+    return make
 
 
 class ScriptedLLM:

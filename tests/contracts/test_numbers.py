@@ -8,7 +8,6 @@ stops on errors: which of the two is said at its test.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
@@ -16,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from factories import live
+from factories import live, make_config
 from hypothesis import HealthCheck, Phase, given, settings
 from numbers_faults import (
     CLIENT_TIMEOUT_S,
@@ -76,9 +75,9 @@ def url(rehearsal: Rehearsal) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.CLIENT_MARGIN_S", CLIENT_TIMEOUT_S / 2)
-    monkeypatch.setattr("grm_plugin.integrations.verl.settings.CLIENT_MARGIN_S", CLIENT_TIMEOUT_S / 2)
-    monkeypatch.setattr(slime, "Client", functools.partial(Client, timeout_s=CLIENT_TIMEOUT_S))
+    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.MARGIN_S", CLIENT_TIMEOUT_S / 2)
+    monkeypatch.setattr("grm_plugin.integrations.verl.settings.MARGIN_S", CLIENT_TIMEOUT_S / 2)
+    monkeypatch.setenv("GRM_CONFIG", make_config(**_limits()).model_dump_json())
 
 
 def bounded() -> Any:
@@ -216,8 +215,9 @@ async def test_openrlhf_func(
 ) -> None:
     from openrlhf.utils.agent import SingleTurnAgentExecutor
 
-    rehearsal.begin(plan)
+    rehearsal.begin()
     reward_func = SingleTurnAgentExecutor([hook_file("reward_func", url, 2, **_limits())]).reward_func
+    rehearsal.begin(plan)
     calls = [asyncio.to_thread(reward_func, [QUESTION + text], [QUESTION], [""]) for text in TEXTS[:2]]
     async with bounded():
         replies = await asyncio.gather(*calls)
@@ -235,8 +235,9 @@ async def test_openrlhf_agent(
     """Through OpenRLHF's rollout actor, into the tensors of its trainer."""
     from openrlhf.trainer.ray.vllm_engine import _load_agent_executor
 
-    rehearsal.begin(plan)
+    rehearsal.begin()
     executor = _load_agent_executor(hook_file("agent", url, **_limits()))
+    rehearsal.begin(plan)
     actor = rollout(executor, ["plum", "plum, fig", " "])
     outputs = await actor.generate(QUESTION, 3)
     for output in outputs:
@@ -310,6 +311,8 @@ async def test_trl(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
 @given(plan=plans())
 @failing
 async def test_slime(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
+    rehearsal.begin()
+    slime._service(url)
     rehearsal.begin(plan)
     samples = [SimpleNamespace(prompt=QUESTION, response=text, label=None) for text in TEXTS]
     args = SimpleNamespace(
@@ -321,7 +324,7 @@ async def test_slime(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
             slime.custom_rm(SimpleNamespace(**{**vars(args), "reward_key": None}), samples[0]),
             slime.custom_rm_eval(args, samples[1]),
         )
-    slime._client.cache_clear()
+    slime._service.cache_clear()
     check_number(alone)
     assert tuple(keyed) == ("grm",)
     check_number(keyed["grm"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ from typing import Any
 
 import httpx
 import pytest
-from factories import Scripted, by_number, completions, never, responses_shown, scoring, until
+from factories import Scripted, by_number, completions, live, make_config, never, responses_shown, scoring, until
 from relay import breaking_first_connection
 
-from grm_plugin.errors import ConfigError, PromptError, ServiceError
+from grm_plugin.errors import ConfigError, PromptError, RewardError, ServiceError
 from grm_plugin.failure import LOG_KEYS
 from grm_plugin.integrations.slime import grm_reward
+from grm_plugin.serving.http import create_app
+from grm_plugin.serving.service import RewardService
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 CHATML = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -41,9 +44,11 @@ class Sample:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.005)
-    monkeypatch.delenv("GRM_URL", raising=False)
+    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.READY_PATIENCE_S", 0.0)
+    for variable in ("GRM_URL", "GRM_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
     yield
-    grm_reward._client.cache_clear()
+    grm_reward._service.cache_clear()
 
 
 def slime_args(url: str | None, **options: Any) -> SimpleNamespace:
@@ -112,19 +117,39 @@ async def test_missing_rewards_are_finite_numbers(serve: Callable[..., Any]) -> 
     assert [reward["grm_fallback"] for reward in rewards] == [0.0, 1.0, 0.0]
 
 
-async def test_an_outage_gives_equal_rewards_or_ends_the_rollout(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("failure", "reward"), [(None, 0.5), ({"constant": -0.5}, -0.5), ({"policy": "raise"}, RewardError)]
+)
+async def test_where_the_service_goes_away_the_policy_decides(
+    failure: dict[str, Any] | None,
+    reward: float | type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    args = slime_args(NOWHERE, reward_key="grm")
+    if failure:
+        monkeypatch.setenv("GRM_CONFIG", json.dumps({"engine": {"type": "fake"}, "failure": failure}))
+    service = RewardService(make_config(sampling__k=2), scoring(by_number))
+    with live(create_app(lambda: service)) as url:
+        grm_reward._service(url)
+    args = slime_args(url, reward_key="grm")
     samples = [Sample("What?", "1"), Sample("What?", "2")]
+    if not isinstance(reward, float):
+        for asked in (samples, samples[0]):
+            with pytest.raises(reward, match=r"failure\.policy is 'raise'"):
+                await custom_rm(args, asked)
+        return
     rewards = await custom_rm(args, samples)
-    assert [reward["grm"] for reward in rewards] == [0.5, 0.5]
-    assert all(set(reward) == {"grm", *LOG_KEYS} and reward["grm_fallback"] == 1 for reward in rewards)
-    assert "no reward from the GRM service" in caplog.text
-    assert (await custom_rm(args, samples[0]))["grm"] == 0.5
-    monkeypatch.setenv("GRM_ON_OUTAGE", "raise")
-    with pytest.raises(ServiceError):
-        await custom_rm(args, samples)
+    assert [given["grm"] for given in rewards] == [reward, reward]
+    assert all(set(given) == {"grm", *LOG_KEYS} and given["grm_fallback"] == 1 for given in rewards)
+    assert "failure.policy decides" in caplog.text
+    assert await custom_rm(args, samples[0]) == {"grm": reward}
+
+
+async def test_a_wrong_address_ends_the_first_rollout() -> None:
+    with pytest.raises(ServiceError, match=f"no GRM service answers at {NOWHERE}"):
+        await custom_rm(slime_args(NOWHERE), [Sample("What?", "1")])
+    with pytest.raises(ConfigError, match="give http://HOST:PORT only"):
+        await custom_rm(slime_args(f"{NOWHERE}/v1/sample?n=8"), Sample("What?", "1"))
 
 
 async def test_what_cannot_be_judged_is_an_error(serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +189,11 @@ async def test_remote_rm_always_gets_a_finite_number(serve: Callable[..., Any]) 
     assert reward == 0.25
 
 
-async def test_a_repeated_call_attaches_to_the_work_that_runs(serve: Callable[..., Any]) -> None:
+async def test_a_repeated_call_attaches_to_the_work_that_runs(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would block the event loop that the relay runs in, and the relay would break its connection.
+    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.require_ready", lambda *_: None)
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 

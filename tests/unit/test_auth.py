@@ -23,7 +23,7 @@ from grm_plugin.errors import ConfigError, EngineError, ServiceError, WireError
 from grm_plugin.integrations.openrlhf.connection import connect, read_environment
 from grm_plugin.readiness import require_ready
 from grm_plugin.serving import limits
-from grm_plugin.serving.alone import build_alone
+from grm_plugin.serving.alone import build
 from grm_plugin.serving.auth import OPEN_PATHS
 from grm_plugin.serving.http import create_app
 from grm_plugin.serving.service import RewardService
@@ -201,7 +201,7 @@ def test_the_variable_of_a_configuration_beats_grm_token(monkeypatch: pytest.Mon
     monkeypatch.setenv("GRM_TOKEN", "another")
     monkeypatch.setenv("MY_TOKEN", SECRET)
     config = make_config(sampling__k=2, service__token_env="MY_TOKEN")
-    with live(build_alone(config)) as url:
+    with live(build(config)[0]) as url:
         settings = read_environment({"GRM_URL": url, "GRM_CONFIG": config.model_dump_json(), "MY_TOKEN": SECRET})
         with connect(settings).result(timeout=10) as client:
             assert len(client.score([make_group("7")])) == 1
@@ -229,6 +229,12 @@ def test_an_address_that_may_hold_a_part_of_a_token_is_not_repeated(url: str) ->
     assert "hunter2" not in str(error.value)
 
 
+@pytest.mark.parametrize("rest", ["/get_reward?n=4", "/get_reward/", "/grm/v1/sample?n=8", "/v1/score", "/?n=4"])
+def test_an_endpoint_is_no_address_of_a_service(rest: str) -> None:
+    with pytest.raises(ConfigError, match="give http://HOST:PORT only"):
+        locate(f"http://grm:abc@host:1{rest}")
+
+
 @pytest.mark.parametrize(
     ("url", "address", "secret"),
     [
@@ -250,7 +256,7 @@ def test_the_token_does_not_show(monkeypatch: pytest.MonkeyPatch, caplog: pytest
     assert SECRET not in repr(TOKEN) + str(TOKEN) + f"{(TOKEN,)}"
     assert pickle.loads(pickle.dumps(TOKEN)) == TOKEN  # on its way to the replica
     config = make_config()
-    build_alone(config)
+    build(config)
     assert SECRET not in config.model_dump_json()
     assert SECRET not in caplog.text
 
@@ -261,13 +267,13 @@ def test_listening_wider_than_loopback_without_a_token_is_told(host: str, caplog
     assert "asks for no token" in note
     assert "GRM_TOKEN" in note
     assert exposure(host, TOKEN) == ()
-    build_alone(make_config(service__host=host))
+    build(make_config(service__host=host))
     assert note in caplog.messages
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_is_not_worth_a_word(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    build_alone(make_config(service__host=host))
+    build(make_config(service__host=host))
     assert exposure(host, None) == ()
     assert caplog.messages == []
 

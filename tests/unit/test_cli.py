@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from grm_plugin import __version__
 from grm_plugin.cli import app
+from grm_plugin.config import Config
+from grm_plugin.serving.resources import GPUs
 
 GRM_PLUGIN = [sys.executable, "-m", "grm_plugin.cli"]
 DRY_RUN = str(Path(__file__).parents[2] / "configs" / "dry_run.yaml")
@@ -110,6 +113,21 @@ def test_debug_shows_where_an_error_comes_from_wherever_it_stands(arguments: tup
     said = run(*arguments)
     assert "Traceback" in said.stderr
     assert "grm_plugin.errors.ConfigError: no config file at no.yaml" in said.stderr
+
+
+def test_serve_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: Config) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv("GRM_CPU", raising=False)
+    monkeypatch.setattr("grm_plugin.serving.launch.connect", lambda: None)
+    monkeypatch.setattr("grm_plugin.serving.launch.start", start)
+    monkeypatch.setattr("grm_plugin.serving.resources.cluster_gpus", lambda: GPUs(8, (8,)))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    config = Path(DRY_RUN).with_name("deepseek_grm_27b_meta_rm.yaml")
+    said = CliRunner().invoke(app, ["serve", "--config", str(config)]).stderr
+    assert "loading BBQGOD/DeepSeek-GRM-27B and BBQGOD/DeepSeek-GRM-27B-MetaRM on 4 GPU(s)" in said
+    assert "service.ready_timeout_s = 900 s" in said
 
 
 def test_config_prints_what_the_file_and_the_overrides_amount_to() -> None:

@@ -48,8 +48,10 @@ def test_k_meta(meta: dict[str, int] | None, k: int, expected: int) -> None:
     ("data", "words"),
     [
         ({}, ["engine is missing"]),
-        ({"engine": {}}, ["engine", "type"]),
-        ({"engine": {"type": "vlm"}}, ["engine", "'vlm'", "'vllm'"]),
+        ({"engine": {}}, ["engine.type is missing; set it"]),
+        ({"engine": "fake"}, ["engine must be a section (`engine: {type: fake}`), not 'fake'"]),
+        ({"engine": {"type": "vlm"}}, ["engine.type is 'vlm'; use vllm, openai or fake"]),
+        ({**FAKE, "meta_rm": "a/b"}, ["meta_rm must be a section (`meta_rm: {...}`), not 'a/b'"]),
         ({"engine": {"type": "vllm"}}, ["engine.model is missing"]),
         ({"engine": {"type": "vllm", "modle": "a/b", "model": "a/b"}}, ["engine.modle", "engine.model?"]),
         ({"engine": {"type": "fake", "model": "a/b"}}, ["engine.model is no key of type fake"]),
@@ -62,7 +64,7 @@ def test_k_meta(meta: dict[str, int] | None, k: int, expected: int) -> None:
         ({**FAKE, "sampling": {"k": "eight"}}, ["sampling.k", "integer", "'eight'"]),
         ({**FAKE, "sampling": {"k": 0}}, ["sampling.k", "greater than or equal to 1", "0"]),
         ({**FAKE, "sampling": {"temperature": -1}}, ["sampling.temperature"]),
-        ({**FAKE, "sampling": 8}, ["sampling", "8"]),
+        ({**FAKE, "sampling": 8}, ["sampling must be a section (`sampling: {...}`), not 8"]),
         ({**FAKE, "failure": {"policy": "zero"}}, ["failure.policy", "'group_mean'", "'zero'"]),
         ({**FAKE, "failure": {"constant": float("nan")}}, ["failure.constant", "finite"]),
         (

@@ -5,6 +5,7 @@ import pytest
 from factories import Scripted, by_number, completions, make_config, never, responses_shown, scoring, until
 
 from grm_plugin.judge import Judge
+from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.types import Completion, Judgement, Message, Prompt, Sample, Sampling
 
@@ -15,7 +16,7 @@ def sample(response: str, question: str = "Why?") -> Sample:
 
 def gatherer(generator: Scripted, **overrides: Any) -> Gatherer:
     config = make_config(sampling__k=2, **{"group__wait_s": 2.0, **overrides})
-    return Gatherer(Judge(config, generator), config)
+    return Gatherer(Judge(config, generator), config, Counters())
 
 
 async def judge_all(gather: Gatherer, responses: str, n: int) -> list[tuple[Judgement, int]]:
@@ -105,6 +106,18 @@ async def test_a_lost_sibling_is_waited_for_and_then_done_without() -> None:
     answers = await judge_all(gatherer(generator, group__wait_s=0.05), "123", n=4)
     assert [judgement.rewards[index].mean for judgement, index in answers] == [1, 2, 3]
     assert lists_shown(generator) == {("1", "2", "3")}
+
+
+async def test_a_wrong_n_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    gather = gatherer(scoring(by_number), group__wait_s=0.05)
+    asked = [gather.judge_sample(sample("3", question), 8, 5.0) for question in ("A?", "A?", "B?", "C?")]
+    await asyncio.gather(*asked)
+    assert gather._counters.incomplete_groups == 3
+    [line] = caplog.messages
+    assert line == (
+        "2 of 8 samples of a prompt came within 0.05 s and were judged without the others (1 such groups so far): is n "
+        "the job's n_samples_per_prompt?"
+    )
 
 
 async def test_late_siblings_are_judged_as_soon_as_all_of_them_are_there() -> None:

@@ -110,6 +110,7 @@ def test_the_dashboard_names_metrics_that_exist(tmp_path: Path) -> None:
     ]
     named = {name for query in queries for name in re.findall(r"\bgrm_\w+", query)}
     assert len(named) > 15
+    assert "grm_incomplete_groups_total" in named
     assert named <= exported
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from grm_plugin.cli import app
 from grm_plugin.config_loading import load_config
 from grm_plugin.errors import ConfigError, GRMError, WireError
-from grm_plugin.serving.alone import build_alone
+from grm_plugin.serving.alone import build
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_group_gets_what_the_service_says(tmp_path: Path, config: Path) ->
     assert rows[3]["rewards"][1]["status"] == "blank"
     assert [critique["kept"] for critique in rows[1]["critiques"]] == [True, True]
     assert "3 of 3 groups; 6 rewards now" in done.stderr
-    with live(build_alone(load_config(config))) as url:
+    with live(build(load_config(config))[0]) as url:
         assert score(file, tmp_path / "over_http.jsonl", "--url", url).exit_code == 0
     settled = [[reward["settled"] for reward in row["rewards"]] for _, row in sorted(rows.items())]
     served = {row["line"]: row for row in read_rows(tmp_path / "over_http.jsonl")}

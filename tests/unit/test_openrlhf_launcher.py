@@ -58,6 +58,7 @@ class TestCommandLine:
         [
             (["--reward.remote_url", "http://other"], "--reward.remote_url is the launcher's to set"),
             (["--train.agent_func_path=mine.py"], "--train.agent_func_path is the launcher's to set"),
+            (["--grm.group.n", "8"], r"group\.n is --rollout\.n_samples_per_prompt here \(1\): drop --grm\.group\.n"),
             (["--grm.hook", "htpp"], "--grm.hook htpp is unknown: take one of agent, func, http"),
             (["--grm.cpu", "yes"], "--grm.cpu yes is unknown"),
             (["--grm.sampling.kk", "3"], r"sampling\.kk; did you mean sampling\.k\?"),
@@ -160,7 +161,8 @@ class TestEnvironment:
         ("variables", "words"),
         [
             ({}, "set GRM_CONFIG .* or GRM_URL"),
-            ({"GRM_CONFIG": "nowhere.yaml"}, "no config file at nowhere.yaml"),
+            ({"GRM_CONFIG": "no.yaml"}, f"GRM_CONFIG=no.yaml is looked for in {Path.cwd()}: give an absolute path"),
+            ({"GRM_CONFIG": "/nowhere.yaml"}, "no config file at /nowhere.yaml"),
             ({"GRM_CONFIG": "{"}, "GRM_CONFIG is no JSON"),
             ({"GRM_CONFIG": FAKE, "GRM_OVERRIDES": "k=3"}, "GRM_OVERRIDES is no JSON"),
             ({"GRM_CONFIG": FAKE, "GRM_OVERRIDES": "[1]"}, "must be a JSON object"),

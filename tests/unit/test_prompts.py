@@ -140,7 +140,7 @@ def test_a_changed_template_file_is_read_again(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("one\n{% if %}", ["mine.txt", "line 2"]),
-        ("{{ respones }}", ["mine.txt", "respones"]),
+        ("{{ respones }}", ["mine.txt", "respones", "it may use messages, query, responses, n, marker,"]),
         ("{{ messages[0].contents }}", ["mine.txt", "contents"]),
         ("{{ rubric + '!' }}", ["mine.txt", "NoneType"]),
         ("{{ 1 / (n - 2) }}", ["mine.txt", "zero"]),

@@ -1,12 +1,15 @@
 import dataclasses
 import pickle
+from typing import Any
 
 import pytest
 from factories import make_critique, make_group
 
 from grm_plugin import types
+from grm_plugin.errors import GroupError
 from grm_plugin.types import (
     Completion,
+    Group,
     Judgement,
     ListJudgement,
     Message,
@@ -46,6 +49,19 @@ def test_carriers_pickle_and_are_frozen(carrier: object) -> None:
     assert pickle.loads(pickle.dumps(carrier)) == carrier
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(carrier, dataclasses.fields(carrier)[0].name, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("conversation", "responses", "words"),
+    [
+        ((Message("user", "hi"),), "abc", "responses is one text: give a tuple of texts"),
+        ("hi", ("a",), "conversation must be a tuple of Message, not str"),
+        (({"role": "user", "content": "hi"},), ("a",), "conversation must be a tuple of Message, not dict"),
+    ],
+)
+def test_a_group_is_not_made_of_letters(conversation: Any, responses: Any, words: str) -> None:
+    with pytest.raises(GroupError, match=words):
+        Group(conversation, responses)
 
 
 def test_no_carrier_is_missing_above() -> None:
