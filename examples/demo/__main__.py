@@ -68,7 +68,7 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algo", choices=("grpo", "ppo"), default="grpo")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs/nano_cpu.yaml", help="of grm_plugin")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs/nano_cpu_meta_rm.yaml", help="of grm_plugin")
     parser.add_argument("--run", type=Path, default=ROOT / "runs/demo", help="output folder; emptied first")
     parser.add_argument("--held-out", type=int, default=150, help="prompts for measuring true quality")
     parser.add_argument("--samples", type=int, default=2, help="responses per such prompt")
