@@ -27,7 +27,7 @@ ones apart and never look at a comment."""
 TEMPERATURE = 0.5
 """That of the votes."""
 
-_CRITERION = re.compile(rf"^\d\. ({'|'.join(ASPECTS)}):", re.MULTILINE)
+_CRITERION = re.compile(rf"^\d\. ({'|'.join(ASPECTS)}):.*$", re.MULTILINE)
 _COMMENT = re.compile(rf" (?:{'|'.join(ASPECTS)}) ({'|'.join(LEVELS)})\b")
 
 Mark = tuple[int, bool]
@@ -42,6 +42,8 @@ class CheckedCritique:
         comments: the last character of each comment, and whether it is true.
         truths: the last character before each comment, and the true level.
         criteria: the last character of each criterion's name, and whether the prompt emphasises it.
+        weights: the last character of each criterion's weight, and the same.
+        emphasis: the aspect that the prompt emphasises, as its index, or len(ASPECTS) for none.
         coverage: minus the summed distances between the criteria's weights and the rule's, in [-2, 0].
         error: weighted distances between comments and true levels, summed over the responses, in [0, n].
     """
@@ -50,6 +52,8 @@ class CheckedCritique:
     comments: tuple[Mark, ...]
     truths: tuple[tuple[int, int], ...]
     criteria: tuple[Mark, ...]
+    weights: tuple[Mark, ...]
+    emphasis: int
     coverage: float
     error: float
 
@@ -90,8 +94,18 @@ def check(tokenizer: Qwen2Tokenizer, group: RankedGroup, judgement: Judgement, m
     spans = list(_COMMENT.finditer(text, analysis))
     comments = tuple(zip((match.end(1) - 1 for match in spans), true, strict=True))
     truths = tuple(zip((match.start(1) - 2 for match in spans), facts, strict=True))
-    criteria = [(m.end(1) - 1, m[1] == group.task.emphasis) for m in _CRITERION.finditer(text, start, analysis)]
-    return CheckedCritique(text, comments, truths, tuple(criteria), coverage, error)
+    emphasis = group.task.emphasis
+    lines = [(match, match[1] == emphasis) for match in _CRITERION.finditer(text, start, analysis)]
+    return CheckedCritique(
+        text,
+        comments,
+        truths,
+        criteria=tuple((match.end(1) - 1, asked) for match, asked in lines),
+        weights=tuple((match.end() - 1, asked) for match, asked in lines),
+        emphasis=len(ASPECTS) if emphasis is None else ASPECTS.index(emphasis),
+        coverage=coverage,
+        error=error,
+    )
 
 
 def finds_best(group: RankedGroup, scores: Sequence[float]) -> bool:

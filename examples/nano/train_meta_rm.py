@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2Tokenizer
 
 from examples.nano.critiques import CheckedCritique, draw_critiques
-from examples.nano.domain import LEVELS
+from examples.nano.domain import ASPECTS, LEVELS
 from examples.nano.model import Optimizers, save
 
 EXTRA_LAYERS = 2
@@ -46,17 +46,27 @@ def from_grm(grm: Qwen2ForCausalLM, extra_layers: int) -> Qwen2ForSequenceClassi
 
 
 class Checks(nn.ModuleDict):
-    """Throw-away heads that say what to look at, step by step.
+    """Throw-away heads that say what to look at, step by step; without them it never gets beyond the kind of critique.
 
-    After the GRM's last layer: does the prompt emphasise a criterion, and which level is true before a comment is read?
-    One layer on: which level was true at the comment, was the comment right, and what is wrong with the whole critique?
+    Of criteria: which aspect does the prompt emphasise, is it this one, and is this weight that one's? Of comments:
+    which level is true, before the comment is read and at it, and is the comment right? Last: what is wrong with all?
     """
 
     def __init__(self, hidden: int, depth: int) -> None:
-        levels = len(LEVELS)
-        outputs = {"criteria": 1, "expected": levels, "remembered": levels, "comments": 1, "whole": 2}
-        super().__init__({name: nn.Sequential(nn.RMSNorm(hidden), nn.Linear(hidden, n)) for name, n in outputs.items()})
-        self._depth = {name: depth if name in ("criteria", "expected") else depth + 1 for name in outputs}
+        # Name -> outputs, and the layer after which the answer has to be known; `depth` is the GRM's last.
+        heads = {
+            "emphasis": (len(ASPECTS) + 1, depth - 1),
+            "criteria": (1, depth),
+            "weights": (1, depth + 1),
+            "expected": (len(LEVELS), depth),
+            "remembered": (len(LEVELS), depth + 1),
+            "comments": (1, depth + 1),
+            "whole": (2, depth + 1),
+        }
+        super().__init__(
+            {name: nn.Sequential(nn.RMSNorm(hidden), nn.Linear(hidden, n)) for name, (n, _) in heads.items()}
+        )
+        self._depth = {name: layer for name, (_, layer) in heads.items()}
 
     def loss(
         self, states: tuple[torch.Tensor, ...], encodings: Sequence[Encoding], critiques: Sequence[CheckedCritique]
@@ -65,23 +75,25 @@ class Checks(nn.ModuleDict):
         last = [len(encoding.ids) - 1 for encoding in encodings]
         whole = self["whole"](states[self._depth["whole"]][torch.arange(len(last)), last])
         facts = torch.tensor([[critique.coverage, critique.error] for critique in critiques])
-        marks = [(c.criteria, c.truths, c.comments) for c in critiques]
-        truths_at_comments = [
-            [(place, level) for (place, _), (_, level) in zip(c.comments, c.truths, strict=True)] for c in critiques
-        ]
-        criteria, emphasised = self._marks("criteria", states, encodings, [some for some, _, _ in marks])
-        expected, levels = self._marks("expected", states, encodings, [some for _, some, _ in marks])
-        remembered, _ = self._marks("remembered", states, encodings, truths_at_comments)
-        told, comments = self._marks("comments", states, encodings, [some for _, _, some in marks])
-        checked = told.squeeze(-1)
-        losses = (
-            F.mse_loss(whole, facts),
-            0.5 * F.binary_cross_entropy_with_logits(criteria.squeeze(-1), emphasised.float()),
-            0.5 * F.cross_entropy(expected, levels),
-            0.5 * F.cross_entropy(remembered, levels),
-            F.binary_cross_entropy_with_logits(checked, comments.float()),
-        )
-        return torch.stack(losses).sum(), balanced_accuracy(checked > 0, comments > 0)
+        losses = [F.mse_loss(whole, facts)]
+        told = torch.tensor(0.0)
+        for name, marks in {
+            "emphasis": [[(place, critique.emphasis) for place, _ in critique.criteria] for critique in critiques],
+            "criteria": [critique.criteria for critique in critiques],
+            "weights": [critique.weights for critique in critiques],
+            "expected": [critique.truths for critique in critiques],
+            "remembered": [
+                [(place, level) for (place, _), (_, level) in zip(c.comments, c.truths, strict=True)] for c in critiques
+            ],
+            "comments": [critique.comments for critique in critiques],
+        }.items():
+            answers, labels = self._marks(name, states, encodings, marks)
+            if answers.shape[1] > 1:
+                losses.append(0.5 * F.cross_entropy(answers, labels))
+            else:
+                losses.append(F.binary_cross_entropy_with_logits(answers.squeeze(-1), labels.float()))
+                told = balanced_accuracy(answers.squeeze(-1) > 0, labels > 0)
+        return torch.stack(losses).sum(), told
 
     def _marks(
         self,
@@ -135,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grm", type=Path, required=True, help="folder of the nano GRM")
     parser.add_argument("--output", type=Path, required=True, help="folder of the finished model")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--rows", type=int, default=30, help="critiques per step")
     parser.add_argument("--seed", type=int, default=4)
     args = parser.parse_args(arguments)

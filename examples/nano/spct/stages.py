@@ -38,8 +38,8 @@ class Plan:
     rl_samples: int = 8
     rl_lr: str = "1e-4"
     rl_kl: str = "1.0"
-    meta_steps: int = 500
-    meta_items: int = 800
+    meta_steps: int = 600
+    meta_items: int = 400
     pairs: int = 300
     fours: int = 200
     k: int = 32
@@ -63,7 +63,7 @@ def stages(plan: Plan) -> list[Stage]:
 
 
 def _starts(plan: Plan) -> list[Stage]:
-    """The GRM before SPCT, the ablation without principles beside it, and the items."""
+    """The GRM before SPCT, the meta RM (which needs only the base, and takes longest), and one without principles."""
     sizes = {
         "rft": plan.rft_items,
         "rl": plan.rl_steps * plan.rl_prompts,
@@ -73,9 +73,12 @@ def _starts(plan: Plan) -> list[Stage]:
         "seed": plan.seed,
     }
     flags = [text for name, size in sizes.items() for text in (f"--{name}", str(size))]
+    steps = ("--steps", str(plan.meta_steps), "--seed", str(plan.seed))
+    meta_rm = ("--grm", str(plan.base), "--output", plan.model("meta_rm"), *steps)
     return [
         _started("sft", plan),
         _nano("items", "examples.nano.spct.items", "--output", str(plan.run / "items"), *flags),
+        _nano("meta_rm", "examples.nano.train_meta_rm", *meta_rm),
         _started("no_principles", plan, "--lesson", "score"),
     ]
 
@@ -165,11 +168,10 @@ def _reinforced(plan: Plan, start: str, name: str) -> list[str]:
 
 
 def _meta_rm(plan: Plan) -> list[Stage]:
-    """The meta RM, and one that goes on as the paper does: from right and wrong verdicts of the GRM's own critiques."""
+    """A meta RM that goes on as the paper's is trained: from right and wrong verdicts of the GRM's own critiques."""
     critiques, data = plan.run / "meta_rm/trained", plan.run / "meta_rm/data.jsonl"
     seed = ("--seed", str(plan.seed))
     config = ("--config", str(CONFIG_WITH_META_RM))
-    train = ("--steps", str(plan.meta_steps), *seed)
     draw = [
         *_product("spct", "rft-data", str(plan.run / "items/meta.jsonl"), "--config", str(CONFIG), *seed),
         *("--no-hint", "--samples", "4", "--grm.engine.model", plan.model("rl"), "--output", str(critiques)),
@@ -179,9 +181,7 @@ def _meta_rm(plan: Plan) -> list[Stage]:
         *_product("spct", "meta-rm", "--model", plan.model("meta_rm"), "--data", str(data), *seed),
         *("--output", plan.model("meta_rm_outcome"), "--lr", "2e-4", "--batch", "64", "--micro-batch", "32"),
     ]
-    command = ("--grm", str(plan.base), "--output", plan.model("meta_rm"), *train)
     return [
-        _nano("meta_rm", "examples.nano.train_meta_rm", *command),
         _stage("meta_rm_critiques", draw, "rl"),
         _stage("meta_rm_data", label, "meta_rm_critiques"),
         _stage("meta_rm_outcome", outcome, "meta_rm_data", "meta_rm"),
