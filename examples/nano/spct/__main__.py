@@ -21,15 +21,18 @@ from rich.console import Console
 from examples.nano.spct.lanes import run_stages
 from examples.nano.spct.stages import NANO, ROOT, Plan, stages
 
-WEIGHTS = ("*.safetensors", "*.json", "*.jinja")
-
 
 def ship(plan: Plan) -> None:
     """Replace examples/nano/models/{grm,meta_rm} by the models of this run; their README.md stay."""
-    for source, target in (("rl", "grm"), ("meta_rm", "meta_rm")):
-        for pattern in WEIGHTS:
-            for file in Path(plan.model(source)).glob(pattern):
-                shutil.copyfile(file, NANO / "models" / target / file.name)
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    from examples.nano.model import save
+
+    kinds = {"grm": ("rl", AutoModelForCausalLM), "meta_rm": ("meta_rm", AutoModelForSequenceClassification)}
+    for target, (name, kind) in kinds.items():
+        model = kind.from_pretrained(plan.model(name))
+        model.config.use_cache = True  # OpenRLHF turns it off for training
+        save(model, AutoTokenizer.from_pretrained(plan.model(name)), NANO / "models" / target)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
