@@ -64,14 +64,14 @@ def collect(evaluations: Path) -> list[Row]:
 
     Of the votes rated by the meta RM that was trained on outcomes, only the rows with a meta RM are new.
     """
-    stores = {name: _store_of(evaluations, name) for name in TITLES}
+    stores = {name: folder for name in TITLES if (folder := _store_of(evaluations, name)).is_dir()}
     rows = []
     for name, folder in stores.items():
         report = analyse(*read_store(folder))
         for found in (*report.rows, *report.differences):
             if found.subset in SUBSETS and (name != OUTCOME or found.method.startswith(META)):
                 rows.append(Row(name, found.method, found.subset, found.mean, found.ci95, found.n))
-    for better, worse in COMPARED:
+    for better, worse in (pair for pair in COMPARED if stores.keys() >= set(pair)):
         rows += _differences(f"{better} - {worse}", *(read_store(stores[name])[1] for name in (better, worse)))
     return rows
 
@@ -84,7 +84,8 @@ def table(rows: Sequence[Row], subset: str) -> Table:
     for column in ("GRM", *methods):
         grid.add_column(column)
     for name, title in TITLES.items():
-        grid.add_row(title, *(_cell(shown.get((name, method))) for method in methods))
+        if any(key[0] == name for key in shown):
+            grid.add_row(title, *(_cell(shown.get((name, method))) for method in methods))
     return grid
 
 

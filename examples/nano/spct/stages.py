@@ -19,12 +19,15 @@ HINTED = ("--hint-template", str(NANO / "hint.txt"))
 
 GRMS = ("sft", "rft", "rl")
 ABLATIONS = ("no_principles", "rl_no_principles", "no_hint", "no_rejection")
+RATINGS = (("rl", "meta_rm"), ("sft", "meta_rm"))
+"""Whose votes are rated by which meta RM."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Sizes of a run; `fast()` makes one that only shows that everything runs.
 
+    Without `ablations` the variants of fine-tuning, of principles and of the meta RM are left out, a third of the work.
     `base` is the GRM that SFT and the meta RM start from; `start` a finished one to take as the SFT start (and for the
     ablation without principles), or None to train them.
     """
@@ -44,6 +47,7 @@ class Plan:
     fours: int = 200
     k: int = 32
     ablation_k: int = 8
+    ablations: bool = True
     base: Path = NANO / "models/base"
     start: Path | None = None
 
@@ -59,11 +63,15 @@ class Plan:
 
 def stages(plan: Plan) -> list[Stage]:
     """Everything, in the order of importance: of two ready stages the earlier one goes first."""
-    return [*_starts(plan), *_rejective(plan), *_online(plan), *_meta_rm(plan), *_ablations(plan), *_evaluations(plan)]
+    main = [*_starts(plan), *_rejective(plan), *_online(plan)]
+    if not plan.ablations:
+        return [*main, *_evaluations(plan, GRMS, RATINGS)]
+    others = [*_meta_rm_on_outcomes(plan), *_ablations(plan)]
+    return [*main, *others, *_evaluations(plan, (*GRMS, *ABLATIONS), (*RATINGS, ("rl", "meta_rm_outcome")))]
 
 
 def _starts(plan: Plan) -> list[Stage]:
-    """The GRM before SPCT, the meta RM (which needs only the base, and takes longest), and one without principles."""
+    """The GRM before SPCT, and the meta RM, which needs only the base and takes longest."""
     sizes = {
         "rft": plan.rft_items,
         "rl": plan.rl_steps * plan.rl_prompts,
@@ -79,7 +87,6 @@ def _starts(plan: Plan) -> list[Stage]:
         _started("sft", plan),
         _nano("items", "examples.nano.spct.items", "--output", str(plan.run / "items"), *flags),
         _nano("meta_rm", "examples.nano.train_meta_rm", *meta_rm),
-        _started("no_principles", plan, "--lesson", "score"),
     ]
 
 
@@ -104,6 +111,7 @@ def _ablations(plan: Plan) -> list[Stage]:
     folder, everything, bare = plan.run / "rft", plan.run / "rft_all", plan.run / "rft_no_principles"
     # A second folder with the same trajectories: `rft-data` finds nothing left to draw there and writes what it keeps.
     return [
+        _started("no_principles", plan, "--lesson", "score"),
         _finetuned("no_hint", "sft", plan, folder, "rft_data", "--leave-out", "hinted"),
         _stage("rft_copy", _copied(folder, everything), "rft_data"),
         _stage(
@@ -167,7 +175,7 @@ def _reinforced(plan: Plan, start: str, name: str) -> list[str]:
     ]
 
 
-def _meta_rm(plan: Plan) -> list[Stage]:
+def _meta_rm_on_outcomes(plan: Plan) -> list[Stage]:
     """A meta RM that goes on as the paper's is trained: from right and wrong verdicts of the GRM's own critiques."""
     critiques, data = plan.run / "meta_rm/trained", plan.run / "meta_rm/data.jsonl"
     seed = ("--seed", str(plan.seed))
@@ -188,15 +196,16 @@ def _meta_rm(plan: Plan) -> list[Stage]:
     ]
 
 
-def _evaluations(plan: Plan) -> list[Stage]:
-    """Votes of every GRM on the held-out items; those of the last one rated by the meta RM as well."""
+def _evaluations(plan: Plan, grms: Sequence[str], ratings: Sequence[tuple[str, str]]) -> list[Stage]:
+    """Votes of every GRM on the held-out items, and those that a meta RM rates as well."""
     found = []
-    for name, k in [*((name, plan.k) for name in GRMS), *((name, plan.ablation_k) for name in ABLATIONS)]:
+    for name in grms:
+        k = plan.k if name in GRMS else plan.ablation_k
         data = ("--data", str(plan.run / "items/held_out.jsonl"), "--k", str(k), "--name", name)
         command = _product("eval", "--config", str(CONFIG), "--suite", "jsonl", *data)
         flags = ("--grm.engine.model", plan.model(name), "--output", str(plan.run / "eval" / name))
         found.append(_stage(f"eval_{name}", [*command, *flags], name, "items"))
-    for name, meta_rm in (("rl", "meta_rm"), ("sft", "meta_rm"), ("rl", "meta_rm_outcome")):
+    for name, meta_rm in ratings:
         rate = _product("eval", "--from", str(plan.run / "eval" / name), "--config", str(CONFIG_WITH_META_RM))
         flags = ("--grm.engine.model", plan.model(name), "--grm.meta_rm.model", plan.model(meta_rm))
         output = ("--output", str(plan.run / "eval" / f"{name}_{meta_rm}"))
