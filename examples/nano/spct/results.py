@@ -120,7 +120,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         axes.set(title=subset, xlabel="votes (k)", ylabel="accuracy, ties count as wrong (%)")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False, fontsize=8, loc="lower right")
+    panels[-1].legend(frameon=False, fontsize=8, loc="upper left")
     figure.savefig(path)
     pyplot.close(figure)
 
