@@ -99,7 +99,7 @@ async def never(prompt: Prompt, sampling: Sampling) -> list[Completion]:
     raise AssertionError("unreachable")
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
     """Wait for a condition of this process; fails after `deadline_s`."""
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110 - any condition, not only events

@@ -55,7 +55,7 @@ def test_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_meta_rm(tiny_grm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_meta_rm.main(["--grm", str(tiny_grm), "--output", str(tmp_path), "--steps", "3", "--rows", "6"])
-    assert "comments judged rightly" in capsys.readouterr().out
+    assert "comments told apart" in capsys.readouterr().out
     model, info = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
     assert model.config.num_labels == 1
