@@ -1,6 +1,6 @@
 """Trains the nano policy under three rewards with the same seeds and plots its true quality over the steps.
 
-    python -m examples.comparison                  (9 OpenRLHF jobs, about 4 minutes each on two idle cores)
+    python -m examples.comparison                  (9 OpenRLHF jobs, about 2 minutes each on two idle cores)
 
 The rewards are one vote, eight votes, and eight votes of which the meta RM drops half. Each job is a whole `make demo`;
 a job whose summary.json is there already is not run again, so an interrupted comparison goes on where it stopped.
@@ -60,7 +60,7 @@ def _shown(values: list[float]) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument(
         "--run", type=Path, default=ROOT / "runs/comparison", help="output folder; may hold finished jobs"
     )
