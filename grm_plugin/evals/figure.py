@@ -23,7 +23,7 @@ def draw_curve(report: Report, path: Path) -> None:
     try:
         import matplotlib
     except ImportError:
-        raise ConfigError('the curve needs matplotlib: pip install "grm-plugin[evals]"') from None
+        raise ConfigError('the curve needs matplotlib: pip install -e ".[evals]"') from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

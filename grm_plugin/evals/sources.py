@@ -157,4 +157,4 @@ def _optional(module: str, why: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         package = module.partition(".")[0]
-        raise ConfigError(f'{why}: install {package} (pip install "grm-plugin[evals]")') from None
+        raise ConfigError(f'{why}: install {package} (pip install -e ".[evals]")') from None
