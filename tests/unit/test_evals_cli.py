@@ -130,11 +130,15 @@ def test_two_models_are_compared_on_the_same_items(tmp_path: Path, config_file: 
     assert "hold different items" in str(done.exception)
 
 
-def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(tmp_path: Path, items_file: Path) -> None:
-    faults = tmp_path / "faults"
+def inject(faults: Path, fault: str) -> None:
+    """What all replicas of a fake do wrong from now on (`grm_plugin.engines.faults`)."""
     faults.mkdir()
-    (faults / "all").write_text("unparsable")
-    config = tmp_path / "config.yaml"
+    (faults / "all").write_text(fault)
+
+
+def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(tmp_path: Path, items_file: Path) -> None:
+    faults, config = tmp_path / "faults", tmp_path / "config.yaml"
+    inject(faults, "unparsable")
     config.write_text(f"engine: {{type: fake, faults: {faults}}}\n")
     done = run("-c", config, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
     assert done.exit_code == 1
@@ -143,10 +147,8 @@ def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(tmp_path
 
 
 def test_a_dead_meta_rm_is_no_clean_evaluation(tmp_path: Path, items_file: Path) -> None:
-    faults = tmp_path / "faults"
-    faults.mkdir()
-    (faults / "all").write_text("raise")
-    config = tmp_path / "config.yaml"
+    faults, config = tmp_path / "faults", tmp_path / "config.yaml"
+    inject(faults, "raise")
     config.write_text(f"engine: {{type: fake}}\nmeta_rm: {{type: fake, faults: {faults}}}\n")
     command = ("-c", config, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
     done = run(*command)

@@ -64,15 +64,16 @@ def collect(evaluations: Path) -> list[Row]:
 
     Of the votes rated by the meta RM that was trained on outcomes, only the rows with a meta RM are new.
     """
-    stores = {name: folder for name in TITLES if (folder := _store_of(evaluations, name)).is_dir()}
+    folders = {name: folder for name in TITLES if (folder := _store_of(evaluations, name)).is_dir()}
+    stores = {name: read_store(folder, texts=False) for name, folder in folders.items()}
     rows = []
-    for name, folder in stores.items():
-        report = analyse(*read_store(folder))
+    for name, (manifest, records) in stores.items():
+        report = analyse(manifest, records)
         for found in (*report.rows, *report.differences):
             if found.subset in SUBSETS and (name != OUTCOME or found.method.startswith(META)):
                 rows.append(Row(name, found.method, found.subset, found.mean, found.ci95, found.n))
     for better, worse in (pair for pair in COMPARED if stores.keys() >= set(pair)):
-        rows += _differences(f"{better} - {worse}", *(read_store(stores[name])[1] for name in (better, worse)))
+        rows += _differences(f"{better} - {worse}", stores[better][1], stores[worse][1])
     return rows
 
 
