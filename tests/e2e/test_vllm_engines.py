@@ -116,8 +116,6 @@ def random_meta_rm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("which", ["random", "nano"])
 async def test_meta_rm_gives_the_logits_of_transformers(which: str, random_meta_rm: Path) -> None:
     folder = random_meta_rm if which == "random" else META_RM
-    if not folder.exists():
-        pytest.skip("examples/nano/models/meta_rm is not there")
     expected = transformers_logits(folder)
     meta_rm = VLLMMetaRM(MetaRMConfig(model=str(folder), max_model_len=512, dtype="float32"))
     try:
