@@ -45,7 +45,7 @@ def train(
     gradient_checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing", help="Less memory.")] = False,
     dtype: Annotated[str, typer.Option(help="Of the saved weights: bfloat16 or float32.")] = "bfloat16",
     save_steps: Annotated[int, typer.Option(min=0, help="Checkpoint so often; the same command goes on.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the split and the order of the data.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the new head, the split and the order of the data.")] = 0,
     trust_remote_code: TrustRemoteCode = False,
     attention: Attention = None,
 ) -> None:

@@ -16,7 +16,14 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct import meta_checkpoints
@@ -147,6 +154,7 @@ def train_meta_rm(options: MetaTraining) -> Metrics | None:
     arguments = _arguments(options, len(bundles))  # before the model is made: DeepSpeed splits it while it loads
     checkpoints, manifest = options.output / CHECKPOINTS, options.manifest(examples)
     last = meta_checkpoints.last_checkpoint(checkpoints, manifest)
+    set_seed(options.seed)  # Trainer does so too, but after the new head has got its random weights
     model = _load_model(options.model, padding, options.trust_remote_code, "float32", options.attention)
     trainer = MetaTrainer(
         options.ranking_weight, model=model, args=arguments, train_dataset=bundles, data_collator=Collator(padding)
