@@ -18,7 +18,7 @@ from grm_plugin.types import Conversation
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BatchRow:
     """One response. `prompt` is text as the policy saw it (the service finds the conversation in it), or the turns."""
 
     prompt: str | Conversation
@@ -32,7 +32,7 @@ class Row:
         return self.prompt, self.reference, self.rubric
 
 
-def contiguous_groups(rows: Iterable[Row]) -> list[WireGroup]:
+def contiguous_groups(rows: Iterable[BatchRow]) -> list[WireGroup]:
     """Groups whose responses, laid end to end, are the rows. Two equal prompts in a row make one group.
 
     Raises:
@@ -41,7 +41,7 @@ def contiguous_groups(rows: Iterable[Row]) -> list[WireGroup]:
     return [_group(tuple(siblings)) for _, siblings in itertools.groupby(rows, key=lambda row: row.request)]
 
 
-def _group(rows: tuple[Row, ...]) -> WireGroup:
+def _group(rows: tuple[BatchRow, ...]) -> WireGroup:
     first = rows[0]
     fields: dict[str, object] = {"responses": [row.response for row in rows]}
     if isinstance(first.prompt, str):

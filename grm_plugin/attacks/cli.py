@@ -15,7 +15,7 @@ from grm_plugin.attacks.attack import Attack
 from grm_plugin.attacks.corpus import FAMILIES, build_corpus, token_attacks
 from grm_plugin.attacks.echo import check_echoes
 from grm_plugin.attacks.figures import summarise
-from grm_plugin.attacks.measuring import Case, Measurement, Row, cases
+from grm_plugin.attacks.measuring import AttackResult, Case, Measurement, cases
 from grm_plugin.attacks.pairs import Pair, read_pairs
 from grm_plugin.attacks.report import FormatFigures, table, write_json
 from grm_plugin.attacks.structure import check_prompts
@@ -104,7 +104,7 @@ def _tokenizer(model: object) -> Any:
 
 async def _measure(
     config: Config, pairs: Sequence[Pair], todo: Sequence[Case], deadline_s: float, concurrency: int, console: Console
-) -> tuple[list[Row], str]:
+) -> tuple[list[AttackResult], str]:
     """The rows, and why the engine was given up (empty if it was not)."""
     with engines(config) as (generator, meta_rm):
         measurement = Measurement(config, generator, meta_rm, concurrency)

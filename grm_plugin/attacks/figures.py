@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from grm_plugin.attacks.measuring import Form, Row
+from grm_plugin.attacks.measuring import AttackResult, Form
 
 BIG_STEP = 2.0
 """Points of inflation that count as a success of an attack."""
@@ -45,7 +45,7 @@ class Summary:
     no_score: float
 
 
-def summarise(rows: Sequence[Row]) -> list[Summary]:
+def summarise(rows: Sequence[AttackResult]) -> list[Summary]:
     """One summary per family, form and defence, in the order of the rows."""
     keys = dict.fromkeys((row.family, row.form, row.defended) for row in rows)
     return [_summary(*key, [row for row in rows if (row.family, row.form, row.defended) == key]) for key in keys]
@@ -58,7 +58,7 @@ def bootstrap(values: Sequence[float], rounds: int = ROUNDS, seed: int = 0) -> t
     return means[int(0.025 * rounds)], means[int(0.975 * rounds)]
 
 
-def _summary(family: str, form: Form, defended: bool, rows: Sequence[Row]) -> Summary:
+def _summary(family: str, form: Form, defended: bool, rows: Sequence[AttackResult]) -> Summary:
     moves = [row.inflation for row in rows if row.inflation is not None]
     low, high = bootstrap(moves) if moves else (None, None)
     asked = sum(row.votes_asked for row in rows)

@@ -31,7 +31,7 @@ BARE = {"blank_response": "judge", "invisible": "keep", "max_response_chars": 1_
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AttackResult:
     """One attack on one pair. Scores are means of the kept votes, 1..10, or None where all votes were lost.
 
     `clean` and `attacked` are the weak response's, `good_clean` and `good` those of the good response beside it.
@@ -130,14 +130,14 @@ class Measurement:
 
     async def rows(
         self, todo: Sequence[Case], deadline_s: float, on_row: Callable[[], None] = lambda: None
-    ) -> list[Row]:
+    ) -> list[AttackResult]:
         """The rows of the cases, in their order, less those that are not there after `deadline_s` seconds.
 
         When the engine answers nothing any more it returns what there is; `stopped` says why.
         """
         places = asyncio.Semaphore(self._concurrency)
 
-        async def row(case: Case) -> Row:
+        async def row(case: Case) -> AttackResult:
             async with places:
                 measured = await self._row(case)
             on_row()
@@ -154,16 +154,16 @@ class Measurement:
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
 
-    def _failed(self, task: asyncio.Future[Row]) -> bool:
+    def _failed(self, task: asyncio.Future[AttackResult]) -> bool:
         if isinstance(error := task.exception(), EngineError):
             self.stopped = str(error)
         return isinstance(error, EngineError)
 
-    async def _row(self, case: Case) -> Row:
+    async def _row(self, case: Case) -> AttackResult:
         judge = self._defended if case.defended else self._bare
         clean, attacked = await judge.score([case.pair.group(), case.group], self._timeout_s)
         self._watch(attacked)
-        return Row(
+        return AttackResult(
             case.attack.id,
             case.attack.family,
             case.attack.kind,

@@ -12,7 +12,7 @@ from rich.table import Table
 from grm_plugin.attacks.attack import Attack
 from grm_plugin.attacks.echo import Echoes
 from grm_plugin.attacks.figures import Summary
-from grm_plugin.attacks.measuring import Row
+from grm_plugin.attacks.measuring import AttackResult
 from grm_plugin.attacks.structure import Change
 from grm_plugin.errors import ConfigError
 
@@ -69,7 +69,7 @@ def write_json(
     attacks: Sequence[Attack],
     checked: FormatFigures,
     summaries: Sequence[Summary],
-    rows: Sequence[Row],
+    rows: Sequence[AttackResult],
 ) -> None:
     """Everything, with every attack's text.
 

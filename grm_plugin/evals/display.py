@@ -10,7 +10,7 @@ from rich.table import Table
 from grm_plugin.evals import paper
 from grm_plugin.evals.ballots import GREEDY
 from grm_plugin.evals.combining import FOUR, Mean
-from grm_plugin.evals.report import Difference, Report, Row
+from grm_plugin.evals.report import Difference, Report, ResultRow
 from grm_plugin.evals.suites import suite_named
 
 
@@ -110,7 +110,7 @@ def _subsets(report: Report, subsets: Sequence[str]) -> Table:
     k = report.manifest.k
     methods = [name for name in (GREEDY.name, "@1", f"@{k}", f"meta@{k}") if name in report.estimates]
     table = _table("subsets", "subset", "items", *methods)
-    figures: dict[tuple[str, str], Row] = {(row.subset, row.method): row for row in report.rows}
+    figures: dict[tuple[str, str], ResultRow] = {(row.subset, row.method): row for row in report.rows}
     for subset in subsets:
         found = [figures[subset, method] for method in methods]
         table.add_row(subset, str(found[0].n), *[_figure(row.mean, row.ci95) for row in found])

@@ -8,7 +8,7 @@ from typing import Any
 
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.ballots import GREEDY
-from grm_plugin.evals.report import Report, Row
+from grm_plugin.evals.report import Report, ResultRow
 from grm_plugin.evals.suites import suite_named
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9480f", "#57606a"
@@ -48,7 +48,7 @@ def draw_curve(report: Report, path: Path) -> None:
         pyplot.close(figure)
 
 
-def _curve(axes: Any, rows: Sequence[Row], label: str, color: str, marker: str) -> tuple[float, float, str]:
+def _curve(axes: Any, rows: Sequence[ResultRow], label: str, color: str, marker: str) -> tuple[float, float, str]:
     """Draw one curve with its band; returns its end and its colour."""
     ks, means = [row.k for row in rows], [100 * row.mean for row in rows]
     axes.fill_between(

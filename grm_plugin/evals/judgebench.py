@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from grm_plugin.errors import WireError
 from grm_plugin.evals.items import Item
-from grm_plugin.evals.sources import Row
+from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 CATEGORIES = {
@@ -24,7 +24,7 @@ CATEGORIES = {
 _LABELS = {"A>B": 0, "B>A": 1}
 
 
-def judgebench(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def judgebench(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """JudgeBench. Columns: pair_id, question, response_A, response_B, label (A>B or B>A), source; response_model too.
 
     The official score asks once per order and adds up. Here the votes are spread over both orders, which does the same.

@@ -13,7 +13,7 @@ from typing import Any
 
 from grm_plugin.errors import WireError
 from grm_plugin.evals.items import Item
-from grm_plugin.evals.sources import Row
+from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 CORRECTNESS = {"mmlu": "MMLU-Pro", "math": "MATH", "gpqa": "GPQA", "ifeval": "IFEval", "mbpp": "MBPP-Plus"}
@@ -25,7 +25,7 @@ EQUAL = "pairs of two right or two wrong answers"
 _WINNERS = {"model_a": 0, "model_1": 0, "model_b": 1, "model_2": 1}
 
 
-def ppe_preference(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def ppe_preference(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """PPE-Preference. Columns: question_id, prompt, response_1, response_2, winner (model_a, model_b, or a tie).
 
     Ties are left out: accuracy is over the pairs that people could decide.
@@ -48,7 +48,7 @@ def ppe_preference(row: Row, left_out: Counter[str]) -> Iterator[Item]:
     )
 
 
-def ppe_correctness(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def ppe_correctness(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """PPE-Correctness, its pairs for LLM judges: one item per pair of `sampled_conflict_pairs`.
 
     Columns: question_id, prompt, response_1 .. response_32, scores (right or wrong, per response),
@@ -74,7 +74,7 @@ def ppe_correctness(row: Row, left_out: Counter[str]) -> Iterator[Item]:
         yield Item(f"{name}/{first}-{second}", conversation, texts, best=(best,), subset=subset)
 
 
-def _subset(row: Row) -> str:
+def _subset(row: BenchmarkRow) -> str:
     for part in reversed(re.split(r"[/\\]", row.source.lower())):
         for name, subset in CORRECTNESS.items():
             if name in part:
@@ -85,7 +85,7 @@ def _subset(row: Row) -> str:
     )
 
 
-def _pairs(row: Row) -> Iterator[tuple[int, int]]:
+def _pairs(row: BenchmarkRow) -> Iterator[tuple[int, int]]:
     count = len(row.values["scores"])
     for pair in row.values["sampled_conflict_pairs"]:
         if len(pair) != 2 or not all(isinstance(index, int) and 0 <= index < count for index in pair):
@@ -93,6 +93,6 @@ def _pairs(row: Row) -> Iterator[tuple[int, int]]:
         yield pair[0], pair[1]
 
 
-def _response(row: Row, index: int) -> Any:
+def _response(row: BenchmarkRow, index: int) -> Any:
     row.need(f"response_{index + 1}")
     return row.values[f"response_{index + 1}"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from grm_plugin.errors import WireError
 from grm_plugin.evals.items import Item, digest
-from grm_plugin.evals.sources import Row
+from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 TASKS = ("math_word_problem_generation", "finegrained_fact_verification", "answerability_classification")
@@ -22,7 +22,7 @@ EXAMPLES = "examples of the paper (no part of the benchmark)"
 _LABELS = {"error": 0, "no_error": 1}
 
 
-def realmistake(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def realmistake(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """ReaLMistake. Columns: input, llm_response, and label (archive) or error_label (hub): error or no_error."""
     parts = re.split(r"[/\\]", row.source)
     if parts[-1] == "example.jsonl":

@@ -18,7 +18,7 @@ OVERALL = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultRow:
     """One figure.
 
     Attributes:
@@ -82,13 +82,13 @@ class Report:
     """
 
     manifest: Manifest
-    rows: list[Row]
+    rows: list[ResultRow]
     differences: list[Difference]
     conduct: Conduct
     estimates: Mapping[str, Estimate] = field(repr=False)
     items: str
 
-    def overall(self) -> list[Row]:
+    def overall(self) -> list[ResultRow]:
         """The rows over all subsets."""
         return [row for row in self.rows if row.subset == OVERALL]
 
@@ -130,10 +130,10 @@ class Naming:
     methods: Sequence[Method]
     metric: Metric
 
-    def rows(self, subset: str, part: Part) -> list[Row]:
+    def rows(self, subset: str, part: Part) -> list[ResultRow]:
         columns = zip(self.methods, part.estimates, part.lenient, part.ties, part.lost, strict=True)
         return [
-            Row(
+            ResultRow(
                 self.manifest.suite,
                 subset,
                 self.manifest.model,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from grm_plugin.errors import WireError
 from grm_plugin.evals.items import Item
-from grm_plugin.evals.sources import Row
+from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 SECTIONS: Mapping[str, Mapping[str, float]] = {
@@ -53,7 +53,7 @@ PRIOR_SETS = "prior sets (the paper leaves them out)"
 _PRIOR = ("anthropic", "mtbench", "pku", "shp", "summarize")
 
 
-def rewardbench(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def rewardbench(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """RewardBench without its prior sets, as in the paper. Columns: prompt, chosen, rejected, subset, id."""
     known = {subset for section in SECTIONS.values() for subset in section}
     row.need("prompt", "chosen", "rejected", "subset", "id")
@@ -67,7 +67,7 @@ def rewardbench(row: Row, left_out: Counter[str]) -> Iterator[Item]:
     yield Item(f"{subset}/{row.values['id']}", conversation, responses, best=(0,), subset=subset)
 
 
-def rewardbench_2(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def rewardbench_2(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """RewardBench 2. Columns: id, prompt, chosen (a list), rejected (a list), subset.
 
     An item is right when every correct response is strictly ahead of every wrong one. That is the official rule for all
@@ -94,7 +94,7 @@ def section_weights(counts: Mapping[str, int]) -> dict[str, float]:
     }
 
 
-def _list(row: Row, column: str) -> list[object]:
+def _list(row: BenchmarkRow, column: str) -> list[object]:
     value = row.values[column]
     if not isinstance(value, list) or not value:
         raise WireError(f"{column} must be a list of responses, not empty")

@@ -12,13 +12,13 @@ from typing import Any
 
 from grm_plugin.errors import WireError
 from grm_plugin.evals.items import Item, clean_text
-from grm_plugin.evals.sources import Row
+from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import conversation_of
 
 FORMATS = {"BoN_set": "BoN", "Pairwise_set": "pairwise"}
 
 
-def rmb(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def rmb(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """RMB. Columns of pairs: pair_uid, conversation_input, chosen, reject, category_path; of Best-of-N lists: bon_uid,
     conversation_input, bon_best, loser_list, category_path.
 
@@ -44,14 +44,14 @@ def rmb(row: Row, left_out: Counter[str]) -> Iterator[Item]:
     )
 
 
-def _subset(path: str, row: Row) -> str:
+def _subset(path: str, row: BenchmarkRow) -> str:
     kind, _, rest = path.partition("/")
     if kind not in FORMATS or not rest:
         raise WireError(f"category_path {path!r} begins with none of {', '.join(FORMATS)}")
     return f"{rest.partition('/')[0]} {FORMATS[kind]}"
 
 
-def _losers(row: Row) -> list[Any]:
+def _losers(row: BenchmarkRow) -> list[Any]:
     losers = row.values["loser_list"]
     if isinstance(losers, str):
         losers = _printed(losers, row)
@@ -60,7 +60,7 @@ def _losers(row: Row) -> list[Any]:
     return losers
 
 
-def _answer(answer: Any, row: Row) -> str:
+def _answer(answer: Any, row: BenchmarkRow) -> str:
     if isinstance(answer, str):
         answer = _printed(answer, row)
     if not isinstance(answer, dict) or "answer" not in answer:
@@ -68,7 +68,7 @@ def _answer(answer: Any, row: Row) -> str:
     return clean_text(answer["answer"])
 
 
-def _printed(text: str, row: Row) -> Any:
+def _printed(text: str, row: BenchmarkRow) -> Any:
     """The object whose printed form a text is. Literals only: nothing is run."""
     try:
         return ast.literal_eval(text)

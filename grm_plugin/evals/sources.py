@@ -19,7 +19,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchmarkRow:
     """One row of a benchmark.
 
     `source` says where it comes from: the path of its file below what the user gave, or hub id and configuration.
@@ -56,7 +56,7 @@ class HubSet:
     split: str | None = None
 
 
-def read_rows(data: str | Path | None, published: Sequence[HubSet]) -> Iterator[Row]:
+def read_rows(data: str | Path | None, published: Sequence[HubSet]) -> Iterator[BenchmarkRow]:
     """The rows of what a user names.
 
     Args:
@@ -81,7 +81,7 @@ def read_rows(data: str | Path | None, published: Sequence[HubSet]) -> Iterator[
         raise ConfigError(f"--data {data} does not exist; give a file, a folder, or a Hugging Face id (owner/name)")
 
 
-def _local_rows(path: Path, splits: Sequence[str]) -> Iterator[Row]:
+def _local_rows(path: Path, splits: Sequence[str]) -> Iterator[BenchmarkRow]:
     if path.is_file():
         if path.suffix not in SUFFIXES:
             raise ConfigError(f"--data {path}: give a file that ends in {', '.join(SUFFIXES)}")
@@ -96,13 +96,13 @@ def _local_rows(path: Path, splits: Sequence[str]) -> Iterator[Row]:
         yield from _file_rows(file, str(path / file.relative_to(path)))
 
 
-def _file_rows(path: Path, name: str) -> Iterator[Row]:
+def _file_rows(path: Path, name: str) -> Iterator[BenchmarkRow]:
     rows = {".json": _json_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}[path.suffix](path)
     number = 0
     for number, values in enumerate(rows, start=1):
         if not isinstance(values, Mapping):
             raise WireError(f"{name} row {number} must be an object of columns, not {type(values).__name__}")
-        yield Row(name, number, values)
+        yield BenchmarkRow(name, number, values)
     if not number:
         raise ConfigError(f"{name} is empty: it holds no row")
 
@@ -136,7 +136,7 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
         raise ConfigError(f"{path} cannot be read as Parquet: {error}") from None
 
 
-def _hub_rows(known: HubSet) -> Iterator[Row]:
+def _hub_rows(known: HubSet) -> Iterator[BenchmarkRow]:
     datasets = _optional("datasets", f"{known.id} is on the Hugging Face hub")
     try:
         found = datasets.load_dataset(known.id, known.config)
@@ -149,7 +149,7 @@ def _hub_rows(known: HubSet) -> Iterator[Row]:
     source = "/".join(filter(None, [known.id, known.config]))
     for split in splits:
         for number, values in enumerate(found[split], start=1):
-            yield Row(f"{source}/{split}", number, values)
+            yield BenchmarkRow(f"{source}/{split}", number, values)
 
 
 def _optional(module: str, why: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Literal
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.evals import judgebench, ppe, realmistake, rewardbench, rmb
 from grm_plugin.evals.items import Item, check_items, read_items
-from grm_plugin.evals.sources import HubSet, Row, read_rows
+from grm_plugin.evals.sources import BenchmarkRow, HubSet, read_rows
 
 Metric = Literal["accuracy", "auc"]
 Weights = Callable[[Mapping[str, int]], dict[str, float]]
@@ -47,7 +47,7 @@ class Suite:
 
     name: str
     title: str
-    items: Callable[[Row, Counter[str]], Iterator[Item]]
+    items: Callable[[BenchmarkRow, Counter[str]], Iterator[Item]]
     published: tuple[HubSet, ...]
     weights: Weights
     metric: Metric = "accuracy"
@@ -176,7 +176,7 @@ def load(name: str, data: str | Path | None = None, limit: int | None = None, se
     return Loaded(items, dict(left_out))
 
 
-def _read(suite: Suite, rows: Iterable[Row], left_out: Counter[str]) -> Iterator[Item]:
+def _read(suite: Suite, rows: Iterable[BenchmarkRow], left_out: Counter[str]) -> Iterator[Item]:
     for row in rows:
         try:
             yield from suite.items(row, left_out)
@@ -193,5 +193,5 @@ def _numbered(items: Iterable[Item]) -> Iterator[Item]:
         twins.append(item)
 
 
-def _no_rows(row: Row, left_out: Counter[str]) -> Iterator[Item]:
+def _no_rows(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     raise ConfigError("this suite is read by grm_plugin.evals.items.read_items")

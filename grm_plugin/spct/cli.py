@@ -26,7 +26,7 @@ from grm_plugin.spct.progress import DrawMeter
 from grm_plugin.spct.rl_data import content_digest, rl_rows
 from grm_plugin.spct.room import Room
 from grm_plugin.spct.selecting import Rules
-from grm_plugin.spct.training_files import Row, write_rows
+from grm_plugin.spct.training_files import TrainingRow, write_rows
 from grm_plugin.spct.trajectories import TrajectoryStore, read_trajectories
 
 app = typer.Typer(
@@ -177,7 +177,7 @@ def meta_rm_data(
     typer.echo(f"{output}: {right:,} right and {wrong:,} wrong critiques; {counts['unread']:,} unread ones left out")
 
 
-def _both_kinds(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
+def _both_kinds(rows: Iterable[TrainingRow], counts: Counter[str]) -> Iterator[TrainingRow]:
     """The rows; raises `ConfigError` at the end, before they replace a former file, if they teach nothing."""
     yield from rows
     right, wrong = counts["right"], counts["wrong"]

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin.errors import WireError
-from grm_plugin.spct.training_files import Row, read_rows
+from grm_plugin.spct.training_files import TrainingRow, read_rows
 
 _PAIRS = (("prompt", "completion"), ("prompt", "response"), ("instruction", "output"), ("input", "output"))
 """Column names of request and answer, tried in this order; `messages` comes before them."""
 
 
-def read_general(path: Path) -> Iterator[Row]:
+def read_general(path: Path) -> Iterator[TrainingRow]:
     """Rows `prompt` and `completion` (chat messages) of a JSONL or Parquet file of instruction data.
 
     A row has `messages` that end with the assistant's, or a request and an answer under one of the usual pairs of
@@ -33,7 +33,7 @@ def read_general(path: Path) -> Iterator[Row]:
             raise WireError(f"{path} row {number}: {error}") from None
 
 
-def _chat(row: Mapping[str, Any]) -> Row:
+def _chat(row: Mapping[str, Any]) -> TrainingRow:
     if row.get("messages"):
         turns = _turns("messages", row["messages"], "user")
         prompt, completion = turns[:-1], turns[-1:]

@@ -13,7 +13,7 @@ from rich.table import Table
 from grm_plugin.errors import EngineError
 from grm_plugin.spct.general import read_general
 from grm_plugin.spct.selecting import Fate, Rules
-from grm_plugin.spct.training_files import Row, write_json, write_rows
+from grm_plugin.spct.training_files import TrainingRow, write_json, write_rows
 from grm_plugin.spct.trajectories import Record, Trajectory
 from grm_plugin.types import Message
 
@@ -98,7 +98,7 @@ def write_training_file(path: Path, records: Iterable[Record], rules: Rules, gen
     if first is None:
         raise EngineError(_nothing_kept(report))
 
-    def all_rows() -> Iterator[Row]:
+    def all_rows() -> Iterator[TrainingRow]:
         yield first
         yield from rows
         for source in general:
@@ -135,7 +135,7 @@ def _nothing_kept(report: Report) -> str:
     return f"no trajectory of {report.items:,} items is kept ({fates}): {fix}; nothing was written"
 
 
-def _rows(records: Iterable[Record], rules: Rules, report: Report) -> Iterator[Row]:
+def _rows(records: Iterable[Record], rules: Rules, report: Report) -> Iterator[TrainingRow]:
     for record in records:
         fates = [rules.fate(record, trajectory) for trajectory in record.trajectories]
         report.count(record, fates)
@@ -144,7 +144,7 @@ def _rows(records: Iterable[Record], rules: Rules, report: Report) -> Iterator[R
                 yield _row(record, trajectory, rules)
 
 
-def _row(record: Record, trajectory: Trajectory, rules: Rules) -> Row:
+def _row(record: Record, trajectory: Trajectory, rules: Rules) -> TrainingRow:
     prompt = rules.prompts.plain(record.shown)
     return {
         "prompt": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],

@@ -11,7 +11,7 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.evals.items import Item, digest
 from grm_plugin.spct.presenting import Presentation, TrainingPrompts, present
 from grm_plugin.spct.room import Room
-from grm_plugin.spct.training_files import Row
+from grm_plugin.spct.training_files import TrainingRow
 
 IMAGE_TAG = "<image>"
 """OpenRLHF takes it for a picture wherever it stands (openrlhf/datasets/prompts_dataset.py, `_str_to_content_list`)."""
@@ -25,7 +25,7 @@ def rl_rows(
     easy: Collection[str],
     room: Room,
     dropped: Counter[str],
-) -> Iterator[Row]:
+) -> Iterator[TrainingRow]:
     """Rows for OpenRLHF (`--data.input_key prompt --data.label_key label --data.apply_chat_template`) and for TRL.
 
     Args:

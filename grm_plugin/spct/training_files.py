@@ -12,13 +12,13 @@ from typing import Any
 
 from grm_plugin.errors import ConfigError
 
-Row = dict[str, Any]
+TrainingRow = dict[str, Any]
 CHUNK = 1000
 
 PARQUET = ".parquet"
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> int:
+def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
     """Write rows to `path` (Parquet if it ends in .parquet, else JSONL); returns their number.
 
     The file appears when it is complete; a former one stays until then, and where `rows` raises.
@@ -41,7 +41,7 @@ def write_json(path: Path, content: Any) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[TrainingRow]:
     """The rows of a JSONL or Parquet file.
 
     Raises:
@@ -67,7 +67,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
-def _write_jsonl(path: Path, rows: Iterable[Row]) -> int:
+def _write_jsonl(path: Path, rows: Iterable[TrainingRow]) -> int:
     number = 0
     with path.open("w", encoding="utf-8") as stream:
         for row in rows:
@@ -78,7 +78,7 @@ def _write_jsonl(path: Path, rows: Iterable[Row]) -> int:
     return number
 
 
-def _write_parquet(path: Path, rows: Iterable[Row]) -> int:
+def _write_parquet(path: Path, rows: Iterable[TrainingRow]) -> int:
     arrow, parquet = _pyarrow()
     number, writer = 0, None
     try:
@@ -95,13 +95,13 @@ def _write_parquet(path: Path, rows: Iterable[Row]) -> int:
     return number
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _chunks(rows: Iterable[TrainingRow]) -> Iterator[list[TrainingRow]]:
     left = iter(rows)
     while chunk := list(islice(left, CHUNK)):
         yield chunk
 
 
-def _read_jsonl(path: Path) -> Iterator[Row]:
+def _read_jsonl(path: Path) -> Iterator[TrainingRow]:
     with path.open("rb") as stream:
         for number, text in enumerate(stream, start=1):
             if not text.strip():
@@ -115,7 +115,7 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
             yield row
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
+def _read_parquet(path: Path) -> Iterator[TrainingRow]:
     arrow, parquet = _pyarrow()
     try:
         for batch in parquet.ParquetFile(path).iter_batches(CHUNK):

@@ -12,7 +12,7 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.trace.display import plain
 from grm_plugin.trace.export import write_json_lines, write_parquet
 from grm_plugin.trace.filters import Filter, Sort
-from grm_plugin.trace.store import Row, TraceStore
+from grm_plugin.trace.store import GroupRow, TraceStore
 
 WRITERS = {".jsonl": write_json_lines, ".parquet": write_parquet}
 
@@ -73,7 +73,7 @@ def _write(reader: TraceStore, chosen: Filter, path: Path) -> int:
         raise ConfigError(f"--export {path}: {error.strerror or error}") from None
 
 
-def _line(row: Row) -> str:
+def _line(row: GroupRow) -> str:
     rewards = "no reward" if row.reward_min is None else f"{row.reward_min:.3g} .. {row.reward_max:.3g}"
     marks = f" {row.asked - row.parsed} lost" * (row.parsed < row.asked) + f" {row.fallbacks} fallback" * bool(
         row.fallbacks

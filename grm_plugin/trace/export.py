@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from grm_plugin.trace.database import StoreError
 from grm_plugin.trace.filters import Filter
-from grm_plugin.trace.store import Row, TraceStore
+from grm_plugin.trace.store import GroupRow, TraceStore
 
 PARQUET_ROWS = 500
 
@@ -57,7 +57,7 @@ def write_parquet(store: TraceStore, chosen: Filter, path: Path) -> int:
     return written
 
 
-def _flat(row: Row, body: dict[str, Any]) -> dict[str, Any]:
+def _flat(row: GroupRow, body: dict[str, Any]) -> dict[str, Any]:
     judgement = body["judgement"]
     group, lists = judgement["group"], judgement["lists"]
     settled = body["settled"] or [None] * len(judgement["rewards"])

@@ -23,7 +23,7 @@ STEPS_PER_LOOK = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GroupRow:
     """One line of the list; see `record.summarize`."""
 
     id: int
@@ -70,25 +70,25 @@ class TraceStore:
     def close(self) -> None:
         self._connection.close()
 
-    def page(self, chosen: Filter, limit: int, after: int | None = None) -> list[Row]:
+    def page(self, chosen: Filter, limit: int, after: int | None = None) -> list[GroupRow]:
         """The first `limit` groups of a filter, or those that follow the group `after`."""
         where, values = chosen.where()
         if after is not None:
             where += f" AND ({chosen.key}, t.id) < (SELECT {chosen.key}, t.id FROM traces AS t WHERE t.id = ?)"
             values.append(after)
         query = f"SELECT t.* FROM traces AS t WHERE {where} ORDER BY {chosen.key} DESC, t.id DESC LIMIT ?"
-        return [Row(*row) for row in self._all(query, [*values, limit])]
+        return [GroupRow(*row) for row in self._all(query, [*values, limit])]
 
-    def newer(self, chosen: Filter, than: int, limit: int) -> list[Row]:
+    def newer(self, chosen: Filter, than: int, limit: int) -> list[GroupRow]:
         """The groups of a filter that came after the group `than`, newest first."""
         where, values = chosen.where()
         query = f"SELECT t.* FROM traces AS t WHERE t.id > ? AND {where} ORDER BY t.id DESC LIMIT ?"
-        return [Row(*row) for row in self._all(query, [than, *values, limit])]
+        return [GroupRow(*row) for row in self._all(query, [than, *values, limit])]
 
-    def row(self, group: int) -> Row | None:
+    def row(self, group: int) -> GroupRow | None:
         """The line of one group."""
         rows = self._all("SELECT t.* FROM traces AS t WHERE t.id = ?", [group])
-        return Row(*rows[0]) if rows else None
+        return GroupRow(*rows[0]) if rows else None
 
     def trace(self, group: int) -> Trace | None:
         """One group whole."""
@@ -128,7 +128,7 @@ class TraceStore:
         """Rows of a query over `traces AS t`."""
         return self._all(query, values)
 
-    def export(self, chosen: Filter) -> Iterator[tuple[Row, bytes]]:
+    def export(self, chosen: Filter) -> Iterator[tuple[GroupRow, bytes]]:
         """Every group of a filter, oldest first, with its JSON. Groups that are evicted meanwhile are left out."""
         where, values = chosen.where()
         last = 0
@@ -139,7 +139,7 @@ class TraceStore:
         while batch := self._all(query, [last, *values]):
             with _in_words(self.path):
                 texts = [unpack_json(row[-1]) for row in batch]
-            yield from ((Row(*row[:-1]), text) for row, text in zip(batch, texts, strict=True))
+            yield from ((GroupRow(*row[:-1]), text) for row, text in zip(batch, texts, strict=True))
             last = batch[-1][0]
 
     def _all(self, query: str, values: list[str | float] | None = None) -> list[sqlite3.Row]:

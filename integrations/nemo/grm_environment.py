@@ -21,7 +21,7 @@ import torch
 
 from grm_plugin.background import run_in_background
 from grm_plugin.client import Client
-from grm_plugin.contiguous import Row, contiguous_groups
+from grm_plugin.contiguous import BatchRow, contiguous_groups
 from grm_plugin.errors import GroupError
 from grm_plugin.framework_messages import as_reference, text_of
 from grm_plugin.readiness import require_ready
@@ -99,7 +99,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         """Close the connections."""
         self._client.close()
 
-    async def _rewards(self, rows: Sequence[Row]) -> list[float]:
+    async def _rewards(self, rows: Sequence[BatchRow]) -> list[float]:
         groups = contiguous_groups(rows)
         if len(rows) == 1 and self._n > 1:
             return [await self._client.areward(groups[0], self._n)]
@@ -110,14 +110,14 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         [judgement] = await self._client.ascore([group])
         return [reward.settled for reward in judgement.rewards]
 
-    def _row(self, log: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> Row:
+    def _row(self, log: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> BatchRow:
         if not log or log[-1].get("role") != "assistant":
             raise GroupError("a message log does not end with the policy's turn (role assistant): nothing to reward")
         # NeMo-RL's data processors write the chat template's text into the contents: laid end to end they are the
         # prompt as the policy saw it, which the service reads by conversation.format.
         prompt = "".join(text_of(turn.get("content")) for turn in log[:-1])
         reference = as_reference(info.get(self._reference)) if self._reference else None
-        return Row(prompt, text_of(log[-1].get("content")), reference)
+        return BatchRow(prompt, text_of(log[-1].get("content")), reference)
 
 
 GRMEnvironment = ray.remote(max_concurrency=CONCURRENT_STEPS)(GRMEnvironmentWorker)

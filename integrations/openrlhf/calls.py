@@ -10,7 +10,7 @@ from contextlib import suppress
 from grm_plugin.config import GroupConfig
 from grm_plugin.framework_messages import as_reference
 from grm_plugin.grouping import GroupBuffer, OpenGroup
-from grm_plugin.integrations.openrlhf.scoring import Row
+from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
 from grm_plugin.integrations.openrlhf.siblings import Score
 from grm_plugin.types import Message, Sample
 
@@ -40,7 +40,7 @@ class CallGatherer:
         self._waiting: dict[int, _Calls] = {}
         self._judging = 0
 
-    async def reward(self, prompt: str, response: str, label: object, backlog: Backlog) -> Row:
+    async def reward(self, prompt: str, response: str, label: object, backlog: Backlog) -> OpenRLHFReward:
         """The row of one response. `backlog` tells about the pool whose thread waits for this row."""
         sample = Sample((Message("user", prompt),), response, as_reference(label))
         group, index = self._buffer.add(sample, self._n, time.monotonic())
@@ -53,7 +53,7 @@ class CallGatherer:
             calls.complete.set()
         return (await asyncio.shield(calls.rows))[index]
 
-    async def _judge(self, calls: _Calls, prompt: str, label: object) -> list[Row]:
+    async def _judge(self, calls: _Calls, prompt: str, label: object) -> list[OpenRLHFReward]:
         stuck = await self._gather(calls)
         if not calls.complete.is_set():
             del self._waiting[id(calls.group)]
@@ -84,7 +84,7 @@ class CallGatherer:
 class _Calls:
     """Calls that wait for siblings, and the task whose result they wait for."""
 
-    rows: asyncio.Task[list[Row]]
+    rows: asyncio.Task[list[OpenRLHFReward]]
 
     def __init__(self, group: OpenGroup, backlog: Backlog) -> None:
         self.group = group

@@ -20,7 +20,7 @@ from grm_plugin.conversation import response_of
 from grm_plugin.errors import ConfigError, GRMError
 from grm_plugin.integrations.openrlhf.calls import CallGatherer
 from grm_plugin.integrations.openrlhf.connection import connect, read_environment
-from grm_plugin.integrations.openrlhf.scoring import GroupScorer, Row
+from grm_plugin.integrations.openrlhf.scoring import GroupScorer, OpenRLHFReward
 from grm_plugin.integrations.openrlhf.threads import backlog_of_this_thread, widen_default_executor
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     }
 
 
-def _rows(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object]) -> list[Row]:
+def _rows(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object]) -> list[OpenRLHFReward]:
     responses = [response_of(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
     backlog = backlog_of_this_thread()
 
-    async def gather() -> list[Row]:
+    async def gather() -> list[OpenRLHFReward]:
         samples = zip(prompts, responses, labels, strict=True)
         return await asyncio.gather(*(_gatherer().reward(*sample, backlog) for sample in samples))
 

@@ -16,7 +16,7 @@ from grm_plugin.settling import score_settled
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OpenRLHFReward:
     """What OpenRLHF takes for one sample: `score` is in [0, 1], `logs` has the keys `grm_plugin.failure.LOG_KEYS`."""
 
     reward: float
@@ -36,7 +36,7 @@ class GroupScorer:
         self._client = client
         self._failure = failure
 
-    async def score(self, prompt: str, responses: Sequence[str], label: object) -> list[Row]:
+    async def score(self, prompt: str, responses: Sequence[str], label: object) -> list[OpenRLHFReward]:
         """One row per response to `prompt` (text with the policy's chat template), in order.
 
         Raises:
@@ -50,4 +50,4 @@ class GroupScorer:
             reference=as_reference(label),
         )
         rewards = await score_settled(client, group, self._failure)
-        return [Row(reward.settled.value, reward.settled.score, reward.logs) for reward in rewards]
+        return [OpenRLHFReward(reward.settled.value, reward.settled.score, reward.logs) for reward in rewards]

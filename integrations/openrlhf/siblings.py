@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
 from grm_plugin.errors import GroupError
-from grm_plugin.integrations.openrlhf.scoring import Row
+from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
 
-Score = Callable[[str, Sequence[str], object], Coroutine[None, None, list[Row]]]
+Score = Callable[[str, Sequence[str], object], Coroutine[None, None, list[OpenRLHFReward]]]
 """Rows for the responses to a prompt with a label."""
 
 GENERATION_DEADLINE_S = 3600.0
@@ -48,9 +48,9 @@ class SiblingGroup:
         self._on_close = on_close
         self._responses: list[str] = []
         self._closed = asyncio.Event()
-        self._rows: asyncio.Task[list[Row]] | None = None
+        self._rows: asyncio.Task[list[OpenRLHFReward]] | None = None
 
-    async def reward(self, response: str) -> Row:
+    async def reward(self, response: str) -> OpenRLHFReward:
         """The row of this response.
 
         Raises:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from grm_plugin.client import Client
 from grm_plugin.config import FailureConfig
-from grm_plugin.contiguous import Row, contiguous_groups
+from grm_plugin.contiguous import BatchRow, contiguous_groups
 from grm_plugin.conversation import encodable
 from grm_plugin.errors import ConfigError, GRMError
 from grm_plugin.framework_messages import as_reference, to_conversation
@@ -75,10 +75,10 @@ async def _reward_alone(args: Any, sample: SlimeSample, n: int) -> Any:
     return _reply(args, value, {})
 
 
-def _row(sample: SlimeSample) -> Row:
+def _row(sample: SlimeSample) -> BatchRow:
     prompt = sample.prompt
     said = encodable(prompt) if isinstance(prompt, str) else to_conversation(prompt)
-    return Row(said, encodable(sample.response), as_reference(sample.label))
+    return BatchRow(said, encodable(sample.response), as_reference(sample.label))
 
 
 def _reply(args: Any, value: float, logs: dict[str, float]) -> float | dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grm_plugin.contiguous import Row
+from grm_plugin.contiguous import BatchRow
 from grm_plugin.conversation import encodable
 from grm_plugin.errors import ConfigError, GroupError, PromptError
 from grm_plugin.framework_messages import as_reference, text_of, to_conversation
@@ -26,7 +26,7 @@ class Batch:
     prompts: Sequence[str | Turns] | None
     columns: Mapping[str, Any]
 
-    def rows(self, reference: str | None, rubric: str | None) -> list[Row]:
+    def rows(self, reference: str | None, rubric: str | None) -> list[BatchRow]:
         """One row per completion; `reference` and `rubric` name columns.
 
         Raises:
@@ -38,7 +38,7 @@ class Batch:
             raise PromptError("images are not supported: the GRM reads text only; drop the dataset's image column")
         prompts, answers, notes = self._all_prompts(), self._column(reference), self._column(rubric)
         return [
-            Row(_prompt(prompt), _response(completion), as_reference(answer), as_reference(note))
+            BatchRow(_prompt(prompt), _response(completion), as_reference(answer), as_reference(note))
             for prompt, completion, answer, note in zip(prompts, self.completions, answers, notes, strict=True)
         ]
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from grm_plugin.integrations.verl.samples import Member
-from grm_plugin.integrations.verl.scoring import Row, score_group
+from grm_plugin.integrations.verl.scoring import VerlReward, score_group
 from grm_plugin.integrations.verl.settings import Settings
 from grm_plugin.types import Group
 
@@ -37,7 +37,7 @@ class Rendezvous:
         self._client = settings.client()
         self._groups: dict[str, list[_OpenGroup]] = {}
 
-    async def row(self, member: Member) -> Row:
+    async def row(self, member: Member) -> VerlReward:
         """The row of one member.
 
         Raises:
@@ -58,7 +58,7 @@ class Rendezvous:
             groups[-1].rows = asyncio.create_task(self._judge(groups[-1]))
         return groups[-1], groups[-1].add(member)
 
-    async def _judge(self, group: _OpenGroup) -> list[Row]:
+    async def _judge(self, group: _OpenGroup) -> list[VerlReward]:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.wait_s):
                 await group.complete.wait()
@@ -80,7 +80,7 @@ class Rendezvous:
 class _OpenGroup:
     """Members on their way to one judgement. `already_judged` siblings went before and will not come."""
 
-    rows: asyncio.Task[list[Row]]
+    rows: asyncio.Task[list[VerlReward]]
 
     def __init__(self, already_judged: int) -> None:
         self.members: list[Member] = []

@@ -27,7 +27,7 @@ from typing import Any
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.verl.rendezvous import rendezvous_actor
 from grm_plugin.integrations.verl.samples import GroupSizes, read_member
-from grm_plugin.integrations.verl.scoring import Row
+from grm_plugin.integrations.verl.scoring import VerlReward
 from grm_plugin.integrations.verl.settings import read_settings
 from grm_plugin.readiness import require_ready
 
@@ -86,7 +86,7 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         response_ids = item.batch["responses"]
         length = int(item.batch["attention_mask"][-len(response_ids) :].sum())
         response = await asyncio.to_thread(self.tokenizer.decode, response_ids[:length], skip_special_tokens=True)
-        row: Row = await self._groups.row.remote(read_member(item.non_tensor_batch, response, self._sizes))
+        row: VerlReward = await self._groups.row.remote(read_member(item.non_tensor_batch, response, self._sizes))
         return row.as_result()
 
 

@@ -12,11 +12,11 @@ from grm_plugin.settling import SettledReward, score_settled
 from grm_plugin.types import Group
 
 INFO_KEYS = ("score", *LOG_KEYS, "grm_ok")
-"""The keys of `Row.info`."""
+"""The keys of `VerlReward.info`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class VerlReward:
     """What verl takes for one sample. `info` always has the keys `INFO_KEYS`: verl batches them by the first sample's.
 
     `info["score"]` repeats the reward, under the name that verl's own managers and group filters use;
@@ -31,7 +31,7 @@ class Row:
         return {"reward_score": self.reward, "reward_extra_info": self.info}
 
 
-async def score_group(client: Client, group: Group, failure: FailureConfig) -> list[Row]:
+async def score_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
     """One row per response of the group, in order; see `grm_plugin.settling.score_settled`.
 
     Raises:
@@ -40,6 +40,6 @@ async def score_group(client: Client, group: Group, failure: FailureConfig) -> l
     return [_row(reward) for reward in await score_settled(client, group, failure)]
 
 
-def _row(reward: SettledReward) -> Row:
+def _row(reward: SettledReward) -> VerlReward:
     settled = reward.settled
-    return Row(settled.value, {"score": settled.value, **reward.logs, "grm_ok": float(not settled.fallback)})
+    return VerlReward(settled.value, {"score": settled.value, **reward.logs, "grm_ok": float(not settled.fallback)})

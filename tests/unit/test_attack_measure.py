@@ -18,7 +18,7 @@ from grm_plugin.attacks.attack import Attack, Injection
 from grm_plugin.attacks.corpus import build_corpus
 from grm_plugin.attacks.echo import Echoes
 from grm_plugin.attacks.figures import bootstrap, summarise
-from grm_plugin.attacks.measuring import LOST_IN_A_ROW, Measurement, Row, cases
+from grm_plugin.attacks.measuring import LOST_IN_A_ROW, AttackResult, Measurement, cases
 from grm_plugin.attacks.pairs import BUILT_IN, Pair, read_pairs
 from grm_plugin.attacks.report import FormatFigures
 from grm_plugin.attacks.structure import Change
@@ -41,7 +41,9 @@ def measurement(generator: Any, **config: Any) -> Measurement:
     return Measurement(make_config(sampling__k=2, **config), generator, None, concurrency=4)
 
 
-async def rows_of(attacks: Sequence[Attack], generator: Any, compare: bool = False, **config: Any) -> list[Row]:
+async def rows_of(
+    attacks: Sequence[Attack], generator: Any, compare: bool = False, **config: Any
+) -> list[AttackResult]:
     return await measurement(generator, **config).rows(cases(attacks, PAIRS, compare), 30)
 
 
@@ -160,8 +162,10 @@ async def test_what_is_there_at_the_deadline_is_kept() -> None:
     assert generator.cancelled, "what still ran was left running"
 
 
-def row(attacked: float | None, clean: float | None, good: float | None = 7, lost: int = 0, form: str = "added") -> Row:
-    return Row("a", "f", "format", form, "p", True, clean, attacked, 7, good, 8, lost)  # type: ignore[arg-type]
+def row(
+    attacked: float | None, clean: float | None, good: float | None = 7, lost: int = 0, form: str = "added"
+) -> AttackResult:
+    return AttackResult("a", "f", "format", form, "p", True, clean, attacked, 7, good, 8, lost)  # type: ignore[arg-type]
 
 
 def test_figures_by_hand() -> None:

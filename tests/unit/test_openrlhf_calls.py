@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from grm_plugin.config import GroupConfig
 from grm_plugin.failure import LOG_KEYS
 from grm_plugin.integrations.openrlhf.calls import CallGatherer
-from grm_plugin.integrations.openrlhf.scoring import Row
+from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
 
 
 class Judged:
@@ -23,9 +23,9 @@ class Judged:
             rows = await asyncio.gather(*calls)
         assert [row.reward for row in rows] == [float(response) for response in responses]
 
-    async def _score(self, prompt: str, responses: Sequence[str], label: object) -> list[Row]:
+    async def _score(self, prompt: str, responses: Sequence[str], label: object) -> list[OpenRLHFReward]:
         self.groups.append("".join(responses))
-        return [Row(float(response), 0.5, dict.fromkeys(LOG_KEYS, 0.0)) for response in responses]
+        return [OpenRLHFReward(float(response), 0.5, dict.fromkeys(LOG_KEYS, 0.0)) for response in responses]
 
 
 async def test_a_lost_sibling_splits_one_later_group_and_no_more() -> None:

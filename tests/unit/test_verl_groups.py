@@ -22,7 +22,7 @@ from grm_plugin.integrations.verl.samples import (
     read_prompt,
     read_reference,
 )
-from grm_plugin.integrations.verl.scoring import INFO_KEYS, Row
+from grm_plugin.integrations.verl.scoring import INFO_KEYS, VerlReward
 from grm_plugin.integrations.verl.settings import Settings, read_settings
 from grm_plugin.serving.http import create_app
 from grm_plugin.serving.service import RewardService
@@ -52,7 +52,7 @@ def judged(grm: Scripted) -> list[list[str]]:
     return sorted(sorted(responses_shown(prompt)) for prompt, _ in grm.calls)
 
 
-async def rows(rendezvous: Rendezvous, *members: Member) -> list[Row]:
+async def rows(rendezvous: Rendezvous, *members: Member) -> list[VerlReward]:
     async with asyncio.timeout(20):
         return await asyncio.gather(*map(rendezvous.row, members))
 

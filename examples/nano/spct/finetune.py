@@ -18,10 +18,10 @@ from transformers import AutoTokenizer, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from examples.nano.batches import Batch, collate
 from examples.nano.model import save
-from grm_plugin.spct.training_files import Row, read_rows
+from grm_plugin.spct.training_files import TrainingRow, read_rows
 
 
-def batch_of(tokenizer: Qwen2Tokenizer, rows: Sequence[Row]) -> Batch:
+def batch_of(tokenizer: Qwen2Tokenizer, rows: Sequence[TrainingRow]) -> Batch:
     """Prompt and completion through the chat template; the completion and its end token are what is learned."""
     prompts = [str(tokenizer.apply_chat_template(row["prompt"], tokenize=False)) for row in rows]
     texts = [
@@ -31,7 +31,9 @@ def batch_of(tokenizer: Qwen2Tokenizer, rows: Sequence[Row]) -> Batch:
     return collate(encodings, tokenizer, [len(prompt) for prompt in prompts])
 
 
-def train(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, rows: list[Row], args: argparse.Namespace) -> None:
+def train(
+    model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, rows: list[TrainingRow], args: argparse.Namespace
+) -> None:
     """`args.steps` steps over the rows in random order, AdamW, a learning rate that falls to zero; prints the loss.
 
     All variants take as many steps, however many rows their data has, so that they differ in the data alone.

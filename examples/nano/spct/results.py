@@ -48,7 +48,7 @@ CURVES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultRow:
     """One figure: accuracy of a method, or a paired difference, with its 95 % bootstrap interval over n items."""
 
     model: str
@@ -59,7 +59,7 @@ class Row:
     n: int
 
 
-def collect(evaluations: Path) -> list[Row]:
+def collect(evaluations: Path) -> list[ResultRow]:
     """The rows of all stores under `evaluations`; a store NAME_meta_rm, which has ratings, stands for NAME.
 
     Of the votes rated by the meta RM that was trained on outcomes, only the rows with a meta RM are new.
@@ -71,13 +71,13 @@ def collect(evaluations: Path) -> list[Row]:
         report = analyse(manifest, records)
         for found in (*report.rows, *report.differences):
             if found.subset in SUBSETS and (name != OUTCOME or found.method.startswith(META)):
-                rows.append(Row(name, found.method, found.subset, found.mean, found.ci95, found.n))
+                rows.append(ResultRow(name, found.method, found.subset, found.mean, found.ci95, found.n))
     for better, worse in (pair for pair in COMPARED if stores.keys() >= set(pair)):
         rows += _differences(f"{better} - {worse}", stores[better][1], stores[worse][1])
     return rows
 
 
-def table(rows: Sequence[Row], subset: str) -> Table:
+def table(rows: Sequence[ResultRow], subset: str) -> Table:
     """Accuracy of every GRM and method on one subset, in per cent."""
     shown = {(row.model, row.method): row for row in rows if row.subset == subset}
     methods = [method for method in METHODS if any(key[1] == method for key in shown)]
@@ -90,7 +90,7 @@ def table(rows: Sequence[Row], subset: str) -> Table:
     return grid
 
 
-def comparisons(rows: Sequence[Row], subset: str) -> Table:
+def comparisons(rows: Sequence[ResultRow], subset: str) -> Table:
     """The paired differences that the claims are about, in points."""
     grid = Table(title=f"{subset}: paired differences in points, 95 % intervals")
     for column in ("GRM", "method", "points"):
@@ -102,7 +102,7 @@ def comparisons(rows: Sequence[Row], subset: str) -> Table:
     return grid
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[ResultRow], path: Path) -> None:
     """The scaling curves of SFT, RFT and RL, and of RL with the meta RM: one panel per subset."""
     import matplotlib
 
@@ -126,7 +126,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _draw_curve(axes: Any, rows: Sequence[Row], prefix: str, color: str, marker: str) -> None:
+def _draw_curve(axes: Any, rows: Sequence[ResultRow], prefix: str, color: str, marker: str) -> None:
     """One curve with its band; a dashed line for greedy beside the curve of plain votes."""
     points = sorted((k, row.mean, *row.ci95) for row in rows if (k := _k(row, prefix)))
     if not points:
@@ -140,7 +140,7 @@ def _draw_curve(axes: Any, rows: Sequence[Row], prefix: str, color: str, marker:
             axes.axhline(100 * row.mean, color=color, ls="--", lw=1, label=f"{label}, greedy")
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
+def write(rows: Sequence[ResultRow], path: Path) -> None:
     """`[{model, method, subset, mean, ci95, n}]`, where differences have ` - ` in their model or method."""
     path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
 
@@ -150,13 +150,13 @@ def _store_of(evaluations: Path, name: str) -> Path:
     return rated if rated.is_dir() else evaluations / name
 
 
-def _k(row: Row, prefix: str) -> int:
+def _k(row: ResultRow, prefix: str) -> int:
     """The k of a row like @8 or meta@8, whatever the prefix asks for; 0 for any other row."""
     number = row.method.removeprefix(prefix)
     return int(number) if row.method.startswith(prefix) and number.isdigit() else 0
 
 
-def _differences(name: str, better: Sequence[Record], worse: Sequence[Record]) -> list[Row]:
+def _differences(name: str, better: Sequence[Record], worse: Sequence[Record]) -> list[ResultRow]:
     """Per subset and method; the same items in both."""
     rng = np.random.default_rng(0)
     sides = [{record.item.id: record for record in side} for side in (better, worse)]
@@ -171,11 +171,11 @@ def _differences(name: str, better: Sequence[Record], worse: Sequence[Record]) -
             for side in sides
         ]
         for method, found in zip(methods, bootstrap_means(right[0] - right[1], rng), strict=True):
-            rows.append(Row(name, method.name, subset, found.value, found.interval, len(ids)))
+            rows.append(ResultRow(name, method.name, subset, found.value, found.interval, len(ids)))
     return rows
 
 
-def _cell(row: Row | None, sign: str = "") -> str:
+def _cell(row: ResultRow | None, sign: str = "") -> str:
     if row is None:
         return ""
     mean, low, high = (f"{100 * value:{sign}.1f}" for value in (row.mean, *row.ci95))
