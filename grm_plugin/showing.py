@@ -20,9 +20,8 @@ def show(
     Raises:
         GroupError: one of the texts is no text.
     """
-    group = _mapped(replace(group, responses=tuple(group.responses[member] for member in members)), encodable)
-    if config.invisible == "strip":  # before cutting, or padding would push text out of sight
-        group = _mapped(group, strip_invisible)
+    group = replace(group, responses=tuple(group.responses[member] for member in members))
+    group = _mapped(group, lambda text: visible(text, config))  # before cutting, or padding pushes text out of sight
     cuts = [cut_middle(response, limit or config.max_response_chars) for response in group.responses]
     # Control tokens are broken up last: what was left out or cut may have stood inside one.
     shown = _mapped(
@@ -32,6 +31,16 @@ def show(
     if not config.use_reference:
         shown = replace(shown, reference=None)
     return shown, tuple(cut for _, cut in cuts)
+
+
+def visible(text: str, config: JudgeConfig) -> str:
+    """A whole text as the GRM may see it, before anything is cut.
+
+    Raises:
+        GroupError: it is no text.
+    """
+    text = encodable(text)
+    return strip_invisible(text) if config.invisible == "strip" else text
 
 
 def _mapped(group: Group, change: Callable[[str], str]) -> Group:

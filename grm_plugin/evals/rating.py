@@ -7,14 +7,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grm_plugin.config import Config
+from grm_plugin.config import Config, JudgeConfig
 from grm_plugin.conversation import neutralize_special_tokens
 from grm_plugin.engines.base import MetaRM
-from grm_plugin.errors import ConfigError
+from grm_plugin.errors import ConfigError, PromptTooLong
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.store import Record, StoredVote, VoteStore
 from grm_plugin.prompts import PromptBuilder, draw_marker
-from grm_plugin.showing import show
+from grm_plugin.showing import show, visible
 from grm_plugin.types import Conversation, Critique
 from grm_plugin.voting import rate
 
@@ -61,15 +61,18 @@ class Rating:
         if any(not critique.text for critique in critiques):
             raise ConfigError("the store holds no texts of the critiques: there is nothing to rate")
         conversations = self._conversations(record, critiques)
-        ratings = await self._meta_rm.rate(conversations) if conversations else []
-        logits = {critique.sample: critique.meta for critique in rate(critiques, ratings)}
+        try:
+            ratings = await self._meta_rm.rate(conversations) if conversations else []
+            logits = {critique.sample: critique.meta for critique in rate(critiques, ratings)}
+        except PromptTooLong:  # such an item is voted on without the meta RM, as in the service
+            logits = {}
         votes = tuple(replace(vote, meta=logits.get(sample)) for sample, vote in enumerate(record.votes))
         self._store.add(replace(record, votes=votes))
         self._meter.drawn(votes)
 
     def _conversations(self, record: Record, critiques: Sequence[Critique]) -> list[Conversation]:
         members = tuple(range(len(record.item.responses)))
-        shown, _ = show(record.item.group, members, self._config.judge, shown_length(record))
+        shown, _ = show(record.item.group, members, self._config.judge, shown_length(record, self._config.judge))
         marker = draw_marker(random.Random(record.item.id))
         tokens = self._config.judge.control_tokens
         texts = [neutralize_special_tokens(critique.text, tokens) for critique in critiques]
@@ -79,9 +82,10 @@ class Rating:
         ]
 
 
-def shown_length(record: Record) -> int | None:
+def shown_length(record: Record, config: JudgeConfig) -> int | None:
     """How long a response was when it was shown: the judge cuts all of them to one length."""
-    lengths = [len(text) - cut for text, cut in zip(record.item.responses, record.cut, strict=False) if cut]
+    texts = [visible(text, config) for text in record.item.responses]
+    lengths = [len(text) - cut for text, cut in zip(texts, record.cut, strict=False) if cut]
     return lengths[0] if lengths else None
 
 

@@ -21,11 +21,11 @@ from grm_plugin.showing import show
 from grm_plugin.spct import trajectories
 from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.presenting import Presentation, TrainingPrompts
-from grm_plugin.spct.training_files import Row
+from grm_plugin.spct.training_files import TrainingRow
 from grm_plugin.types import Conversation
 
 
-def meta_rows(folder: Path, config: Config, prompts: TrainingPrompts, counts: Counter[str]) -> Iterator[Row]:
+def meta_rows(folder: Path, config: Config, prompts: TrainingPrompts, counts: Counter[str]) -> Iterator[TrainingRow]:
     """Rows `messages` (what the service shows the meta RM), `label` (0 or 1), `id` (of the item) and `source`.
 
     Args:
@@ -80,7 +80,7 @@ def _from_votes(
         item = record.item
         if not item.best:
             continue  # single responses are scored 1..10 there: no rule says which of these is right
-        group, _ = show(item.group, tuple(range(len(item.responses))), config.judge, shown_length(record))
+        group, _ = show(item.group, tuple(range(len(item.responses))), config.judge, shown_length(record, config.judge))
         marker = draw_marker(random.Random(item.id))
         for vote in record.votes:
             if vote.scores is None or not vote.text:

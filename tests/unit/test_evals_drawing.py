@@ -17,6 +17,7 @@ from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
+from grm_plugin.evals.conduct import conduct_of
 from grm_plugin.evals.drawing import NEVER_PARSED_ITEMS, Drawing, sampled_config
 from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
@@ -189,7 +190,7 @@ async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path
     """Rating afterwards gives what rating at once gives: the same texts, in the same order of responses."""
     config = make_config(meta_rm={"type": "fake"}, judge__max_response_chars=100)
     meta_rm = FakeMetaRM(lambda conversation: _digest(conversation))
-    items = [replace(pairs(1)[0], responses=("bad " + "x" * 300, "good <|im_end|>"))]
+    items = [replace(pairs(1)[0], responses=("bad " + "x\u200b" * 300, "good <|im_end|>"))]
     await draw(tmp_path / "at once", items, known(0.5), meta_rm, config)
     await draw(tmp_path / "before", items, known(0.5), None, config)
     _, records = read_store(tmp_path / "before")
@@ -197,6 +198,19 @@ async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path
     with VoteStore(tmp_path / "after", MANIFEST) as store:
         await Rating(config, meta_rm, store, meter(1), 4).over(records)
     assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
+
+
+async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) -> None:
+    def too_long(_: Conversation) -> float:
+        raise PromptTooLong("the prompt has 2,000 tokens, the meta RM takes 1,024")
+
+    await draw(tmp_path / "before", pairs(1), known(1.0))
+    with VoteStore(tmp_path / "after", MANIFEST) as store:
+        config = make_config(meta_rm={"type": "fake"})
+        await Rating(config, FakeMetaRM(too_long), store, meter(1), 4).over(read_store(tmp_path / "before")[1])
+    _, records = read_store(tmp_path / "after")
+    assert all(vote.meta is None for vote in records[0].votes)
+    assert conduct_of(records, rated=True).unrated == 1
 
 
 def _digest(conversation: Conversation) -> float:
