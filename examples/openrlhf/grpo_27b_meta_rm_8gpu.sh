@@ -11,6 +11,9 @@
 # the meta RM reads them all. Without the meta RM (--grm.meta_rm null) its two GPUs make a second GRM replica
 # (--grm.engine.replicas 2): faster, but every critique votes.
 # The policy's Adam states are in CPU memory: two GPUs hold the actor and the reference model.
+#
+# The two judging models are some 110 GB, which the first start would download while all GPUs wait. Better before it:
+#   hf download BBQGOD/DeepSeek-GRM-27B; hf download BBQGOD/DeepSeek-GRM-27B-MetaRM
 set -euo pipefail
 
 POLICY=${POLICY:-Qwen/Qwen2.5-7B-Instruct}

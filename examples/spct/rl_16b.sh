@@ -9,11 +9,23 @@
 # 900 x 128 = 115,200 prompts.
 # Trainer, reference and rollout engines share all 8 GPUs and take turns (OpenRLHF's hybrid engine).
 # No service runs beside it: the reward is a rule. DATA is the output of `grm-plugin spct rl-data`.
+#
+# It refuses DeepSeek-V2, the paper's 16B model, for OpenRLHF 0.11.2 cannot hand its weights to vLLM. transformers 5 names
+# the experts of a layer in one tensor (mlp.experts.gate_up_proj), and vLLM's loader of this model knows none of that name:
+# the job would end at its first weight sync, after a whole step. Splitting the names is not enough: what vLLM derives from
+# weights once, after loading (the absorbed attention matrices; on some GPUs another layout of the experts), would keep
+# the old values or take wrong ones, without an error. A dense model of this size, or one whose experts vLLM loads in
+# transformers' names and layout, goes through.
 set -euo pipefail
 
 MODEL=${MODEL:-runs/spct/grm_16b_rft}
 DATA=${DATA:-runs/spct/rl.jsonl}
 OUTPUT=${OUTPUT:-runs/spct/grm_16b}
+
+if grep -qs '"model_type": *"deepseek_v2"' "$MODEL/config.json"; then
+    echo "$MODEL is a DeepSeek-V2, whose experts OpenRLHF 0.11.2 cannot hand to vLLM: see the top of $0" >&2
+    exit 2
+fi
 
 python -m openrlhf.cli.train_ppo_ray \
     --actor.model_name_or_path "$MODEL" \

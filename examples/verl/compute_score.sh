@@ -4,13 +4,19 @@
 #   grm-plugin serve --config configs/deepseek_grm_16b.yaml
 # then:
 #   GRM_URL=http://HOST:8790 POLICY=Qwen/Qwen2.5-7B-Instruct TRAIN=train.parquet VAL=test.parquet examples/verl/compute_score.sh
+# On one node of eight GPUs, the service gets GPUs of its own, and verl the rest, as many as divide its batch of 256 x 8:
+#   CUDA_VISIBLE_DEVICES=0,1,2,3 grm-plugin serve --config configs/deepseek_grm_16b.yaml --grm.engine.replicas 4
+#   CUDA_VISIBLE_DEVICES=4,5,6,7 GPUS=4 GRM_URL=... examples/verl/compute_score.sh
+# The log goes to the console (trainer.logger='[console,tensorboard]' adds curves) and a checkpoint is kept every 50 steps.
 set -euo pipefail
+
+GPUS=${GPUS:-8}
 
 curl --fail --silent --show-error "$GRM_URL/ready"
 
 python -m verl.trainer.main_ppo \
     reward.custom_reward_function.path=pkg://grm_plugin.integrations.verl.compute_score \
-    +reward.custom_reward_function.reward_kwargs.grm.url="$GRM_URL" \
+    +reward.custom_reward_function.reward_kwargs.grm.url="$GRM_URL" +reward.custom_reward_function.reward_kwargs.grm.failure.deadline_s=1200 \
     algorithm.adv_estimator=grpo \
     data.train_files="$TRAIN" data.val_files="$VAL" data.train_batch_size=256 \
     data.max_prompt_length=1024 data.max_response_length=2048 \
@@ -18,4 +24,4 @@ python -m verl.trainer.main_ppo \
     actor_rollout_ref.rollout.name=vllm actor_rollout_ref.rollout.n=8 \
     actor_rollout_ref.actor.ppo_mini_batch_size=64 actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4 \
     actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8 \
-    trainer.n_gpus_per_node=8 trainer.nnodes=1 "$@"
+    trainer.n_gpus_per_node="$GPUS" trainer.nnodes=1 trainer.logger=console trainer.save_freq=50 "$@"

@@ -59,7 +59,12 @@ def judge_dry_run(judgement: WireJudgement) -> Finding:
 async def _judge(config: Config) -> WireJudgement:
     # One group of ours must leave no trace in what belongs to the job.
     normalize = config.normalize.model_copy(update={"state_path": None})
-    config = config.model_copy(update={"trace": TraceConfig(), "normalize": normalize})
+    one_each = {
+        name: model.model_copy(update={"replicas": 1})
+        for name, model in (("engine", config.engine), ("meta_rm", config.meta_rm))
+        if isinstance(model, VLLMModel)
+    }
+    config = config.model_copy(update={"trace": TraceConfig(), "normalize": normalize, **one_each})
     async with in_process(config) as score:
         return await score(WireGroup(messages=[WireMessage(role="user", content=QUESTION)], responses=list(RESPONSES)))
 

@@ -43,7 +43,8 @@ def check_meta_rm(config: Config) -> list[Finding]:
                 "set meta_rm.model to a sequence classification model with one label",
             )
         ]
-    return [ok("meta_rm", f"{architecture} with one label; keeps {config.k_meta} of {config.sampling.k} critiques")]
+    k = config.sampling.k
+    return [ok("meta_rm", f"{architecture} with one label; keeps {config.kept_of(k)} of {k} critiques")]
 
 
 def _check(key: str, model: str) -> Finding:

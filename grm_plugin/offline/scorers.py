@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from grm_plugin.client import Client
 from grm_plugin.config import Config, VLLMModel
 from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.engines.build import build_generator, build_meta_rm
+from grm_plugin.offline.placement import GPUs, hand_out, only, visible_gpus
+from grm_plugin.offline.several import SeveralEngines
 from grm_plugin.serving.guard import guard_children
 from grm_plugin.serving.schemas import ScoreRequest, WireGroup, WireJudgement
 from grm_plugin.serving.service import RewardService
 
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M")
+
 Scorer = Callable[[WireGroup], Awaitable[WireJudgement]]
 """Judges one group."""
+
+REPLY_TIMEOUT_S = 1260.0
+"""Longest wait for a service's reply: above `failure.deadline_s` of every configuration in configs/."""
 
 
 @contextmanager
 def engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]:
     """The GRM and the meta RM (if there is one) in this process; whatever they started ends with it.
 
+    On GPUs each engine has its own, and each model has as many engines as its `replicas` say and there are GPUs for.
+
     Raises:
+        ConfigError: there are too few GPUs for one engine of each.
         EngineError: a model cannot be loaded.
     """
+    models = {"engine": config.engine, "meta_rm": config.meta_rm}
+    placed: dict[str, list[GPUs]] = {}
     with ExitStack() as stack:
-        if any(isinstance(model, VLLMModel) for model in (config.engine, config.meta_rm)):
+        if on_vllm := {section: model for section, model in models.items() if isinstance(model, VLLMModel)}:
+            placed = hand_out(on_vllm, visible_gpus())
+            for section, model in on_vllm.items():
+                if len(placed[section]) < model.replicas:
+                    started = len(placed[section])
+                    logger.warning("%s.replicas: %d of %d start, no GPUs for more", section, started, model.replicas)
             stack.enter_context(_guarded())
-        generator = build_generator(config.engine)
-        stack.callback(_shut_down, generator)
-        meta_rm = build_meta_rm(config.meta_rm) if config.meta_rm else None
-        stack.callback(_shut_down, meta_rm)
+        generator = _start(lambda: build_generator(config.engine), placed.get("engine", [None]), stack)
+        meta_rm = None
+        if (meta := config.meta_rm) is not None:
+            meta_rm = _start(lambda: build_meta_rm(meta), placed.get("meta_rm", [None]), stack)
         yield generator, meta_rm
 
 
@@ -64,7 +84,7 @@ async def in_process(config: Config) -> AsyncIterator[Scorer]:
 @asynccontextmanager
 async def over_http(url: str, concurrency: int) -> AsyncIterator[Scorer]:
     """The service at `url`, asked for at most `concurrency` groups at once."""
-    async with Client(url, max_concurrency=concurrency) as client:
+    async with Client(url, timeout_s=REPLY_TIMEOUT_S, max_concurrency=concurrency) as client:
 
         async def score(group: WireGroup) -> WireJudgement:
             return (await client.ascore([group]))[0]
@@ -89,6 +109,16 @@ def _guarded() -> Iterator[None]:
     finally:
         os.killpg(guard.pid, signal.SIGKILL)  # dismissed: when its pipe ends it would take this process along
         guard.communicate()
+
+
+def _start(build: Callable[[], M], places: Sequence[GPUs], stack: ExitStack) -> M | SeveralEngines:
+    """One engine per place, one after the other: each looks at the memory that is free when it starts."""
+    engines: list[M] = []
+    for gpus in places:
+        with only(gpus):
+            engines.append(build())
+        stack.callback(_shut_down, engines[-1])
+    return engines[0] if len(engines) == 1 else SeveralEngines(engines)
 
 
 def _shut_down(model: Any) -> None:

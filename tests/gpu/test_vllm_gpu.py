@@ -1,29 +1,58 @@
-"""The vLLM engine on a CUDA device, with a real model's shape and random weights (nothing is downloaded)."""
+"""The GRM and the meta RM on CUDA devices: shapes of real models with random weights, and the nano models.
+
+Nothing is downloaded. On the GPU machine: pip install -e ".[vllm,test]", then pytest tests/gpu -s
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import math
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-import pytest_asyncio
 
-from grm_plugin.config import VLLMModel
-from grm_plugin.engines.vllm import VLLMEngine
-from grm_plugin.types import Message, Prompt, Sampling
+from grm_plugin.client import Client
+from grm_plugin.config import MetaRMConfig, VLLMModel
+from grm_plugin.config_loading import load_config
+from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
+from grm_plugin.engines.vllm_start import is_cpu_build
+from grm_plugin.offline.scorers import engines
+from grm_plugin.types import Group, Message, Prompt, Sampling
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
 
+# Counted without CUDA itself, which no child could use after a fork.
+GPUS = torch.cuda.device_count()
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(GPUS == 0, reason="needs a CUDA device"),
 ]
+needs_two = pytest.mark.skipif(GPUS < 2, reason="needs two CUDA devices")
 
-NANO_GRM = Path(__file__).parents[2] / "examples" / "nano" / "models" / "grm"
-PROMPT = Prompt((Message("user", "Query: Name two colours.\n\nResponse 1 ABCDEF: red, blue\nEnd 1 ABCDEF"),), (0,))
+REPOSITORY = Path(__file__).parents[2]
+NANO = REPOSITORY / "configs" / "nano_cpu_meta_rm.yaml"
+NANO_GRM = REPOSITORY / "examples" / "nano" / "models" / "grm"
+NANO_SHARE = 0.3
+"""Of a GPU's memory. Two fit beside each other, each with a CUDA context of its own."""
+
+MESSAGE = Message("user", "Query: Name two colours.\n\nResponse 1 ABCDEF: red, blue\nEnd 1 ABCDEF")
+PROMPT = Prompt((MESSAGE,), (0,))
+
+E = TypeVar("E", VLLMEngine, VLLMMetaRM)
+
+
+@contextmanager
+def running(engine: E) -> Iterator[E]:
+    try:
+        yield engine
+    finally:
+        engine.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -41,25 +70,96 @@ def eight_billion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(eight_billion: Path) -> AsyncIterator[VLLMEngine]:
-    engine = VLLMEngine(VLLMModel(model=str(eight_billion), max_model_len=4096, engine_args={"load_format": "dummy"}))
-    yield engine
-    engine.shutdown()
+@pytest.fixture(scope="module")
+def gemma_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers of the architecture of DeepSeek-GRM-27B's meta RM, over the nano tokenizer, with random weights."""
+    from transformers import AutoTokenizer, Gemma2Config
+
+    folder = tmp_path_factory.mktemp("gemma_2")
+    tokenizer = AutoTokenizer.from_pretrained(NANO_GRM)
+    tokenizer.save_pretrained(folder)
+    Gemma2Config(
+        architectures=["Gemma2ForSequenceClassification"], vocab_size=len(tokenizer), hidden_size=512,
+        intermediate_size=1024, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=128,
+        query_pre_attn_scalar=128, sliding_window=512, max_position_embeddings=2048, num_labels=1,
+        pad_token_id=tokenizer.pad_token_id, dtype="bfloat16",
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
 
 
-async def test_k_completions_share_one_request(engine: VLLMEngine) -> None:
-    sampling = Sampling(n=32, temperature=1.0, top_p=1.0, max_tokens=256)
-    completions = await engine.generate(PROMPT, sampling)
+def test_it_is_taken_for_a_gpu_build() -> None:
+    assert not is_cpu_build()
+
+
+@pytest.mark.parametrize("gpus", [1, pytest.param(2, marks=needs_two)])
+async def test_k_completions_share_one_request(gpus: int, eight_billion: Path) -> None:
+    model = VLLMModel(
+        model=str(eight_billion),
+        max_model_len=4096,
+        tensor_parallel_size=gpus,
+        engine_args={"load_format": "dummy"},
+    )
+    with running(VLLMEngine(model)) as engine:
+        completions = await engine.generate(PROMPT, Sampling(n=32, temperature=1.0, top_p=1.0, max_tokens=256))
+        vllm_config = engine._llm.vllm_config
     assert len(completions) == 32
     assert all(0 < completion.tokens <= 256 for completion in completions)
+    assert vllm_config.parallel_config.tensor_parallel_size == gpus
+    assert vllm_config.scheduler_config.max_num_seqs > 128, "vLLM was not told who asks"
 
 
 async def test_the_nano_grm_writes_critiques_on_a_gpu_too() -> None:
-    engine = VLLMEngine(VLLMModel(model=str(NANO_GRM), max_model_len=1024, gpu_memory_utilization=0.1))
-    try:
+    model = VLLMModel(model=str(NANO_GRM), max_model_len=1024, gpu_memory_utilization=NANO_SHARE)
+    with running(VLLMEngine(model)) as engine:
         (completion,) = await engine.generate(PROMPT, Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=200))
-    finally:
-        engine.shutdown()
     assert "Scores:" in completion.text
     assert completion.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("gpus", [1, pytest.param(2, marks=needs_two)])
+async def test_a_meta_rm_rates_critiques(gpus: int, gemma_2: Path) -> None:
+    model = MetaRMConfig(
+        model=str(gemma_2),
+        max_model_len=1024,
+        tensor_parallel_size=gpus,
+        gpu_memory_utilization=NANO_SHARE,
+        engine_args={"load_format": "dummy"},
+    )
+    critiques = ["Scores: \\boxed{9}", "too short " * 60] * 8
+    with running(VLLMMetaRM(model)) as meta_rm:
+        logits = await meta_rm.rate([(MESSAGE, Message("assistant", critique)) for critique in critiques])
+    assert len(logits) == 16
+    assert all(map(math.isfinite, logits))
+
+
+async def test_both_models_run_in_one_process() -> None:
+    """As `grm-plugin score` and `doctor --run` start them: on GPUs of their own, or both on the only one."""
+    share = 0.9 if GPUS > 1 else NANO_SHARE
+    keys = {f"{section}.gpu_memory_utilization": str(share) for section in ("engine", "meta_rm")}
+    with engines(load_config(NANO, keys)) as (generator, meta_rm):
+        assert meta_rm is not None
+        (completion,) = await generator.generate(PROMPT, Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=100))
+        (logit,) = await meta_rm.rate([(MESSAGE, Message("assistant", completion.text))])
+    assert math.isfinite(logit)
+
+
+@pytest.mark.parametrize("with_meta_rm", [False, pytest.param(True, marks=needs_two)])
+def test_a_service_on_ray_serve_rewards(with_meta_rm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replica on a GPU that Ray gave it, in a cluster of this process."""
+    ray = pytest.importorskip("ray")
+    from grm_plugin.serving import launch
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    keys = {"service.port": str(port), "engine.gpu_memory_utilization": str(NANO_SHARE)}
+    config = load_config(NANO, keys if with_meta_rm else keys | {"meta_rm": "null"})
+    group = Group((Message("user", "Name three colours, separated by commas."),), ("red, green, blue", "no"))
+    try:
+        with launch.start(config) as service:
+            (judgement,) = Client(service.url, token=service.token).score([group])
+    finally:
+        ray.shutdown()
+    assert [reward.status for reward in judgement.rewards] == ["ok", "ok"]
+    assert {reward.votes_kept for reward in judgement.rewards} <= set(range(1, 5 if with_meta_rm else 9))

@@ -20,7 +20,7 @@ from grm_plugin.cli import app
 from grm_plugin.engines.fake import FakeEngine
 from grm_plugin.evals.items import Item, write_items
 from grm_plugin.spct import cli
-from grm_plugin.spct.room import UNLIMITED, Room
+from grm_plugin.spct.token_limit import UNLIMITED, Room
 from grm_plugin.spct.training_files import read_rows
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 
@@ -118,6 +118,15 @@ def test_a_base_model_that_brings_its_own_code_is_refused_at_once(tmp_path: Path
         ["bash", str(script)], env={"MODEL": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True, timeout=20
     )
     assert (job.returncode, b"whose config.json has no auto_map" in job.stderr) == (2, True)
+
+
+def test_a_policy_whose_weights_cannot_be_synced_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{\n  "model_type": "deepseek_v2"\n}')
+    script = ROOT / "examples/spct/rl_16b.sh"
+    job = subprocess.run(
+        ["bash", str(script)], env={"MODEL": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True, timeout=20
+    )
+    assert (job.returncode, b"OpenRLHF 0.11.2 cannot hand to vLLM" in job.stderr) == (2, True)
 
 
 def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
