@@ -1,4 +1,4 @@
-"""Ends the test process without taking its native libraries down."""
+"""Settings for all tests, and an end of their process that does not take its native libraries down."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import os
 import sys
 
 import pytest
+
+try:
+    from hypothesis import settings
+except ImportError:  # the environments of verl and of GPU machines do without
+    pass
+else:
+    # The same examples in every run. Speed is not asserted: pytest-timeout guards against what hangs.
+    settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+    # To hunt for new ones: pytest --hypothesis-profile=hunt
+    settings.register_profile("hunt", deadline=None, derandomize=False)
+    settings.load_profile("suite")
 
 STATUS = pytest.StashKey[int]()
 

@@ -107,7 +107,7 @@ async def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None
 
 
 @contextmanager
-def live(app: ASGIApp, deadline_s: float = 20.0) -> Iterator[str]:
+def live(app: ASGIApp, deadline_s: float = 60.0) -> Iterator[str]:
     """Serve an app with a real uvicorn on a free port; yields its address."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)

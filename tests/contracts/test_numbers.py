@@ -75,7 +75,7 @@ def url(rehearsal: Rehearsal) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.MARGIN_S", CLIENT_TIMEOUT_S / 2)
+    monkeypatch.setattr("grm_plugin.integrations.environment.MARGIN_S", CLIENT_TIMEOUT_S / 2)
     monkeypatch.setattr("grm_plugin.integrations.verl.settings.MARGIN_S", CLIENT_TIMEOUT_S / 2)
     monkeypatch.setenv("GRM_CONFIG", make_config(**_limits()).model_dump_json())
 
@@ -116,7 +116,7 @@ async def test_v1_score(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
     assert len(rewards) == 4
     for reward in rewards:
         check_number(reward["settled"])
-        check_number(reward["score"])
+        check_number(reward["unit"])
         if reward["value"] is not None:
             assert reward["value"] == reward["settled"]
 
@@ -158,7 +158,7 @@ async def test_client(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
         assert len(judgement.rewards) == len(TEXTS)
         for reward in judgement.rewards:
             check_number(reward.settled)
-            check_number(reward.score)
+            check_number(reward.unit)
             if reward.value is not None:
                 check_number(reward.value)
     for value in values:

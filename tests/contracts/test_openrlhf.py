@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.usefixtures("openrlhf"), pytest.mark.timeout(180)]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.005)
-    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.READY_PATIENCE_S", 0.0)
+    monkeypatch.setattr("grm_plugin.integrations.environment.READY_PATIENCE_S", 0.0)
 
 
 def scores(outputs: list[dict[str, Any]]) -> list[float]:
@@ -105,15 +105,16 @@ async def test_a_dropped_connection_costs_nothing(
 ) -> None:
     """The connection breaks while the GRM works; the repeated request gets the work that already runs."""
     # It would block the event loop that the relay runs in, and the relay would break its connection.
-    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.require_ready", lambda *_: None)
+    monkeypatch.setattr("grm_plugin.integrations.environment.require_ready", lambda *_: 170.0)
     service = serve(Scripted(_after_half_a_second))
-    generator = service.service.judge.generator
+    generator = service.service.grm.generator
     async with breaking_first_connection(service.url, when=lambda: generator.calls) as url:
         actor = rollout(load(hook, url, 1), ["10"])
         outputs = await actor.generate("A?", 1)
     check(actor.experience(outputs), 1)
     assert scores(outputs) == [1.0]
     assert service.groups == [("A?", ["10"])]
+    assert service.service.info().counters["attached"] == 1, "the connection was cut while the GRM worked"
 
 
 async def _after_half_a_second(prompt: Any, sampling: Any) -> Any:

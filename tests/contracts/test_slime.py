@@ -44,7 +44,7 @@ class Sample:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.005)
-    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.READY_PATIENCE_S", 0.0)
+    monkeypatch.setattr("grm_plugin.integrations.environment.READY_PATIENCE_S", 0.0)
     for variable in ("GRM_URL", "GRM_CONFIG"):
         monkeypatch.delenv(variable, raising=False)
     yield
@@ -193,7 +193,7 @@ async def test_a_repeated_call_attaches_to_the_work_that_runs(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It would block the event loop that the relay runs in, and the relay would break its connection.
-    monkeypatch.setattr("grm_plugin.integrations.openrlhf.connection.require_ready", lambda *_: None)
+    monkeypatch.setattr("grm_plugin.integrations.environment.require_ready", lambda *_: 170.0)
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -202,7 +202,7 @@ async def test_a_repeated_call_attaches_to_the_work_that_runs(
         return completions([7], [7])
 
     service = serve(Scripted(reply))
-    generator = service.service.judge.generator
+    generator = service.service.grm.generator
     async with breaking_first_connection(service.url, lambda: generator.calls) as url:
         work = asyncio.create_task(custom_rm(slime_args(url, group_rm=False, n_samples_per_prompt=1), Sample("?", "1")))
         await until(lambda: service.service.info().counters["attached"] == 1)

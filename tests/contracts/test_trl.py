@@ -8,10 +8,8 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import os
 import pickle
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +17,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from factories import Scripted, completions, make_config, responses_shown, scoring
+from factories import Scripted, completions, live, make_config, responses_shown, scoring
+from marked import run_marked
 
+from grm_plugin.access import Token
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, ServiceError
+from grm_plugin.integrations.trl import local_service
 from grm_plugin.integrations.trl.grm_reward import GRMReward, _client, _warn_of_parts
+from grm_plugin.serving.launch import ServiceHandle
+from grm_plugin.serving.without_ray import build
 from grm_plugin.types import Completion, Prompt, Sampling
 
 trl = pytest.importorskip("trl")
@@ -129,7 +132,7 @@ def test_training_judges_whole_groups_and_logs_them(
     steps = [entry for entry in run.state.log_history if "rewards/grm/mean" in entry]
     assert len(steps) == 2
     assert all(math.isfinite(step["reward"]) and 0 <= step["reward"] <= 1 for step in steps)
-    assert all(1 <= step["grm/score"] <= 10 and step["grm/none"] == 0 for step in steps)
+    assert all(1 <= step["grm/mean_score"] <= 10 and step["grm/none"] == 0 for step in steps)
     critiques = list(run._logs["extra"]["grm_critique"])
     assert len(critiques) == len(list(run._logs["completion"])) == 2 * N  # TRL keeps the last batch
     for said, text in zip(run._logs["completion"], critiques, strict=True):
@@ -231,6 +234,7 @@ import sys
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
+from grm_plugin.integrations.trl import local_service
 from grm_plugin.integrations.trl.grm_reward import GRMReward
 
 policy, url, output = sys.argv[1:]
@@ -251,17 +255,13 @@ assert len(steps) == 2 and all(0 <= step["reward"] <= 1 for step in steps), step
 """
 
 
+@pytest.mark.timeout(600)
 def test_a_group_that_spans_two_ranks_is_judged_in_parts(serve: Callable[..., Any], tmp_path: Path) -> None:
     service = serve(scoring(by_length))
     (tmp_path / "train.py").write_text(TWO_RANKS)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    job = subprocess.run(
-        [*launch, str(tmp_path / "train.py"), str(POLICY), service.url, str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    command = [*launch, str(tmp_path / "train.py"), str(POLICY), service.url, str(tmp_path)]
+    job = run_marked(command, 540, {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
     assert job.returncode == 0, job.stderr[-4000:]
     assert [len(group) for _, group in service.groups] == [2] * 4  # half of the group of four on each rank, twice
 
@@ -349,6 +349,36 @@ def test_other_ranks_wait_for_the_service_of_rank_0(monkeypatch: pytest.MonkeyPa
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     assert GRMReward(config=make_config(service__port=port)).url == service.url
+
+
+async def test_the_token_of_a_configuration_is_that_of_its_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRM_TOKEN", "of-another-service")
+    monkeypatch.setenv("MY_TOKEN", "of-this-one")
+    config = make_config(service__token_env="MY_TOKEN")
+    with live(build(config)[0]) as url:
+        handle = ServiceHandle("grm", url, token=Token("of-this-one"))
+        monkeypatch.setattr(local_service, "start", lambda _: handle)
+        first = GRMReward(config=config)
+        monkeypatch.setattr(local_service, "http_url", lambda *_: url)
+        monkeypatch.setenv("RANK", "1")
+        for reward in (first, pickle.loads(pickle.dumps(first)), GRMReward(config=config)):
+            assert await reward([answer("a plum")], [QUESTION]) != [None]
+            assert "of-this-one" not in repr(vars(reward))
+        with pytest.raises(ServiceError, match=r"refuses the token that it was given.*service\.token_env"):
+            GRMReward(url)
+
+
+def test_ranks_that_could_not_find_the_service_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Serve listens already on the cluster, at an address of its own."""
+    stopped: list[ServiceHandle | None] = []
+    handle = ServiceHandle("grm", NOWHERE)
+    monkeypatch.setattr(local_service, "start", lambda _: handle)
+    monkeypatch.setattr(local_service, "stop_service", stopped.append)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"answers at http://127\.0\.0\.1:9, .*give every rank its url"):
+        GRMReward(config=make_config())
+    assert stopped == [handle]
 
 
 @pytest.mark.parametrize(

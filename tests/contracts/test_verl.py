@@ -169,7 +169,7 @@ async def test_equal_responses_and_equal_prompts_are_different_samples(
 async def test_a_late_sibling_is_judged_by_itself(
     load: Callable[..., Any], url: str, grm: Scripted, tokenizer: Any
 ) -> None:
-    manager = load(url, "+reward.reward_kwargs.grm.wait_s=0.2")
+    manager = load(url, "+reward.reward_kwargs.grm.wait_s=1.0")
     samples = [sample(str(i + 2), row("l") | {"session_id": i}, tokenizer) for i in range(N)]
     await score(manager, *samples[:3])
     await score(manager, samples[3])
@@ -179,10 +179,15 @@ async def test_a_late_sibling_is_judged_by_itself(
 async def test_a_dead_rendezvous_comes_back_with_its_callers(
     load: Callable[..., Any], url: str, grm: Scripted, tokenizer: Any
 ) -> None:
+    def members(rendezvous: Any) -> int:  # runs in the actor, which has no module of these tests
+        return sum(len(group.members) for groups in rendezvous._groups.values() for group in groups)
+
     manager = load(url, "+reward.reward_kwargs.grm.wait_s=500")
     samples = [sample(str(i + 2), row("m") | {"session_id": i}, tokenizer) for i in range(N)]
     waiting = asyncio.ensure_future(score(manager, *samples[:3]))
-    await asyncio.sleep(1)
+    async with asyncio.timeout(60):
+        while await manager._groups.__ray_call__.remote(members) < 3:  # noqa: ASYNC110 - in another process
+            await asyncio.sleep(0.05)
     ray.kill(manager._groups, no_restart=False)
     rows = await score(manager, samples[3]) + await waiting
     assert sorted(row["reward_score"] for row in rows) == [pytest.approx(i / 9) for i in (1, 2, 3, 4)]
@@ -231,7 +236,8 @@ def test_a_service_that_is_not_there_stops_a_worker_at_its_start(
     ("override", "words"),
     [
         ("reward.reward_model.enable=True", r"without their uid.*reward\.reward_model\.enable=False"),
-        ("data.train_batch_size=4096", r"16384 samples per batch.*set reward\.num_workers=17"),
+        ("data.train_batch_size=4096", r"16384 samples per training batch.*set reward\.num_workers=17"),
+        ("data.val_batch_size=9000", r"18000 samples per validation batch.*set reward\.num_workers=18"),
         ("+reward.reward_kwargs.grm.wait=3", r"reward\.reward_kwargs\.grm\.wait: Extra inputs"),
         ("+reward.reward_kwargs.grm.failure.policy=zero", r"grm\.failure\.policy: Input should be 'group_mean'"),
         ("reward.reward_kwargs.grm.url=localhost:8790", r"grm\.url: String should match pattern"),

@@ -21,8 +21,9 @@ RAY = Path(sys.executable).parent / "ray"
 
 def free_port() -> int:
     """A port that nothing listens on, outside of the ranges from which Ray takes its own a moment later."""
+    drawing = random.SystemRandom()  # the other one may be seeded anew by a test
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = drawing.randrange(20_000, 32_000)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -138,9 +139,17 @@ class OnRay:
         ours = session_processes(self.session)
         return [pid for actor, pid in living_actors() if name in actor and pid in ours]
 
+    def one(self, name: str) -> int:
+        wait_for(lambda: bool(self.pids(name)), BACK_DEADLINE_S, f"a process {name}")  # it may be on its way back
+        return self.pids(name)[0]
+
     def kill(self, name: str) -> None:
-        wait_for(lambda: bool(self.pids(name)), BACK_DEADLINE_S, f"a process {name}")  # one may be on its way back
-        os.kill(self.pids(name)[0], signal.SIGKILL)
+        os.kill(self.one(name), signal.SIGKILL)
+
+    def waiting(self) -> int:
+        """Samples that are being judged now."""
+        info = httpx.get(f"{self.handle.url}/info", timeout=10.0).json()
+        return int(info["counters"]["waiting"])
 
     def rewards(self, n: int) -> list[int]:
         """Votes behind each of n rewards, asked for all at once."""
@@ -175,10 +184,23 @@ class TestOnRay:
     @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGSTOP])
     def test_a_replica_that_dies_or_freezes_costs_no_vote(self, service: OnRay, signal_number: int) -> None:
         assert service.rewards(4) == [VOTES] * 4
+        struck = threading.Event()
+
+        def ask_until_struck() -> set[int]:
+            votes = set(service.rewards(40))
+            while not struck.is_set():
+                votes |= set(service.rewards(40))
+            return votes
+
+        replica = service.one("ServeReplica:grm:Engine")
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(service.rewards, 40)
-            os.kill(service.pids("ServeReplica:grm:Engine")[0], signal_number)
-            assert asked.result() == [VOTES] * 40
+            asked = pool.submit(ask_until_struck)
+            try:
+                wait_for(lambda: service.waiting() > 0, 20.0, "questions under way")
+                os.kill(replica, signal_number)
+            finally:
+                struck.set()
+            assert asked.result() == {VOTES}
 
     def test_a_killed_service_comes_back_with_its_statistics(self, service: OnRay) -> None:
         assert service.rewards(10) == [VOTES] * 10
@@ -190,12 +212,15 @@ class TestOnRay:
             time.sleep(0.05)
             service.kill("ServeReplica:grm:RewardService")
             assert asked.result() == [VOTES] * 20
+        assert service.rewards(10) == [VOTES] * 10  # those before the kill may be in nobody's state
         wait_for(lambda: json.loads(state.read_text())["count"] >= before + 10, 20.0, "what was learnt since")
 
     def test_a_killed_service_with_a_damaged_state_comes_back_all_the_same(self, service: OnRay) -> None:
         state = Path(str(service.config.normalize.state_path))
+        replica = service.one("ServeReplica:grm:RewardService")
+        os.kill(replica, signal.SIGSTOP)  # what it saves late would mend the file
         state.write_text('{"count": 1')
-        service.kill("ServeReplica:grm:RewardService")
+        os.kill(replica, signal.SIGKILL)
         assert service.rewards(4) == [VOTES] * 4
         assert (state.parent / f"{state.name}.damaged").exists()
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import signal
-import subprocess
-import sys
-import time
-import uuid
 from pathlib import Path
 
 import httpx
 import pytest
-from test_openrlhf_hooks import (
-    GONE_DEADLINE_S,
-    JOB_DEADLINE_S,
-    POLICY,
-    PROMPTS_PER_STEP,
-    N,
-    free_port,
-    left_of,
-    make_prompts,
-    read_steps,
-)
+from openrlhf_job import GONE_DEADLINE_S, LAUNCHER, POLICY, PROMPTS_PER_STEP, N, make_prompts, run_job
+from ray_cluster import free_port
 
 from grm_plugin.failure import LOG_KEYS
+from grm_plugin.integrations.openrlhf.progress import Step
+
+JOB_DEADLINE_S = 360
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("openrlhf")
@@ -59,54 +50,37 @@ def configuration(folder: Path) -> Path:
 def kill_service(config: Path) -> None:
     """SIGKILL to the reward service."""
     port = json.loads(config.read_text())["service"]["port"]
-    pid = int(httpx.get(f"http://127.0.0.1:{port}/info", timeout=10).json()["pid"])
-    os.kill(pid, signal.SIGKILL)
+    info = httpx.get(f"http://127.0.0.1:{port}/info", timeout=10).raise_for_status().json()
+    os.kill(int(info["pid"]), signal.SIGKILL)
 
 
 def test_a_killed_service_costs_no_reward(tmp_path: Path) -> None:
     config = configuration(tmp_path)
     make_prompts(tmp_path / "prompts", train=STEPS * PROMPTS_PER_STEP, held_out=4)
-    command = f"""
-        -m grm_plugin.integrations.openrlhf.train_ppo_ray
+    flags = f"""
         --grm.config {config} --grm.hook agent --grm.cpu true
-        --actor.model_name_or_path {POLICY} --actor.num_nodes 1 --actor.num_gpus_per_node 1
-        --vllm.num_engines 1 --vllm.enforce_eager --vllm.sync_backend gloo
-        --algo.advantage.estimator group_norm --algo.kl.init_coef 0
+        --actor.model_name_or_path {POLICY} --algo.kl.init_coef 0
         --data.prompt_dataset {tmp_path}/prompts/train.jsonl --data.input_key input --data.label_key label
-        --data.apply_chat_template --data.max_len 256
-        --rollout.batch_size {PROMPTS_PER_STEP} --rollout.n_samples_per_prompt {N} --rollout.max_new_tokens 32
-        --rollout.micro_batch_size 16 --train.batch_size 16 --train.micro_batch_size 16
-        --ds.zero_stage 2 --ds.attn_implementation eager
-        --ckpt.output_dir {tmp_path}/policy --ckpt.path {tmp_path}/checkpoints
+        --data.max_len 256 --rollout.max_new_tokens 32
     """
-    mark = f"GRM_TEST_JOB={uuid.uuid4().hex}"
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1", **dict([mark.split("=")])}
-    environ.pop("RAY_ADDRESS", None)
-    log = tmp_path / "job.log"
     killed = False
-    with log.open("w") as out:
-        job = subprocess.Popen(
-            [sys.executable, *command.split()],
-            env=environ, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + JOB_DEADLINE_S
-        while job.poll() is None:
-            if time.monotonic() > deadline:
-                os.killpg(job.pid, signal.SIGKILL)
-                pytest.fail(f"the job did not end within {JOB_DEADLINE_S} s:\n{log.read_text()[-4000:]}")
-            if not killed and len(read_steps(log)) >= KILLED_AFTER:
+
+    def kill_once(steps: list[Step]) -> None:
+        nonlocal killed
+        if not killed and len(steps) >= KILLED_AFTER:
+            with contextlib.suppress(httpx.HTTPError):  # busy: it is met at the next step
                 kill_service(config)
                 killed = True
-            time.sleep(0.2)
-    steps = read_steps(log)
-    assert job.returncode == 0, log.read_text()[-4000:]
+
+    job = run_job(LAUNCHER, flags, tmp_path, JOB_DEADLINE_S, watch=kill_once)
+    assert job.returncode == 0, job.log[-4000:]
     assert killed, "the service was not met"
-    assert [step.number for step in steps] == list(range(1, STEPS + 1))
-    for step in steps:
+    assert [step.number for step in job.steps] == list(range(1, STEPS + 1))
+    for step in job.steps:
         assert {key for key in step.values if key.startswith("grm_")} == set(LOG_KEYS)
         assert math.isfinite(step.reward)
         assert step.values["grm_fallback"] == 0
         assert step.values["grm_votes_kept"] == 4
     # What was not saved when it was killed is at most one step, and the rest was built upon.
     assert json.loads((tmp_path / "state.json").read_text())["count"] >= (STEPS - 1) * N * PROMPTS_PER_STEP
-    assert not left_of(mark)
+    assert not job.left

@@ -11,15 +11,10 @@ import json
 import math
 import os
 import random
-import signal
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from grm_plugin.integrations.openrlhf.progress import Step, parse_step
+from openrlhf_job import PROMPTS_PER_STEP, UNMODIFIED, VLLM_KL_LIMIT, Job, run_job
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("openrlhf")
@@ -32,9 +27,7 @@ pytestmark = [
 
 STEPS = 16
 CONTROL_STEPS = 4
-PROMPTS_PER_STEP = 4
 JOB_DEADLINE_S = 300
-VLLM_KL_LIMIT = 1e-2
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "sea", "river", "apple", "music")
 
 REWARD = """
@@ -71,21 +64,6 @@ def patch(module):
 
 PatchingFinder({"openrlhf.utils.distributed_util": patch}).install()
 """
-
-
-@dataclass(frozen=True)
-class Job:
-    """A finished OpenRLHF job."""
-
-    returncode: int
-    steps: list[Step]
-    log: str
-
-    @property
-    def worst_kl(self) -> float:
-        """Largest |vllm_kl| after the first weight sync; infinity when one is not finite."""
-        values = [abs(step.vllm_kl) for step in self.steps[1:]]
-        return max(values) if values and all(map(math.isfinite, values)) else math.inf
 
 
 @pytest.fixture(scope="module")
@@ -126,65 +104,47 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run_job(nano: Path, output: Path, steps: int, sitecustomize: str | None = None) -> Job:
-    """Run OpenRLHF's own command line under the profile, and print a row per step."""
+def lettered_job(nano: Path, output: Path, steps: int, sitecustomize: str | None = None) -> Job:
+    """OpenRLHF's own command line under the profile, rewarded for letters."""
     flags = f"""
-        --actor.num_nodes 1 --actor.num_gpus_per_node 1 --actor.model_name_or_path {nano}/policy
-        --actor.adam.lr 1e-3 --actor.lr_warmup_ratio 0
-        --vllm.num_engines 1 --vllm.enforce_eager --vllm.sync_backend gloo
-        --reward.remote_url {nano}/reward.py --algo.advantage.estimator group_norm --algo.kl.init_coef 0
-        --algo.advantage.is_correction_level token
+        --actor.model_name_or_path {nano}/policy --actor.adam.lr 1e-3
+        --reward.remote_url {nano}/reward.py --algo.kl.init_coef 0
         --data.prompt_dataset {nano}/prompts.jsonl --data.input_key input --data.label_key label
-        --data.apply_chat_template --data.max_len 128 --data.max_samples {steps * PROMPTS_PER_STEP}
-        --rollout.batch_size {PROMPTS_PER_STEP} --rollout.n_samples_per_prompt 4 --rollout.max_new_tokens 48
-        --rollout.micro_batch_size 16 --train.batch_size 16 --train.micro_batch_size 16
-        --ds.zero_stage 2 --ds.attn_implementation eager
-        --ckpt.output_dir {output}/policy --ckpt.path {output}/checkpoints
+        --data.max_len 128 --data.max_samples {steps * PROMPTS_PER_STEP} --rollout.max_new_tokens 48
     """
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    environ.pop("RAY_ADDRESS", None)
+    environ = {}
     if sitecustomize is not None:
         (output / "site").mkdir()
         (output / "site" / "sitecustomize.py").write_text(sitecustomize)
-        environ["PYTHONPATH"] = os.pathsep.join([str(output / "site"), environ.get("PYTHONPATH", "")])
-    openrlhf = [sys.executable, "-m", "openrlhf.cli.train_ppo_ray", *flags.split()]
-    log = output / "job.log"
-    with log.open("w") as out:
-        job = subprocess.Popen(
-            [sys.executable, "-m", "grm_plugin.cpu", "--", *openrlhf],
-            env=environ, cwd=output, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        try:
-            returncode = job.wait(JOB_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(job.pid, signal.SIGKILL)
-            pytest.fail(f"the job did not end within {JOB_DEADLINE_S} s:\n{log.read_text()[-4000:]}")
-    text = log.read_text()
-    logged = [step for step in map(parse_step, text.splitlines()) if step is not None]
-    for step in logged:
-        print(f"step {step.number:3d}  reward {step.reward:.3f}  vllm_kl {step.vllm_kl:9.2e}  {step.seconds:.1f} s")
-    return Job(returncode, logged, text)
+        environ["PYTHONPATH"] = os.pathsep.join([str(output / "site"), os.environ.get("PYTHONPATH", "")])
+    return run_job(UNMODIFIED, flags, output, JOB_DEADLINE_S, environ)
+
+
+def worst_kl(job: Job) -> float:
+    """Largest |vllm_kl| after the first weight sync; infinity when one is not finite."""
+    values = [abs(step.vllm_kl) for step in job.steps[1:]]
+    return max(values) if values and all(map(math.isfinite, values)) else math.inf
 
 
 def test_a_job_trains_on_samples_of_its_own_weights(nano: Path, tmp_path: Path) -> None:
-    job = run_job(nano, tmp_path, STEPS)
+    job = lettered_job(nano, tmp_path, STEPS)
     assert job.returncode == 0, job.log[-4000:]
     assert [step.number for step in job.steps] == list(range(1, STEPS + 1))
     assert all(math.isfinite(step.reward) for step in job.steps)
     assert all(step.values["letters"] > 0 for step in job.steps)
-    assert job.worst_kl < VLLM_KL_LIMIT
+    assert worst_kl(job) < VLLM_KL_LIMIT
     assert (tmp_path / "policy" / "config.json").exists()
 
 
 def test_weights_that_are_received_but_not_loaded_show_in_vllm_kl(nano: Path, tmp_path: Path) -> None:
-    job = run_job(nano, tmp_path, CONTROL_STEPS, RECEIVE_BUT_DO_NOT_LOAD)
+    job = lettered_job(nano, tmp_path, CONTROL_STEPS, RECEIVE_BUT_DO_NOT_LOAD)
     assert job.returncode == 0, job.log[-4000:]
     assert len(job.steps) == CONTROL_STEPS
-    assert job.worst_kl > VLLM_KL_LIMIT
+    assert worst_kl(job) > VLLM_KL_LIMIT
 
 
 def test_a_sync_that_moves_nothing_stops_the_job(nano: Path, tmp_path: Path) -> None:
-    job = run_job(nano, tmp_path, CONTROL_STEPS, BROADCAST_NOTHING)
+    job = lettered_job(nano, tmp_path, CONTROL_STEPS, BROADCAST_NOTHING)
     assert job.returncode != 0
     assert not job.steps
     assert "the weight sync uses Nothing, which moves nothing on a CPU" in job.log

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from marked import run_marked
 from spct_factories import nano_items
 from typer.testing import CliRunner
 
@@ -19,9 +18,9 @@ from grm_plugin.config import MetaRMConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.engines.vllm import VLLMMetaRM, token_ids
 from grm_plugin.spct.meta_data import meta_rows
-from grm_plugin.spct.presenting import TrainingPrompts, present
 from grm_plugin.spct.training_files import read_rows, write_rows
-from grm_plugin.spct.trajectories import Record, Trajectory, TrajectoryStore
+from grm_plugin.spct.training_prompts import TrainingPrompts, present
+from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore
 from grm_plugin.types import Message
 
 torch = pytest.importorskip("torch")
@@ -48,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             analysis = f"Analysis:\nResponse 1: Format {'good' if right else 'bad'}"
             text = f"{analysis}\nScores: \\boxed{{{scores[0]}, {scores[1]}}}"
             drawn.append(Trajectory(kind="plain", text=text, right=right, scores=(scores[0], scores[1])))
-        records.append(Record.of(item.id, shown, tuple(drawn)))
+        records.append(ItemTrajectories.of(item.id, shown, tuple(drawn)))
     folder = tmp_path_factory.mktemp("meta")
     with TrajectoryStore(folder / "drawn", {}) as store:
         for record in records:
@@ -127,6 +126,7 @@ async def test_the_service_rates_as_the_trainer_does(trained: Path, data: Path) 
     assert max(expected) - min(expected) > 1000 * LOGIT_TOLERANCE
 
 
+@pytest.mark.timeout(560)
 def test_two_processes_under_deepspeed_zero_3_save_whole_weights(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("deepspeed")
     from safetensors import safe_open
@@ -138,9 +138,7 @@ def test_two_processes_under_deepspeed_zero_3_save_whole_weights(data: Path, tmp
         *("--batch", "16", "--micro-batch", "8"),
         *("--deepspeed", str(ROOT / "configs/spct/zero3.json")),
     ]
-    job = subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=250
-    )
+    job = run_marked(command, 500, {"OMP_NUM_THREADS": "1"})
     assert job.returncode == 0, job.stderr[-3000:]
     with safe_open(tmp_path / "out" / "model.safetensors", "pt") as weights:
         assert weights.get_tensor("score.weight").shape == (1, 128)

@@ -14,7 +14,7 @@ from grm_plugin.client import Client
 
 ray = pytest.importorskip("ray")
 
-from grm_plugin.integrations.openrlhf.connection import connect, read_environment  # noqa: E402
+from grm_plugin.integrations.environment import connect, read_environment  # noqa: E402
 from grm_plugin.serving import launch  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

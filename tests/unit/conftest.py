@@ -1,7 +1,16 @@
-"""Settings for all unit tests."""
+"""Fixtures of several unit tests."""
 
-from hypothesis import settings
+import signal
+from collections.abc import Iterator
 
-# Tests assert results, not speed: pytest-timeout guards against what hangs.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+import pytest
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a test starts can be interrupted: a shell's background jobs, and the tests may be one, ignore SIGINT,
+    and so do their children; a handler is not inherited.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
