@@ -20,7 +20,7 @@ import ray
 import torch
 
 from grm_plugin.background import run_in_background
-from grm_plugin.client import Client
+from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.contiguous import BatchRow, contiguous_groups
 from grm_plugin.errors import GroupError
 from grm_plugin.framework_messages import as_reference, text_of
@@ -58,8 +58,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
     """
 
     def __init__(self, cfg: GRMEnvironmentConfig) -> None:
-        require_ready(cfg["url"])
-        self._client = Client(cfg["url"])
+        self._client = Client(cfg["url"], timeout_s=require_ready(cfg["url"]) + MARGIN_S)
         self._n = int(cfg["n"])
         self._reference = cfg.get("reference")
 

@@ -4,7 +4,7 @@ OpenRLHF runs the n siblings of a prompt as coroutines of one event loop, but do
 before any of them has generated, so each signs in when it starts: whoever has signed in belongs to the group. Training
 and evaluation may use different n. Samples without a thread or a request of their own make this the hook to prefer.
 
-Configuration: see `grm_plugin.integrations.openrlhf.connection`.
+Configuration: see `grm_plugin.integrations.environment`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from openrlhf.utils.agent import SingleTurnAgentExecutor
 
-from grm_plugin.integrations.openrlhf.connection import connect, read_environment
+from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.integrations.openrlhf.scoring import GroupScorer
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 
@@ -65,5 +65,5 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
             group.give_up()
             raise
         row = await group.reward(response)
-        output.update(reward=row.reward, scores=row.score, extra_logs=row.logs)
+        output.update(reward=row.reward, scores=row.unit, extra_logs=row.logs)
         return output

@@ -12,10 +12,13 @@ from packaging.version import Version
 from grm_plugin.config import Config
 from grm_plugin.config_loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
+from grm_plugin.grouping import split_evenly
 
 Hook = Literal["agent", "func", "http"]
 
 OPENRLHF_DEFAULT_N, OPENRLHF_DEFAULT_EVAL_N = 1, 4
+OPENRLHF_DEFAULT_BATCH_SIZE = 1024
+"""Prompts whose samples it asks rewards for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class FlagNames:
     n: str = "--rollout.n_samples_per_prompt"
     eval_n: str = "--eval.n_samples_per_prompt"
     eval_dataset: str = "--eval.dataset"
+    batch_size: str = "--rollout.batch_size"
+    generate_batch_size: str = "--rollout.vllm_generate_batch_size"
 
 
 BEFORE_0_10_2 = FlagNames(
@@ -35,6 +40,8 @@ BEFORE_0_10_2 = FlagNames(
     n="--n_samples_per_prompt",
     eval_n="--eval_n_samples_per_prompt",
     eval_dataset="--eval_dataset",
+    batch_size="--rollout_batch_size",
+    generate_batch_size="--vllm_generate_batch_size",
 )
 
 
@@ -45,13 +52,17 @@ def flag_names(version: str) -> FlagNames:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run: `n` samples per prompt (also `config.group.n`), `arguments` for OpenRLHF, `notes` for the user."""
+    """What to run: `n` samples per prompt (also `config.group.n`), `arguments` for OpenRLHF.
+
+    For the user: `demand`, how much a step asks of the GRM, and `notes` on what may be a mistake.
+    """
 
     config: Config
     hook: Hook
     cpu: bool
     n: int
     arguments: tuple[str, ...]
+    demand: str
     notes: tuple[str, ...] = ()
 
 
@@ -59,7 +70,8 @@ def parse(argv: Sequence[str], names: FlagNames) -> Job:
     """Read a command line.
 
     Raises:
-        ConfigError: `--grm.config` is missing, a `--grm.` value is wrong, or a flag that the launcher sets is there.
+        ConfigError: `--grm.config` is missing, a `--grm.` value is wrong, a flag that the launcher sets is there, or
+            the service would refuse a part of a rollout batch to a hook that cannot ask again.
     """
     overrides, arguments = split_overrides(argv)
     path = overrides.pop("config", None)
@@ -77,13 +89,41 @@ def parse(argv: Sequence[str], names: FlagNames) -> Job:
     n = _number(arguments, names.n, OPENRLHF_DEFAULT_N)
     if "group.n" in overrides:
         raise ConfigError(f"group.n is {names.n} here ({n}): drop --grm.group.n")
+    config = load_config(path, {**overrides, "group.n": str(n)})
+    if hook == "http":
+        _check_room(config, n, arguments, names)
     return Job(
-        config=load_config(path, {**overrides, "group.n": str(n)}),
+        config=config,
         hook=cast(Hook, hook),
         cpu=cpu in ("true", "1"),
         n=n,
         arguments=tuple(arguments),
+        demand=_demand(config, _number(arguments, names.batch_size, OPENRLHF_DEFAULT_BATCH_SIZE)),
         notes=_notes(hook, n, arguments, names),
+    )
+
+
+def _check_room(config: Config, n: int, arguments: Sequence[str], names: FlagNames) -> None:
+    """OpenRLHF's HTTP call sends a whole batch at once, and gives a sample up that is refused five times in 5 s."""
+    batch = _number(arguments, names.batch_size, OPENRLHF_DEFAULT_BATCH_SIZE)
+    samples = n * max(batch, _number(arguments, names.generate_batch_size, batch))
+    if _value(arguments, names.eval_dataset) is not None:
+        samples = max(samples, batch * _number(arguments, names.eval_n, OPENRLHF_DEFAULT_EVAL_N))
+    if samples > config.service.max_waiting:
+        raise ConfigError(
+            f"OpenRLHF may ask for {samples} rewards at once ({names.batch_size} x samples per prompt), but the "
+            f"service takes {config.service.max_waiting} (service.max_waiting), and what it refuses is lost to the "
+            f"http hook: add --grm.service.max_waiting {samples}, or take --grm.hook agent"
+        )
+
+
+def _demand(config: Config, prompts: int) -> str:
+    n, k, max_tokens = config.group.n, config.sampling.k, config.sampling.max_tokens
+    lists = len(split_evenly(range(n), config.judge.list_size))
+    critiques = prompts * lists * k
+    return (
+        f"a step asks the GRM for {critiques:,} critiques ({prompts:,} prompts x {lists} list(s) of their {n} "
+        f"responses x k = {k}); {critiques * max_tokens:,} tokens if each has sampling.max_tokens ({max_tokens:,})"
     )
 
 
@@ -103,7 +143,7 @@ def _number(arguments: Sequence[str], flag: str, default: int) -> int:
     if value is None:
         return default
     if not value.isdecimal() or int(value) < 1:
-        raise ConfigError(f"{flag} {value} is no number of samples: take an integer >= 1")
+        raise ConfigError(f"{flag} {value} is no number: take an integer >= 1")
     return int(value)
 
 

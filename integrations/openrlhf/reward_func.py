@@ -4,7 +4,7 @@ Gathers the n samples of a prompt, which OpenRLHF hands over one by one, and has
 says what this takes. n is GRM_N, in training and in evaluation: where the two differ, evaluation waits `group.wait_s`
 for siblings that do not exist. The `agent` hook knows n and needs no threads; prefer it where you can.
 
-Configuration: see `grm_plugin.integrations.openrlhf.connection`.
+Configuration: see `grm_plugin.integrations.environment`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from grm_plugin.background import run_in_background
 from grm_plugin.conversation import response_of
 from grm_plugin.errors import ConfigError, GRMError
+from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.integrations.openrlhf.calls import CallGatherer
-from grm_plugin.integrations.openrlhf.connection import connect, read_environment
 from grm_plugin.integrations.openrlhf.scoring import GroupScorer, OpenRLHFReward
 from grm_plugin.integrations.openrlhf.threads import backlog_of_this_thread, widen_default_executor
 
@@ -49,10 +49,10 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause
         raise
     if len(rows) == 1:
-        return {"rewards": rows[0].reward, "scores": rows[0].score, "extra_logs": rows[0].logs}
+        return {"rewards": rows[0].reward, "scores": rows[0].unit, "extra_logs": rows[0].logs}
     return {
         "rewards": [row.reward for row in rows],
-        "scores": [row.score for row in rows],
+        "scores": [row.unit for row in rows],
         "extra_logs": {key: [row.logs[key] for row in rows] for key in rows[0].logs} if rows else {},
     }
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 from grm_plugin.client import Client
 from grm_plugin.config import FailureConfig
-from grm_plugin.conversation import encodable
 from grm_plugin.framework_messages import as_reference
+from grm_plugin.sanitizing import encodable
 from grm_plugin.serving.schemas import WireGroup
 from grm_plugin.settling import score_settled
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRLHFReward:
-    """What OpenRLHF takes for one sample: `score` is in [0, 1], `logs` has the keys `grm_plugin.failure.LOG_KEYS`."""
+    """What OpenRLHF takes for one sample: `unit` is in [0, 1], `logs` has the keys `grm_plugin.failure.LOG_KEYS`."""
 
     reward: float
-    score: float
+    unit: float
     logs: dict[str, float]
 
 
@@ -28,7 +28,7 @@ class GroupScorer:
     """Sends groups to the service; where it fails, applies the failure policy to the group as a whole.
 
     Args:
-        client: see `connection.connect`.
+        client: see `environment.connect`.
         failure: `group_mean` has no mean here, so it gives `constant` like `constant` does; `raise` raises.
     """
 
@@ -50,4 +50,4 @@ class GroupScorer:
             reference=as_reference(label),
         )
         rewards = await score_settled(client, group, self._failure)
-        return [OpenRLHFReward(reward.settled.value, reward.settled.score, reward.logs) for reward in rewards]
+        return [OpenRLHFReward(reward.settled.value, reward.settled.unit, reward.logs) for reward in rewards]

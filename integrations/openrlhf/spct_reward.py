@@ -12,7 +12,7 @@ from typing import Any
 
 from grm_plugin.conversation import response_of
 from grm_plugin.errors import GRMError
-from grm_plugin.spct.outcome import Outcome, Target, outcome_of
+from grm_plugin.spct.outcome import Target, Verdict, verdict_of
 from grm_plugin.types import Completion
 
 logger = logging.getLogger(__name__)
@@ -35,24 +35,24 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         GroupError: a query does not begin with its prompt.
     """
     try:
-        outcomes = [_outcome(*sample) for sample in zip(queries, prompts, labels, strict=True)]
+        verdicts = [_verdict(*sample) for sample in zip(queries, prompts, labels, strict=True)]
     except GRMError as error:
         logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause
         raise
     columns = {
-        "rewards": [outcome.reward for outcome in outcomes],
-        "scores": [float(outcome.right) for outcome in outcomes],
+        "rewards": [verdict.reward for verdict in verdicts],
+        "scores": [float(verdict.right) for verdict in verdicts],
     }
     logs = {
         "spct_right": columns["scores"],
-        "spct_parsed": [float(outcome.scores is not None) for outcome in outcomes],
-        "spct_tie": [float(outcome.tie) for outcome in outcomes],
+        "spct_parsed": [float(verdict.scores is not None) for verdict in verdicts],
+        "spct_tie": [float(verdict.tie) for verdict in verdicts],
     }
-    if len(outcomes) == 1:
+    if len(verdicts) == 1:
         single = {key: value for key, (value,) in columns.items()}
         return {**single, "extra_logs": {key: value for key, (value,) in logs.items()}}
     return {**columns, "extra_logs": logs}
 
 
-def _outcome(query: str, prompt: str, label: str) -> Outcome:
-    return outcome_of(Completion(response_of(query, prompt)), Target.from_json(label))
+def _verdict(query: str, prompt: str, label: str) -> Verdict:
+    return verdict_of(Completion(response_of(query, prompt)), Target.from_json(label))

@@ -17,21 +17,24 @@ The exit status is OpenRLHF's, or 2 when the GRM cannot start.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import logging
 import os
 import runpy
 import sys
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import nullcontext
 
+from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
 from grm_plugin.integrations.openrlhf.flags import FlagNames, Hook, Job, flag_names, parse
+from grm_plugin.integrations.openrlhf.hook_files import hook_file
 from grm_plugin.serving.launch import ServiceHandle, start, start_or_attach, stop_on_ray
 from grm_plugin.serving.supervisor import Supervisor
 
 OPENRLHF = "openrlhf.cli.train_ppo_ray"
+IMPORTED_EARLY = "openrlhf.trainer.ray.ppo_actor"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +57,7 @@ def run(job: Job, names: FlagNames) -> None:
 
     Raises:
         ServiceError: the service cannot be started.
+        ConfigError: OpenRLHF is installed, and broken.
         SystemExit: OpenRLHF ends with a status of its own; its exceptions pass through.
     """
     if job.cpu:
@@ -63,6 +67,7 @@ def run(job: Job, names: FlagNames) -> None:
         cpu.enable()
     import ray
 
+    print(f"grm_plugin: {job.demand}", flush=True)
     for note in job.notes:
         print(f"grm_plugin: {note}", file=sys.stderr)
     ray.init(runtime_env={"env_vars": workers_environment(job)})
@@ -80,12 +85,27 @@ def run(job: Job, names: FlagNames) -> None:
 
 
 def _start_beside_imports(job: Job) -> ServiceHandle:
-    """Start the service; this process meanwhile imports what OpenRLHF will need, which takes about as long."""
-    begin = start if job.config.service.lifetime == "job" else start_or_attach
-    with ThreadPoolExecutor(1) as pool:
-        service = pool.submit(begin, job.config)
-        importlib.import_module("openrlhf.trainer.ray.ppo_actor")
-        return service.result()
+    """Start the service; this process meanwhile imports what OpenRLHF will need, which takes about as long.
+
+    A broken OpenRLHF is told without waiting for the model, which may load for minutes.
+    """
+    service: Future[ServiceHandle] = Future()
+    threading.Thread(target=_start, args=(job.config, service), name="grm-start", daemon=True).start()
+    try:
+        importlib.import_module(IMPORTED_EARLY)
+    except Exception as error:  # a library below it that does not fit may raise anything
+        raise ConfigError(
+            f"OpenRLHF cannot be imported ({type(error).__name__}: {error}); see python -c 'import {IMPORTED_EARLY}'"
+        ) from None
+    return service.result()
+
+
+def _start(config: Config, service: Future[ServiceHandle]) -> None:
+    begin = start if config.service.lifetime == "job" else start_or_attach
+    try:
+        service.set_result(begin(config))
+    except BaseException as error:  # whatever it is, it belongs to who waits for the service
+        service.set_exception(error)
 
 
 def _reward_flag(hook: Hook, service: ServiceHandle, n: int, names: FlagNames) -> tuple[str, str]:
@@ -97,15 +117,8 @@ def _reward_flag(hook: Hook, service: ServiceHandle, n: int, names: FlagNames) -
             )
         return names.reward_url, f"{service.reward_url}?n={n}"
     if hook == "func":
-        return names.reward_url, _file_of("reward_func")
-    return names.agent, _file_of("agent")
-
-
-def _file_of(hook: str) -> str:
-    spec = importlib.util.find_spec(f"grm_plugin.integrations.openrlhf.{hook}")
-    assert spec is not None
-    assert spec.origin is not None
-    return spec.origin
+        return names.reward_url, hook_file("reward_func")
+    return names.agent, hook_file("agent")
 
 
 def workers_environment(job: Job) -> dict[str, str]:

@@ -24,10 +24,10 @@ from typing import Any, Protocol
 from grm_plugin.client import Client
 from grm_plugin.config import FailureConfig
 from grm_plugin.contiguous import BatchRow, contiguous_groups
-from grm_plugin.conversation import encodable
 from grm_plugin.errors import ConfigError, GRMError
 from grm_plugin.framework_messages import as_reference, to_conversation
-from grm_plugin.integrations.openrlhf.connection import connect, read_environment
+from grm_plugin.integrations.environment import connect, read_environment
+from grm_plugin.sanitizing import encodable
 from grm_plugin.settling import score_settled, settle_outage
 from grm_plugin.types import Reward
 

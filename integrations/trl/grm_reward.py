@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from grm_plugin.access import Token
 from grm_plugin.background import run_in_background
-from grm_plugin.client import Client
+from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import Config
 from grm_plugin.contiguous import contiguous_groups
 from grm_plugin.errors import ConfigError, GRMError
 from grm_plugin.integrations.trl.batches import Batch, Turns
-from grm_plugin.integrations.trl.local_service import stop_service, url_of_local_service
+from grm_plugin.integrations.trl.local_service import find_or_start, stop_service
 from grm_plugin.integrations.trl.logs import critique_columns, metrics
 from grm_plugin.integrations.trl.versions import warn_unless_tested
 from grm_plugin.readiness import require_ready
@@ -54,7 +55,7 @@ class GRMReward:
         reference: dataset column with reference answers for the GRM.
         rubric: dataset column with per-sample grading notes.
         on_outage: `none` or `raise`.
-        timeout_s: longest wait for one group.
+        timeout_s: longest wait for one group; None waits as long as the service may take.
 
     Raises:
         ConfigError: not exactly one of `url` and `config` is given, or the configuration is wrong.
@@ -69,19 +70,20 @@ class GRMReward:
         reference: str | None = None,
         rubric: str | None = None,
         on_outage: str = "none",
-        timeout_s: float = 175.0,
+        timeout_s: float | None = None,
     ) -> None:
         if on_outage not in ("none", "raise"):
             raise ConfigError(f"on_outage is {on_outage!r}; use 'none' or 'raise'")
         warn_unless_tested()
         self.__name__ = "grm"  # TRL's metrics are rewards/grm/mean and rewards/grm/std
-        self.url, started = url_of_local_service(url, config)
+        source = find_or_start(url, config)
+        self.url, self._token = source.url, source.token
         self.reference = reference
         self.rubric = rubric
         self.on_outage = on_outage
-        self.timeout_s = timeout_s
-        self._stop = weakref.finalize(self, stop_service, started)
-        require_ready(self.url)
+        self._stop = weakref.finalize(self, stop_service, source.started)
+        deadline_s = require_ready(self.url, self._token)
+        self.timeout_s = deadline_s + MARGIN_S if timeout_s is None else timeout_s
 
     async def __call__(
         self,
@@ -140,7 +142,7 @@ class GRMReward:
 
     async def _judge(self, group: WireGroup) -> WireJudgement | None:
         try:
-            [judgement] = await _client(self.url, self.timeout_s).ascore([group])
+            [judgement] = await _client(self.url, self.timeout_s, self._token).ascore([group])
         except GRMError as error:
             if self.on_outage == "raise":
                 raise
@@ -161,6 +163,6 @@ def _warn_of_parts(sizes: tuple[int, ...]) -> None:
 
 
 @functools.cache
-def _client(url: str, timeout_s: float) -> Client:
+def _client(url: str, timeout_s: float, token: Token | None) -> Client:
     """One per process: it keeps its connections however often the reward function is copied."""
-    return Client(url, timeout_s)
+    return Client(url, timeout_s, token=token)

@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from grm_plugin.access import Token, read_token
 from grm_plugin.config import Config
 from grm_plugin.config_loading import load_config
 from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.readiness import require_ready
 from grm_plugin.serving.launch import ServiceHandle, start
+from grm_plugin.serving.ports import http_url
 
 logger = logging.getLogger(__name__)
 
 
-def url_of_local_service(url: str | None, config: Config | str | Path | None) -> tuple[str, ServiceHandle | None]:
-    """The address to use, and the service if this process has started it.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rewards come from: the service's address, its token (None: what `url` or GRM_TOKEN says), and its handle
+    if this process has started it."""
+
+    url: str
+    token: Token | None = None
+    started: ServiceHandle | None = None
+
+
+def find_or_start(url: str | None, config: Config | str | Path | None) -> Source:
+    """The service to ask.
 
     With `config` rank 0 (of torchrun or accelerate) starts a service and the other ranks of the machine wait for it.
 
     Raises:
-        ConfigError: not exactly one of `url` and `config` is given; or the ranks are spread over machines.
+        ConfigError: not exactly one of `url` and `config` is given; the ranks are spread over machines, or could not
+            find the service, which is at another address than `service.host` and `service.port` say.
         ServiceError: the service does not start.
     """
     if (url is None) == (config is None):
         raise ConfigError("give GRMReward exactly one of url=... (a running service) and config=... (starts one)")
     if config is None:
         assert url is not None
-        return url.rstrip("/"), None
+        return Source(url.rstrip("/"))
     loaded = config if isinstance(config, Config) else load_config(config)
     world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if world > local:
@@ -36,16 +50,24 @@ def url_of_local_service(url: str | None, config: Config | str | Path | None) ->
             f"the training runs on several machines ({world} ranks, {local} on this one): start the service once with "
             "grm-plugin serve, and give every rank its url=..."
         )
-    if int(os.environ.get("RANK", "0")) == 0:
-        handle = start(loaded)
-        return handle.url, handle
-    url = f"http://{loaded.service.host}:{loaded.service.port}"
-    require_ready(url, patience_s=loaded.service.ready_timeout_s)  # rank 0 starts it
-    return url, None
+    address = loaded.service.host, loaded.service.port
+    if int(os.environ.get("RANK", "0")) > 0:
+        expected, token = http_url(*address), read_token(loaded.service.token_env)
+        require_ready(expected, token, loaded.service.ready_timeout_s)  # rank 0 starts it
+        return Source(expected, token)
+    handle = start(loaded)
+    # Asked for only now: on a cluster `http_url` knows this machine by Ray's address, as the service does.
+    if world > 1 and handle.url != (expected := http_url(*address)):
+        stop_service(handle)
+        raise ConfigError(
+            f"the service answers at {handle.url}, where Ray Serve runs already, and the other ranks look for it at "
+            f"{expected}: start it once with grm-plugin serve, and give every rank its url=..."
+        )
+    return Source(handle.url, handle.token, handle)
 
 
 def stop_service(started: ServiceHandle | None) -> None:
-    """Stop what `url_of_local_service` started, unless it went with its Ray cluster (at interpreter exit)."""
+    """Stop what `find_or_start` started, unless it went with its Ray cluster (at interpreter exit)."""
     if started is None:
         return
     import ray

@@ -26,8 +26,8 @@ def critique_columns(
 def metrics(groups: Sequence[WireGroup], judgements: Sequence[WireJudgement | None]) -> dict[str, float]:
     """Means over the batch.
 
-    grm/score (1..10), grm/spread (of the votes) and grm/votes_kept are of completions with votes, and absent where
-    there is none; grm/none is the share of completions without a reward.
+    grm/mean_score (1..10), grm/spread (of the votes) and grm/votes_kept are of completions with votes, and absent
+    where there is none; grm/none is the share of completions without a reward.
     """
     total = sum(len(group.responses) for group in groups)
     rewards = [reward for judgement in judgements if judgement for reward in judgement.rewards]
@@ -36,7 +36,7 @@ def metrics(groups: Sequence[WireGroup], judgements: Sequence[WireJudgement | No
         return {}
     values = {"grm/none": 1 - len(scored) / total}
     if scored:
-        values["grm/score"] = _mean(scored, "mean")
+        values["grm/mean_score"] = _mean(scored, "mean")
         values["grm/spread"] = _mean(scored, "spread")
         values["grm/votes_kept"] = _mean(scored, "votes_kept")
     return values

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grm_plugin.errors import ConfigError, GroupError
-from grm_plugin.spct.outcome import Target, outcome_of
+from grm_plugin.spct.outcome import Target, verdict_of
 from grm_plugin.types import Completion
 
 
@@ -34,7 +34,7 @@ def outcome_reward(
     if label is None:
         raise ConfigError("the dataset has no column label: make it with `grm-plugin spct rl-data`")
     return [
-        outcome_of(Completion(_text(completion)), Target.from_json(target)).reward
+        verdict_of(Completion(_text(completion)), Target.from_json(target)).reward
         for completion, target in zip(completions, label, strict=True)
     ]
 

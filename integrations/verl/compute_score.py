@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from grm_plugin.client import Client
-from grm_plugin.conversation import encodable
 from grm_plugin.errors import PromptError
 from grm_plugin.integrations.verl.samples import read_prompt, read_reference
 from grm_plugin.integrations.verl.scoring import score_group
 from grm_plugin.integrations.verl.settings import Settings, read_settings
+from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation, Group
 
 PROMPT_KEYS = ("prompt", "raw_prompt", "question")

@@ -29,7 +29,8 @@ class Rendezvous:
     """The groups of a job. Every member gets its row as soon as its group is judged.
 
     A group is judged when its n members are there, or `settings.wait_s` after the first. A call that is repeated gets
-    the row that is there already; members that come after their group was judged form a group of their own.
+    the row that is there already where verl numbers its samples (V1); before, it counts as another sample. Members that
+    come after their group was judged form a group of their own.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -67,7 +68,8 @@ class Rendezvous:
         if not group.complete.is_set():
             logger.warning(
                 "%d of %d samples of prompt %s came within %g s and are judged without the others; if generation takes "
-                "longer raise grm.wait_s, if the prompt has fewer say so in its extra_info (split, or rollout_n)",
+                "longer raise grm.wait_s, if the prompt has fewer say so in its extra_info (split, or rollout_n), if "
+                "more samples are validated at once than reward.num_workers x 1000 raise that",
                 *(len(group.members), group.expected, first.uid, self._settings.wait_s),
             )
         asyncio.get_running_loop().call_later(KEEP_S, self._groups.pop, first.uid, None)

@@ -66,11 +66,12 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         _require_calls(config)
         rollout = config.actor_rollout_ref.rollout
         self._sizes = GroupSizes(rollout.n, rollout.val_kwargs.n)
-        _require_places(config, self._sizes.training)
+        _require_places(config, self._sizes)
         section = (config.reward.get("reward_kwargs") or {}).get("grm")
         settings = read_settings(section, where="reward.reward_kwargs.grm")
-        require_ready(settings.url)
-        self._groups = rendezvous_actor(settings)
+        deadline_s = require_ready(settings.url)
+        failure = settings.failure.model_copy(update={"deadline_s": deadline_s})  # the service's, whatever ours says
+        self._groups = rendezvous_actor(settings.model_copy(update={"failure": failure}))
 
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The reward of one sample (`verl.DataProto`; of several outputs the last), once its group is judged.
@@ -113,12 +114,21 @@ def _require_calls(config: Any) -> None:
         )
 
 
-def _require_places(config: Any, n: int) -> None:
-    """A worker's calls wait for siblings that wait for a place in a worker: all of a batch's samples must have one."""
-    samples = config.data.train_batch_size * n
-    if samples > config.reward.num_workers * CALLS_PER_WORKER:
-        raise ConfigError(
-            f"{samples} samples per batch do not fit into {config.reward.num_workers} reward workers of "
-            f"{CALLS_PER_WORKER} calls each, and groups would wait for siblings that cannot come in: set "
-            f"reward.num_workers={-(-samples // CALLS_PER_WORKER)}"
-        )
+def _require_places(config: Any, sizes: GroupSizes) -> None:
+    """A worker's calls wait for siblings that wait for a place in a worker: all of a batch's samples must have one.
+
+    Without a `val_batch_size` verl validates all of its set at once, and the set's size is not known here: the
+    rendezvous tells of groups that were judged in parts.
+    """
+    data, workers = config.data, config.reward.num_workers
+    batches = {
+        "training": max(data.train_batch_size, data.get("gen_batch_size") or 0) * sizes.training,
+        "validation": (data.get("val_batch_size") or 0) * sizes.validation,
+    }
+    for phase, samples in batches.items():
+        if samples > workers * CALLS_PER_WORKER:
+            raise ConfigError(
+                f"{samples} samples per {phase} batch do not fit into {workers} reward workers of {CALLS_PER_WORKER} "
+                "calls each, and groups would wait for siblings that cannot come in: set "
+                f"reward.num_workers={-(-samples // CALLS_PER_WORKER)}"
+            )

@@ -1,16 +1,16 @@
-"""How a hook inside a rollout actor finds the GRM service.
+"""The GRM_* environment variables: where a hook that a framework loads finds its service, and how it connects to it.
 
-Environment variables say where (the launcher sets them; set them yourself when you start OpenRLHF without it, in the
-shell that starts Ray or in the job's runtime_env):
+The processes of a job must see them: set them in the shell that starts Ray or in the job's runtime_env. OpenRLHF's
+launcher sets them itself.
 
     GRM_CONFIG     path of the configuration, or the configuration itself as a JSON object. Its service is attached to,
                    or started on the job's Ray cluster.
-    GRM_OVERRIDES  JSON object of dotted keys, for example {"sampling.k": 16}; only with GRM_CONFIG.
+    GRM_OVERRIDES  changes to GRM_CONFIG: a JSON object of dotted keys, for example {"sampling.k": 16}.
     GRM_URL        http://HOST:PORT of a service that runs already. Beats GRM_CONFIG, whose failure policy still applies
                    where the service goes away later; it must be there when the job starts.
     GRM_TOKEN      with GRM_URL: the service's token, if it has one (or the variable that `service.token_env` of
                    GRM_CONFIG names). A service that is attached to, or started, tells its token itself.
-    GRM_N          samples per prompt, OpenRLHF's --rollout.n_samples_per_prompt; `group.n` of GRM_CONFIG where absent.
+    GRM_N          samples per prompt, for hooks that are not told; `group.n` of GRM_CONFIG where absent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.access import Token, read_token
+from grm_plugin.access import read_token
 from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import Config, FailureConfig, GroupConfig
 from grm_plugin.config_loading import load_config
@@ -36,8 +36,8 @@ READY_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What the environment says. At least one of `url` and `config` is there; `n` is None where nothing says it."""
+class HookSettings:
+    """What the variables say. At least one of `url` and `config` is there; `n` is None where nothing says it."""
 
     url: str | None
     config: Config | None
@@ -52,29 +52,35 @@ class Settings:
         return self.config.group if self.config else GroupConfig()
 
 
-def read_environment(environ: Mapping[str, str] | None = None) -> Settings:
+def read_environment(environ: Mapping[str, str] | None = None) -> HookSettings:
     """The settings of this process.
 
     Raises:
-        ConfigError: neither GRM_URL nor GRM_CONFIG is set, or a variable or the configuration is wrong.
+        ConfigError: neither GRM_URL nor GRM_CONFIG is set, GRM_OVERRIDES is set without GRM_CONFIG, or a variable or
+            the configuration is wrong.
     """
     environ = os.environ if environ is None else environ
-    url, source = environ.get("GRM_URL", ""), environ.get("GRM_CONFIG", "")
+    url, source, overrides = (environ.get(f"GRM_{name}", "") for name in ("URL", "CONFIG", "OVERRIDES"))
     if not url and not source:
         raise ConfigError(
             "the GRM hook does not know its service: set GRM_CONFIG (path of a configuration) or GRM_URL "
-            "(http://HOST:PORT of a running service) where Ray's workers see it, or start the job with "
-            "python -m grm_plugin.integrations.openrlhf.train_ppo_ray"
+            "(http://HOST:PORT of a running service) where Ray's workers see it, or start OpenRLHF "
+            "with python -m grm_plugin.integrations.openrlhf.train_ppo_ray"
         )
-    config = _load(source, environ.get("GRM_OVERRIDES", "")) if source else None
+    if overrides and not source:
+        raise ConfigError(
+            "GRM_OVERRIDES changes the configuration that GRM_CONFIG names, but GRM_CONFIG is not set: set it, or "
+            "unset GRM_OVERRIDES (a service at GRM_URL is configured where it was started)"
+        )
+    config = _load(source, overrides) if source else None
     n = environ.get("GRM_N", "")
     if n and not (n.isdecimal() and int(n) >= 1):
         raise ConfigError(f"GRM_N is {n!r}; set it to the number of samples per prompt")
-    return Settings(url or None, config, int(n) if n else config.group.n if config else None)
+    return HookSettings(url or None, config, int(n) if n else config.group.n if config else None)
 
 
-def connect(settings: Settings) -> Future[Client]:
-    """A client of the service. Starting one takes minutes, so it goes on in a thread while OpenRLHF starts its own:
+def connect(settings: HookSettings) -> Future[Client]:
+    """A client of the service. Starting one takes minutes, so it goes on in a thread while the framework starts:
     the future raises ServiceError when there is no service and none can be started.
 
     Raises:
@@ -86,26 +92,23 @@ def connect(settings: Settings) -> Future[Client]:
     if settings.url is not None:
         # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
         token = read_token(settings.config.service.token_env) if settings.config else None
-        require_ready(settings.url, token, READY_PATIENCE_S)
-        future.set_result(_client(settings.url, settings, token))
+        deadline_s = require_ready(settings.url, token, READY_PATIENCE_S)
+        future.set_result(Client(settings.url, timeout_s=deadline_s + MARGIN_S, token=token))
     else:
         threading.Thread(target=_connect, args=(settings, future), name="grm-connect", daemon=True).start()
     return future
 
 
-def _connect(settings: Settings, future: Future[Client]) -> None:
+def _connect(settings: HookSettings, future: Future[Client]) -> None:
     from grm_plugin.serving.launch import start_or_attach
 
     assert settings.config is not None
     try:
         service = start_or_attach(settings.config)
-        future.set_result(_client(service.url, settings, service.token))
+        timeout_s = settings.failure.deadline_s + MARGIN_S
+        future.set_result(Client(service.url, timeout_s=timeout_s, token=service.token))
     except BaseException as error:  # whatever it is, it belongs to those who wait for the client
         future.set_exception(error)
-
-
-def _client(url: str, settings: Settings, token: Token | None) -> Client:
-    return Client(url, timeout_s=settings.failure.deadline_s + MARGIN_S, token=token)
 
 
 def _load(source: str, overrides: str) -> Config:
