@@ -86,7 +86,7 @@ def locate(url: str) -> tuple[str, Token | None]:
     port = host.rpartition("]")[2].partition(":")[2]
     if (not mark and "@" in url) or (port and not port.isdecimal()):  # it may be a part of a token: not to be shown
         raise ConfigError(
-            "the service's address is none: write http://HOST:PORT, or http://grm:TOKEN@HOST:PORT with / @ : in the "
+            "this is no address of a service: write http://HOST:PORT, or http://grm:TOKEN@HOST:PORT with / @ : in the "
             "token as %2F %40 %3A"
         )
     if _ENDPOINT.search(path):

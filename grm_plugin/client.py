@@ -26,10 +26,10 @@ from pydantic import ValidationError
 
 from grm_plugin.access import Token, locate
 from grm_plugin.background import run_in_background
-from grm_plugin.conversation import encodable
+from grm_plugin.call_slots import CallSlots
 from grm_plugin.errors import GroupError, ServiceError, WireError
-from grm_plugin.places import Places
 from grm_plugin.replies import detail, explain, is_away, read_judgements, read_number, read_verdict
+from grm_plugin.sanitizing import encodable
 from grm_plugin.serving.schemas import ScoreRequest, WireGroup, WireJudgement
 from grm_plugin.types import Group
 
@@ -84,7 +84,7 @@ class Client:
             ServiceError: the service cannot be reached, has failed, or did not answer in time.
             WireError: a group does not fit the schema (the message names the field), or the reply does not.
         """
-        request = ScoreRequest(groups=[_to_wire(group) for group in groups], request_id=uuid.uuid4().hex)
+        request = ScoreRequest(groups=[_to_wire(group) for group in groups], request_id=_new_id())
         return read_judgements(await self._in_place("/v1/score", request.model_dump_json()), request.groups)
 
     async def areward(self, sample: Group | WireGroup, n: int) -> float:
@@ -106,7 +106,7 @@ class Client:
             "label": wire.reference,
             "rubric": wire.rubric,
         }
-        return read_number(await self._call(f"/v1/sample?n={n}", json.dumps(body)))
+        return read_number(await self._call(f"/v1/sample?n={n}&request_id={_new_id()}", json.dumps(body)))
 
     async def averify(self, rollout: Mapping[str, Any], n: int) -> dict[str, Any]:
         """A NeMo-Gym rollout with its reward (`grm_plugin.serving.gym.VerifyReply`), judged in its cohort of n.
@@ -114,7 +114,7 @@ class Client:
         Raises:
             ServiceError, WireError: as `ascore`.
         """
-        return read_verdict(await self._call(f"/verify?n={n}", json.dumps(rollout)))
+        return read_verdict(await self._call(f"/verify?n={n}&request_id={_new_id()}", json.dumps(rollout)))
 
     def score(self, groups: Sequence[Group | WireGroup]) -> list[WireJudgement]:
         """`ascore` for callers that are not async; any number of threads may call it."""
@@ -157,7 +157,7 @@ class Client:
                 trust_env=False,
                 limits=UNBOUNDED,
             )
-            self._sessions[loop] = _Session(http, Places(self.max_concurrency, self.timeout_s))
+            self._sessions[loop] = _Session(http, CallSlots(self.max_concurrency, self.timeout_s))
         return self._sessions[loop]
 
     async def _in_place(self, path: str, body: str) -> httpx.Response:
@@ -212,7 +212,11 @@ class _Session:
     """What belongs to one event loop; httpx and asyncio objects must not be shared between loops."""
 
     http: httpx.AsyncClient
-    places: Places
+    places: CallSlots
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
 
 
 def _to_wire(group: Group | WireGroup) -> WireGroup:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 import httpx
+from pydantic import ValidationError
 
 from grm_plugin.access import Token, locate
 from grm_plugin.errors import ServiceError
+from grm_plugin.serving.schemas import Ready
 
 TIMEOUT_S = 40.0
 """The service asks its GRM for a token, and gives up after 30 s."""
@@ -15,7 +17,7 @@ TIMEOUT_S = 40.0
 LOOK_S = 2.0
 
 
-def require_ready(url: str, token: Token | None = None, patience_s: float = 0.0) -> None:
+def require_ready(url: str, token: Token | None = None, patience_s: float = 0.0) -> float:
     """Return once the service at `url` (`http://HOST:PORT`) has shown that its GRM answers.
 
     Args:
@@ -23,20 +25,24 @@ def require_ready(url: str, token: Token | None = None, patience_s: float = 0.0)
         token: its token; None takes the one in `url`, or else that of GRM_TOKEN.
         patience_s: a service that is starting, or on its way back, is asked again for so many seconds.
 
+    Returns:
+        The service's deadline in seconds: an answer that takes longer will not come.
+
     Raises:
         ConfigError: `url` is no address, or more than one.
         ServiceError: nothing answers there, it is no service of ours, or its GRM does not answer.
     """
     url, found = locate(url)
     give_up = time.monotonic() + patience_s
-    while problem := _problem(url, token or found):
+    while isinstance(answer := _ask(url, token or found), str):
         if time.monotonic() > give_up:
-            raise ServiceError(problem)
+            raise ServiceError(answer)
         time.sleep(LOOK_S)
+    return answer
 
 
-def _problem(url: str, token: Token | None) -> str:
-    """Why the service cannot be used now, or an empty string."""
+def _ask(url: str, token: Token | None) -> float | str:
+    """The service's deadline in seconds, or why it cannot be used now."""
     advice = f"start it (grm-plugin serve --config ...) and check that this host reaches it: curl {url}/ready"
     try:
         headers = token.headers if token else None
@@ -44,9 +50,13 @@ def _problem(url: str, token: Token | None) -> str:
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         return f"no GRM service answers at {url} ({error}); {advice}"
     if answer.status_code == 401:  # waiting does not help
-        raise ServiceError(f"the service at {url} asks for its token: set GRM_TOKEN to it")
+        asks = "refuses the token that it was given" if token else "asks for its token"
+        raise ServiceError(
+            f"the service at {url} {asks}: set GRM_TOKEN (with a configuration: the variable that its "
+            "service.token_env names) to it"
+        )
     try:
-        ready, problem = answer.json()["ready"], answer.json()["problem"]
-    except (ValueError, KeyError, TypeError):
+        ready = Ready.model_validate_json(answer.content)
+    except ValidationError:
         return f"what answers at {url} is no GRM service ({answer.status_code}); {advice}"
-    return "" if ready else f"the GRM service at {url} cannot judge: {problem}"
+    return ready.deadline_s if ready.ready else f"the GRM service at {url} cannot judge: {ready.problem}"

@@ -34,7 +34,7 @@ class RequireToken:
         elif scope["type"] == "http":
             await discard(receive)
             await _refusal()(scope, receive, send)
-        # Of a websocket there is none to reach: it ends without an answer, which servers send on as 403.
+        # There are no websocket routes: returning without accepting makes the server answer 403.
 
     def _may_pass(self, scope: Scope) -> bool:
         token = self._token()

@@ -31,11 +31,11 @@ class Counters:
         """Count one judged group."""
         self.groups += 1
         self.blank += sum(reward.status == "blank" for reward in judgement.rewards)
+        self.cut_responses += sum(reward.cut > 0 for reward in judgement.rewards)
         for judged in judgement.lists:
             self.votes_asked += judged.asked
             self.votes_parsed += len(judged.critiques)
             self.votes_kept += sum(critique.kept for critique in judged.critiques)
-            self.cut_responses += sum(cut > 0 for cut in judged.cut)
             self.meta_failures += bool(judged.meta_error)
             self.tokens += judged.tokens
 

@@ -17,9 +17,10 @@ from grm_plugin.access import Token, exposure, is_loopback
 from grm_plugin.config import Config, ServiceConfig
 from grm_plugin.errors import ServiceError
 from grm_plugin.normalize import Normalizer
-from grm_plugin.serving.ports import check_port
+from grm_plugin.serving.ports import check_port, http_url
 from grm_plugin.serving.ray_app import INGRESS, build_app
 from grm_plugin.serving.resources import GPUs, cluster_gpus, needed_gpus, shortage
+from grm_plugin.serving.stopping import DRAIN_MARGIN_S
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +28,10 @@ GPU_PATIENCE_S = 10.0
 """Ray learns a moment late that a job which just ended has freed its GPUs."""
 
 POLL_S = 0.25
-DRAIN_MARGIN_S = 6.0
-ANYWHERE = ("0.0.0.0", "::", "")
 
 
-class Deployment:
-    """One Serve application on its way up and down."""
+class ServeApp:
+    """The service as one application of Ray Serve, on its way up and down."""
 
     def __init__(self, config: Config, token: Token | None = None) -> None:
         self._config = config
@@ -53,6 +52,7 @@ class Deployment:
         gpus = self._wait_for_gpus()
         url, prefix, notes = self._open_http()
         app = build_app(self._config, gpus.total, self._token)
+        self._check_wanted()  # what is sent from here on, whoever gives up has to take off again
         serve.run_many(
             [serve.RunTarget(app, name=self._service.name, route_prefix=prefix)],
             wait_for_ingress_deployment_creation=False,
@@ -91,20 +91,20 @@ class Deployment:
                 proxy_location="HeadOnly", http_options={"host": self._service.host, "port": self._service.port}
             )
             notes = _loopback_note(self._service) + self._exposure(self._service.host)
-            return f"http://{_reachable(self._service.host)}:{self._service.port}", "/", notes
+            return http_url(self._service.host, self._service.port), "/", notes
         http = client.http_config
         apps = client.get_serve_details()["applications"]
         others = {app["route_prefix"] for name, app in apps.items() if name != self._service.name}
         if (http.host, http.port) == (self._service.host, self._service.port) and "/" not in others:
             # Serve as started for a service like this one, which is gone: it comes back at its address.
             self._owns_serve = not others
-            return f"http://{_reachable(http.host)}:{http.port}", "/", self._exposure(http.host)
+            return http_url(http.host, http.port), "/", self._exposure(http.host)
         if http.host is None:
             raise ServiceError(
                 "Ray Serve runs on this cluster without an HTTP proxy: shut it down (serve shutdown) first"
             )
         prefix = f"/{self._service.name}"
-        url = f"http://{_reachable(http.host)}:{http.port}{http.root_path}{prefix}"
+        url = f"{http_url(http.host, http.port)}{http.root_path}{prefix}"
         note = f"Ray Serve already runs on this cluster: its address is used, not service.host and service.port: {url}"
         return url, prefix, (note, *self._exposure(http.host))
 
@@ -145,10 +145,14 @@ class Deployment:
         Raises:
             ServiceError: of that text, when the time is up; or when the start was given up.
         """
-        if self._given_up.wait(POLL_S):
-            raise ServiceError("the process that started the service is gone")
+        self._given_up.wait(POLL_S)
+        self._check_wanted()
         if time.monotonic() > deadline:
             raise ServiceError(problem)
+
+    def _check_wanted(self) -> None:
+        if self._given_up.is_set():
+            raise ServiceError("the process that started the service is gone")
 
 
 def serve_runs() -> bool:
@@ -168,10 +172,6 @@ def delete_app(name: str, patience_s: float = 0.0) -> bool:
         logger.warning("the service %s was not drained: %s", name, error)
     serve.delete(name)
     return True
-
-
-def _reachable(host: str) -> str:
-    return ray.util.get_node_ip_address() if host in ANYWHERE else host
 
 
 def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:

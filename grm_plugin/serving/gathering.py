@@ -33,8 +33,8 @@ class Gatherer:
     async def judge_sample(self, sample: Sample, n: int, timeout_s: float) -> tuple[Judgement, int]:
         """The judgement of the sample's group and the sample's index in it.
 
-        The group is judged when its n samples are there, or `group.wait_s` after the first one. `timeout_s` counts
-        from now; the group's oldest sample sets the deadline for all.
+        The group is judged when its n samples are there, or `group.wait_s` (at most half of `timeout_s`, so that the
+        GRM has time) after the first one. `timeout_s` counts from now; the oldest sample sets the deadline for all.
 
         A caller that is cancelled leaves its sample in the group: the siblings' ranking still needs it.
         """
@@ -42,11 +42,11 @@ class Gatherer:
         group, index = self._buffer.add(sample, n, now, listed=not is_blank(sample.response, self.config))
         run = self._runs.get(id(group))
         if run is None:
-            run = self._runs[id(group)] = _Run(self, group, deadline=now + timeout_s)
+            run = self._runs[id(group)] = _Run(self, group, now, timeout_s)
         run.arrived()
         return await asyncio.shield(run.judgement), index
 
-    def _incomplete(self, group: OpenGroup) -> None:
+    def _incomplete(self, group: OpenGroup, wait_s: float) -> None:
         """A sibling is lost or late: the ones that are here are judged. Logged, since a wrong n looks just like it."""
         self._counters.incomplete_groups += 1
         now = time.monotonic()
@@ -55,7 +55,7 @@ class Gatherer:
             logger.warning(
                 "%d of %d samples of a prompt came within %g s and were judged without the others (%d such groups so "
                 "far): is n the job's n_samples_per_prompt?",
-                *(len(group.responses), group.expected, self.config.group.wait_s, self._counters.incomplete_groups),
+                *(len(group.responses), group.expected, wait_s, self._counters.incomplete_groups),
             )
 
     def _close(self, group: OpenGroup) -> None:
@@ -66,10 +66,11 @@ class Gatherer:
 class _Run:
     """One group on its way: the lists already before the GRM and the task that ends in the judgement."""
 
-    def __init__(self, gatherer: Gatherer, group: OpenGroup, deadline: float) -> None:
+    def __init__(self, gatherer: Gatherer, group: OpenGroup, now: float, timeout_s: float) -> None:
         self.gatherer = gatherer
         self.group = group
-        self.deadline = deadline
+        self.deadline = now + timeout_s
+        self.wait_s = min(gatherer.config.group.wait_s, timeout_s / 2)
         self.lists: list[asyncio.Task[Sequence[ListJudgement]]] = []
         self.complete = asyncio.Event()
         self.judgement = asyncio.create_task(self._finish())
@@ -89,13 +90,17 @@ class _Run:
     async def _finish(self) -> Judgement:
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self.gatherer.config.group.wait_s):
+            async with asyncio.timeout(self.wait_s):
                 await self.complete.wait()
         except TimeoutError:
-            self.gatherer._incomplete(self.group)
+            self.gatherer._incomplete(self.group, self.wait_s)
         finally:
             self.gatherer._close(self.group)
         for members in self.group.take_rest():
             self._put_before_grm(members)
-        lists = [judged for part in await asyncio.gather(*self.lists) for judged in part]
+        try:
+            lists = [judged for part in await asyncio.gather(*self.lists) for judged in part]
+        finally:
+            for task in self.lists:  # if one has failed the others are for nobody
+                task.cancel()
         return self.gatherer.judge.conclude(self.group.snapshot(), lists, time.monotonic() - started)

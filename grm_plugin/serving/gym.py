@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.framework_messages import as_reference, text_of, to_conversation
-from grm_plugin.serving.hang_ups import until_gone
+from grm_plugin.serving.disconnects import until_disconnect
 from grm_plugin.serving.limits import check_limits
-from grm_plugin.serving.sample_route import SamplesPerPrompt
+from grm_plugin.serving.sample_route import RequestId, SamplesPerPrompt
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Conversation, Message, Sample
 
@@ -83,9 +83,11 @@ def gym_router(service: Callable[[], RewardService]) -> APIRouter:
         return {}
 
     @router.post("/verify", summary="NeMo-Gym: the reward of one rollout", response_model=VerifyReply)
-    async def verify(payload: VerifyRequest, request: Request, n: SamplesPerPrompt = None) -> Response:
+    async def verify(
+        payload: VerifyRequest, request: Request, n: SamplesPerPrompt = None, request_id: RequestId = None
+    ) -> Response:
         check_limits(payload, 1, service().config.service)
-        settled, logs = await until_gone(request, service().reward_sample(_sample(payload), n))
+        settled, logs = await until_disconnect(request, service().reward_sample(_sample(payload), n, request_id))
         verdict = {
             "reward": settled.value,
             "mask_sample": settled.fallback,

@@ -13,9 +13,9 @@ from grm_plugin import __version__
 from grm_plugin.access import Token
 from grm_plugin.errors import EngineError, GRMError, RewardError, ServiceBusy, WireError
 from grm_plugin.serving.auth import RequireToken
-from grm_plugin.serving.discretion import Discreet
+from grm_plugin.serving.disconnects import until_disconnect
+from grm_plugin.serving.error_shield import HideErrorText
 from grm_plugin.serving.gym import gym_router
-from grm_plugin.serving.hang_ups import until_gone
 from grm_plugin.serving.limits import LimitBody, check_limits
 from grm_plugin.serving.sample_route import sample_router
 from grm_plugin.serving.schemas import (
@@ -64,7 +64,7 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     # The last one added is the first one passed.
     app.add_middleware(LimitBody, config=lambda: service().config)
     app.add_middleware(RequireToken, token=token)
-    app.add_middleware(Discreet)
+    app.add_middleware(HideErrorText)
 
     @app.post("/get_reward", summary="Rewards of single samples, grouped by prompt", responses=_REFUSED)
     async def get_reward(
@@ -73,12 +73,12 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
         n: Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt.")] = None,
     ) -> GetRewardReply:
         check_limits(payload, len(payload.query), service().config.service)
-        return await until_gone(request, service().get_reward(payload, n))
+        return await until_disconnect(request, service().get_reward(payload, n))
 
     @app.post("/v1/score", summary="Rewards, votes and critiques of whole groups", responses=_REFUSED)
     async def score(payload: ScoreRequest, request: Request) -> ScoreReply:
         check_limits(payload, sum(len(group.responses) for group in payload.groups), service().config.service)
-        return await until_gone(request, service().score(payload))
+        return await until_disconnect(request, service().score(payload))
 
     app.include_router(sample_router(service), responses=_REFUSED)
     app.include_router(gym_router(service), responses=_REFUSED)
@@ -94,7 +94,7 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     async def ready(response: Response) -> Ready:
         problem = await service().problem()
         response.status_code = 503 if problem else 200
-        return Ready(ready=not problem, problem=problem)
+        return Ready(ready=not problem, problem=problem, deadline_s=service().config.failure.deadline_s)
 
     @app.get("/metrics", include_in_schema=False)  # for Prometheus: no JSON
     async def metrics(request: Request) -> Response:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,12 @@ from grm_plugin.config import Config
 from grm_plugin.errors import GRMError
 
 if TYPE_CHECKING:
-    from grm_plugin.serving.deploying import Deployment
+    from grm_plugin.serving.deploying import ServeApp
 
 logger = logging.getLogger(__name__)
+
+GIVE_UP_S = 30.0
+"""A start whose owner is gone has this long to end by itself."""
 
 NAMESPACE = "grm_plugin"
 
@@ -56,11 +60,11 @@ class Keeper:
 
     def __init__(self, config: Config, lease: Any, token: Token | None = None) -> None:
         # Ray Serve takes seconds to import, which the process that starts the keeper is spared.
-        from grm_plugin.serving.deploying import Deployment
+        from grm_plugin.serving.deploying import ServeApp
 
         self._config = config
         self._token = token
-        self._deployment: Deployment = Deployment(config, token)
+        self._app: ServeApp = ServeApp(config, token)
         self._started: Future[Started] = Future()
         self._closing = threading.Lock()
         self._own_handle = ray.get_runtime_context().current_actor
@@ -72,14 +76,14 @@ class Keeper:
         return self._started.result()
 
     def close(self, patience_s: float = 0.0) -> None:
-        """Take the service down; its replicas are gone when this returns. See `Deployment.delete`."""
+        """Take the service down; its replicas are gone when this returns. See `ServeApp.delete`."""
         with self._closing:
-            self._deployment.delete(patience_s)
+            self._app.delete(patience_s)
 
     def _start(self) -> None:
         began = time.monotonic()
         try:
-            url, notes = self._deployment.deploy()
+            url, notes = self._app.deploy()
             started = Started(url, notes, token=self._token)
         except GRMError as error:
             started = Started(error=str(error))
@@ -87,9 +91,15 @@ class Keeper:
             logger.exception("the service cannot be started")
             started = Started(error=f"{type(error).__name__}: {error}")
         if started.error:
-            self.close()
+            self._take_down()
         logger.info("start of %s: %s, %.1f s", self._config.service.name, started, time.monotonic() - began)
         self._started.set_result(started)
+
+    def _take_down(self) -> None:
+        try:
+            self.close()
+        except Exception:  # Serve's and Ray's own: the starter must hear its reason, and the keeper end, all the same
+            logger.exception("the service %s is not taken down", self._config.service.name)
 
     def _watch(self, lease: Any) -> None:
         try:
@@ -98,6 +108,8 @@ class Keeper:
             if self._config.service.lifetime == "shared" and self._started.done():
                 return
             logger.info("the owner of %s is gone: taking it down", self._config.service.name)
-            self._deployment.give_up()
-            self.close()
+            self._app.give_up()
+            with suppress(TimeoutError):  # only what has been sent to Serve can be taken off it
+                self._started.result(GIVE_UP_S)
+            self._take_down()
             ray.kill(self._own_handle)

@@ -21,16 +21,14 @@ from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving import registry
 from grm_plugin.serving.cluster_address import listens, resolve
+from grm_plugin.serving.stopping import DRAIN_S, RAY_S, TAKE_DOWN_S
 
 if TYPE_CHECKING:
     from grm_plugin.serving.keeper import Started
 
 logger = logging.getLogger(__name__)
 
-STOP_TIMEOUT_S = 60.0
 WATCH_PERIOD_S = 1.0
-REPLY_MARGIN_S = 60.0
-"""The keeper keeps `service.ready_timeout_s` itself; this much longer its answer is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +142,9 @@ def stop_on_ray(name: str) -> bool:
     if keeper is None:
         return _stop_orphan(name)
     try:
-        ray.get(keeper.close.remote(registry.DRAIN_S), timeout=STOP_TIMEOUT_S)
+        ray.get(keeper.close.remote(DRAIN_S), timeout=RAY_S)
     except ray.exceptions.GetTimeoutError:
-        raise ServiceError(f"the service {name!r} does not stop within {STOP_TIMEOUT_S:g} s; try again") from None
+        raise ServiceError(f"the service {name!r} does not stop within {RAY_S:g} s; try again") from None
     except ray.exceptions.RayError as error:  # its owner ended at the same time, or Serve is gone
         logger.warning("the keeper of the service %s could not close it: %s", name, type(error).__name__)
     ray.kill(keeper)
@@ -157,7 +155,7 @@ def _stop_orphan(name: str) -> bool:
     """Take a service off Ray Serve that has no keeper any more."""
     from grm_plugin.serving.deploying import delete_app
 
-    return delete_app(name, registry.DRAIN_S)
+    return delete_app(name, DRAIN_S)
 
 
 def connect(default: str = "local") -> None:
@@ -224,8 +222,10 @@ def _wait(keeper: Any, config: Config) -> ServiceHandle:
     import ray
 
     name = config.service.name
+    # The keeper keeps service.ready_timeout_s itself, and answers when what did not become ready is gone.
+    timeout_s = config.service.ready_timeout_s + TAKE_DOWN_S
     try:
-        started: Started = ray.get(keeper.started.remote(), timeout=config.service.ready_timeout_s + REPLY_MARGIN_S)
+        started: Started = ray.get(keeper.started.remote(), timeout=timeout_s)
     except ray.exceptions.GetTimeoutError:
         raise ServiceError(f"the keeper of the service {name!r} does not answer; see the logs of Ray") from None
     except ray.exceptions.RayActorError as error:

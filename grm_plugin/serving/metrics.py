@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import Counter as PromCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from grm_plugin.config import Config
-from grm_plugin.engines.base import Generator, MetaRM
-from grm_plugin.judge import Judge
 from grm_plugin.serving.counters import Counters
 from grm_plugin.trace.recorder import RecorderStatus
-from grm_plugin.types import Critique, Group, Judgement, ListJudgement, Unparsed
+from grm_plugin.types import Judgement, ListJudgement
 
 STAGES = ("sample", "group", "grm", "meta_rm")
 STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 40, 80, 120, 170)
@@ -74,13 +71,13 @@ class Metrics:
             buckets=SPREAD_BUCKETS,
             registry=self.registry,
         )
-        self._unparsed = Counter(
+        self._unparsed = PromCounter(
             "grm_votes_lost", "Critiques that gave no vote, by reason.", ["reason"], registry=self.registry
         )
         self._replicas = Gauge(
             "grm_replicas", "Replicas by deployment and state.", ["deployment", "state"], registry=self.registry
         )
-        self._fallbacks = Counter(
+        self._fallbacks = PromCounter(
             "grm_fallbacks",
             "Rewards that the failure policy gave, by the commonest reason for lost votes; deadline: none was asked.",
             ["reason"],
@@ -131,35 +128,6 @@ class Metrics:
         return encode(self.registry), media_type
 
 
-class TimedJudge(Judge):
-    """A `Judge` whose stages are timed, for lists and samples alike."""
-
-    def __init__(
-        self,
-        metrics: Metrics,
-        config: Config,
-        generator: Generator,
-        meta_rm: MetaRM | None,
-        on_judgement: Callable[[Judgement], None],
-    ) -> None:
-        super().__init__(config, generator, meta_rm, on_judgement=on_judgement)
-        self._metrics = metrics
-
-    async def _critique(
-        self, shown: Group, marker: str, rng: random.Random, deadline: float
-    ) -> tuple[list[Critique], list[Unparsed]]:
-        with self._metrics.timed("grm"):
-            return await super()._critique(shown, marker, rng, deadline)
-
-    async def _rate(
-        self, shown: Group, marker: str, critiques: list[Critique], deadline: float
-    ) -> tuple[list[Critique], str]:
-        if self.meta_rm is None:
-            return critiques, ""
-        with self._metrics.timed("meta_rm"):
-            return await super()._rate(shown, marker, critiques, deadline)
-
-
 class _Totals:
     """Collects what is counted elsewhere."""
 
@@ -183,5 +151,5 @@ class _Totals:
 
 
 def _why(lists: Sequence[ListJudgement], index: int) -> str:
-    reasons = Tally(vote.reason.value for judged in lists if index in judged.members for vote in judged.unparsed)
+    reasons = Counter(vote.reason.value for judged in lists if index in judged.members for vote in judged.unparsed)
     return reasons.most_common(1)[0][0] if reasons else "deadline"

@@ -14,6 +14,7 @@ import os
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
+import ray
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
@@ -42,6 +43,12 @@ SPARE_REQUESTS = 1024
 
 FROZEN_S = 60.0
 """A replica that stands still is killed after this time, when Serve has replaced it."""
+
+HUNG_AFTER_S = 170.0
+"""A model that has work and answers nothing for so long hangs, if its longest critiques take no longer."""
+
+SLOWEST_TOKENS_PER_S = 5.0
+"""Of one critique among the hundreds that are written at once; no slower model is of use."""
 
 REPLICA_LOOK_S = 10.0
 """Seconds between two looks at the replicas' states."""
@@ -85,11 +92,12 @@ class _Replica:
             raise
 
 
-class Engine(_Replica):
+class EngineReplica(_Replica):
     """A replica of the GRM."""
 
     # A coroutine, because vLLM must be made on the event loop that it is used from.
     async def __init__(self, config: VLLMModel | FakeEngine, hung_after_s: float) -> None:  # type: ignore[misc]
+        _see_assigned_gpus()
         self._guard = guard_children(FROZEN_S)
         self._watchdog = Watchdog(hung_after_s)
         self._model: Any = build_generator(config)
@@ -104,6 +112,7 @@ class MetaRMReplica(_Replica):
     """A replica of the meta RM."""
 
     async def __init__(self, config: AnyMetaRM, hung_after_s: float) -> None:  # type: ignore[misc]
+        _see_assigned_gpus()
         self._guard = guard_children(FROZEN_S)
         self._watchdog = Watchdog(hung_after_s)
         self._model: Any = build_meta_rm(config)
@@ -112,6 +121,16 @@ class MetaRMReplica(_Replica):
         """See `MetaRM.rate`; `attempt` is for the router."""
         logits: list[float] = await self._use(self._model.rate(conversations))
         return logits
+
+
+def _see_assigned_gpus() -> None:
+    """Have CUDA see the GPUs of this replica and no others; to be called before anything looks for a GPU.
+
+    Ray does so itself, unless RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES is set: then every replica would take GPU 0.
+    """
+    gpus = ray.get_gpu_ids()
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
 
 
 class _Current:
@@ -167,9 +186,9 @@ class RewardReplica:
 def build_app(config: Config, cluster_gpus: float, token: Token | None = None) -> serve.Application:
     """The application of a configuration, on a cluster with that many GPUs; `token` is what its requests must carry."""
     engine = meta_rm = None
-    hung_after_s = config.failure.deadline_s
+    hung_after_s = _hung_after_s(config)
     if not isinstance(config.engine, OpenAIEngine) and replicas_of(config.engine):
-        engine = _deployment(Engine, "Engine", config.engine, cluster_gpus, hung_after_s)
+        engine = _deployment(EngineReplica, "Engine", config.engine, cluster_gpus, hung_after_s)
     if config.meta_rm is not None and replicas_of(config.meta_rm):
         meta_rm = _deployment(MetaRMReplica, "MetaRM", config.meta_rm, cluster_gpus, hung_after_s)
     service = serve.deployment(
@@ -182,6 +201,12 @@ def build_app(config: Config, cluster_gpus: float, token: Token | None = None) -
         **OPTIONS,
     )
     return service.bind(config, engine, meta_rm, token)
+
+
+def _hung_after_s(config: Config) -> float:
+    """Never longer than the deadline: by then every caller of a slow model has left, too."""
+    longest_s = config.sampling.max_tokens / SLOWEST_TOKENS_PER_S
+    return min(config.failure.deadline_s, max(HUNG_AFTER_S, longest_s))
 
 
 def _deployment(

@@ -18,12 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from grm_plugin.errors import ServiceError
-
-DRAIN_S = 20.0
-"""What is under way when a service is stopped has this long; with what comes after it, it is gone within 30 s."""
-
-STOP_TIMEOUT_S = 35.0
-"""A service asked to stop finishes what is under way; it has 30 s for that."""
+from grm_plugin.serving.stopping import PROCESS_S
 
 KILL_TIMEOUT_S = 5.0
 LOCK_PATIENCE_S = 1.0
@@ -88,7 +83,7 @@ def stop(name: str) -> bool:
     running = find(name)
     if running is None:
         return False
-    for sent, patience_s in ((signal.SIGTERM, STOP_TIMEOUT_S), (signal.SIGKILL, KILL_TIMEOUT_S)):
+    for sent, patience_s in ((signal.SIGTERM, PROCESS_S), (signal.SIGKILL, KILL_TIMEOUT_S)):
         try:
             os.kill(running.pid, sent)
         except ProcessLookupError:

@@ -13,13 +13,17 @@ from pydantic import Field
 
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.framework_messages import as_reference, to_conversation
-from grm_plugin.serving.hang_ups import until_gone
+from grm_plugin.serving.disconnects import until_disconnect
 from grm_plugin.serving.limits import check_limits
 from grm_plugin.serving.schemas import WireModel
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Conversation, Sample
 
 SamplesPerPrompt = Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt, judged together.")]
+RequestId = Annotated[
+    str | None,
+    Query(max_length=128, description="Repeating a request under the same id attaches to its work: no second sample."),
+]
 
 
 class SampleRequest(WireModel):
@@ -40,11 +44,13 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v1/sample", summary="The reward of one sample, as a bare number")
-    async def sample(payload: SampleRequest, request: Request, n: SamplesPerPrompt = None) -> float:
+    async def sample(
+        payload: SampleRequest, request: Request, n: SamplesPerPrompt = None, request_id: RequestId = None
+    ) -> float:
         check_limits(payload, 1, service().config.service)
         conversation = _conversation(service(), payload)
         read = Sample(conversation, payload.response, as_reference(payload.label), payload.rubric or None)
-        settled, _ = await until_gone(request, service().reward_sample(read, n))
+        settled, _ = await until_disconnect(request, service().reward_sample(read, n, request_id))
         return settled.value
 
     return router

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from grm_plugin.failure import Settled
+from grm_plugin.framework_messages import as_reference
 from grm_plugin.types import Conversation, Critique, Group, Judgement, ListJudgement, Message, Reward
 
 
@@ -28,10 +28,6 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 """What a trainer logs as a float."""
 
 
-def _as_text(label: Any) -> Any:
-    return label if isinstance(label, str | None) else json.dumps(label, ensure_ascii=False)
-
-
 class GetRewardRequest(WireModel):
     """OpenRLHF's payload (openrlhf/utils/agent.py, `_fetch_rewards_via_http`). All lists have the same length."""
 
@@ -39,7 +35,7 @@ class GetRewardRequest(WireModel):
     """Prompt and response, decoded with special tokens."""
     prompts: list[str]
     """The prompt of each query, as the policy saw it."""
-    labels: list[Annotated[str | None, BeforeValidator(_as_text)]] = Field(default_factory=list)
+    labels: list[Annotated[str | None, BeforeValidator(as_reference)]] = Field(default_factory=list)
     """The dataset's label of each query: a reference answer, or empty. What is no text is shown as JSON."""
     n: int | None = Field(default=None, ge=1, le=4096)
     """Samples per prompt; `?n=` in the URL or `group.n` in the configuration where absent."""
@@ -114,8 +110,8 @@ class WireReward(WireModel):
     """The normalised reward; null when there was no vote."""
     settled: Number
     """Equal to `value` where there is one, else what the failure policy puts in its place. Always finite."""
-    score: Number
-    """Mean vote mapped to [0, 1]; the neutral value of the failure policy without votes."""
+    unit: Number
+    """Mean vote mapped to [0, 1]; without votes the mean of the group's others, or 0.5. Always finite."""
     status: Literal["ok", "blank", "no_votes"]
     """ok, blank (scored by rule) or no_votes."""
     mean: Number | None
@@ -125,7 +121,7 @@ class WireReward(WireModel):
     spread: Number | None
     """Standard deviation of the kept votes."""
     votes_asked: Count
-    """k."""
+    """k; twice that where no critique of a list could be read and the response was judged once more, alone."""
     votes_parsed: Count
     """Critiques that could be read."""
     votes_kept: Count
@@ -216,6 +212,8 @@ class Ready(WireModel):
     """True when the GRM answers."""
     problem: str
     """Why it does not; empty when it does."""
+    deadline_s: float
+    """Every answer of the service comes within this time: `failure.deadline_s`."""
 
 
 class Refusal(WireModel):
@@ -282,9 +280,7 @@ def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled]) -> WireJ
 
 
 def _reward(reward: Reward, settled: Settled) -> WireReward:
-    fields = asdict(reward)
-    del fields["unit"]  # on the wire it is `score`, which is never null
-    return WireReward(**fields, settled=settled.value, score=settled.score)
+    return WireReward(**asdict(reward) | {"settled": settled.value, "unit": settled.unit})
 
 
 def _critique(judged: ListJudgement, critique: Critique) -> WireCritique:

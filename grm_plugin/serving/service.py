@@ -10,20 +10,21 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from grm_plugin import __version__
+from grm_plugin.bounded import all_of
 from grm_plugin.config import Config
 from grm_plugin.conversation import ConversationReader, response_of
 from grm_plugin.engines.base import Generator, MetaRM
-from grm_plugin.errors import ConfigError, EngineError, GroupError, ServiceBusy, WireError
+from grm_plugin.errors import ConfigError, GroupError, ServiceBusy, WireError
 from grm_plugin.failure import LOG_KEYS, Settled, log_values, settle
 from grm_plugin.judge import Judge
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
-from grm_plugin.serving.metrics import Metrics, TimedJudge
-from grm_plugin.serving.registry import DRAIN_S
+from grm_plugin.serving.metrics import Metrics
+from grm_plugin.serving.probing import ProbedGenerator
 from grm_plugin.serving.schemas import (
     GetRewardReply,
     GetRewardRequest,
@@ -35,15 +36,17 @@ from grm_plugin.serving.schemas import (
     to_messages,
 )
 from grm_plugin.serving.single_flight import SingleFlight
+from grm_plugin.serving.stopping import DRAIN_S
 from grm_plugin.trace.recorder import Recorder
-from grm_plugin.types import Conversation, Group, Judgement, Message, Prompt, Reward, Sample, Sampling
+from grm_plugin.types import Conversation, Group, Judgement, Reward, Sample
 
 logger = logging.getLogger(__name__)
 
-REPLY_SHARE = 0.03
-"""Part of the deadline kept back for settling and sending the reply."""
+JUDGING_SHARE = 0.97
+"""Part of the deadline for judging; the rest is kept back for settling and sending the reply."""
 
-PROBE_TIMEOUT_S = 30.0
+OPENRLHF_DEADLINE_S = 170.0
+"""OpenRLHF gives its HTTP call up after 180 s (openrlhf/utils/agent.py), and its samples with it."""
 
 STOPPING = "the service is stopping; try again in a second"
 
@@ -66,7 +69,8 @@ class RewardService:
         self.metrics = Metrics(
             self.counters, lambda: self._waiting, lambda: self.traces.status if self.traces else None
         )
-        self.judge: Judge = TimedJudge(self.metrics, config, generator, meta_rm, on_judgement=self._record)
+        self.grm = ProbedGenerator(generator)
+        self.judge = Judge(config, self.grm, meta_rm, on_judgement=self._record, timed=self.metrics.timed)
         self.judge.prompts.check()
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         self._reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
@@ -79,9 +83,10 @@ class RewardService:
         self._idle = asyncio.Event()
         """Set when nothing is under way any more and nothing will come."""
         self._saving: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     async def get_reward(self, request: GetRewardRequest, n: int | None = None) -> GetRewardReply:
-        """Rewards of single samples (OpenRLHF's call), each judged in its group of n.
+        """Rewards of single samples (OpenRLHF's call), each judged in its group of n, in at most `OPENRLHF_DEADLINE_S`.
 
         `n` beats `request.n` beats `group.n`. An equal request whose first caller is gone attaches to its work.
 
@@ -93,17 +98,22 @@ class RewardService:
         n = n or request.n or self.config.group.n
         return await self._replies.get(_digest(n, request), lambda: self._get_reward(request, n))
 
-    async def reward_sample(self, sample: Sample, n: int | None = None) -> tuple[Settled, dict[str, float]]:
+    async def reward_sample(
+        self, sample: Sample, n: int | None = None, request_id: str | None = None
+    ) -> tuple[Settled, dict[str, float]]:
         """The reward of one sample, judged in its group of `n` (`group.n` where None), and its log values.
 
-        An equal call whose first caller is gone attaches to its work.
+        A repetition attaches to the work under way: a call of the same `request_id`, or, without one, an equal call
+        whose first caller is gone.
 
         Raises:
             RewardError: the reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
         n = n or self.config.group.n
-        return await self._samples.get(_digest(n, sample), lambda: self._reward_sample(sample, n))
+        return await self._samples.get(
+            _digest(request_id, n, sample), lambda: self._reward_sample(sample, n), identified=request_id is not None
+        )
 
     def read_prompt(self, prompt: str) -> Conversation:
         """The conversation in a prompt text, by `conversation.format`."""
@@ -127,7 +137,7 @@ class RewardService:
             version=__version__,
             model=getattr(self.config.engine, "model", self.config.engine.type),
             k=self.config.sampling.k,
-            k_meta=self.config.k_meta,
+            k_meta=self.config.kept_of(self.config.sampling.k),
             list_size=self.config.judge.list_size,
             counters={
                 **self.counters.as_dict(),
@@ -137,16 +147,8 @@ class RewardService:
         )
 
     async def problem(self) -> str:
-        """Why the GRM cannot judge now, or an empty string: one token is asked of it."""
-        probe = Prompt((Message("user", "ready?"),), (0,))
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self.judge.generator.generate(probe, Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=1))
-        except TimeoutError:
-            return f"the GRM did not answer within {PROBE_TIMEOUT_S:g} s"
-        except EngineError as error:
-            return str(error)
-        return ""
+        """Why the GRM cannot judge now, or an empty string."""
+        return await self.grm.problem()
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Before an end: take nothing more, give what is under way `patience_s` seconds, hand back the rest, and close.
@@ -166,7 +168,7 @@ class RewardService:
         """Save what must survive a restart."""
         if self.traces:
             await asyncio.to_thread(self.traces.close)
-        await asyncio.to_thread(self.judge.normalizer.save)
+        await self._save()
 
     async def _get_reward(self, request: GetRewardRequest, n: int) -> GetRewardReply:
         labels = request.labels or [None] * len(request.query)
@@ -175,38 +177,40 @@ class RewardService:
             for index, (query, prompt, label) in enumerate(zip(request.query, request.prompts, labels, strict=True))
         ]
         with self._admit(len(samples)):
-            rows = await asyncio.gather(*(self._reward(sample, n) for sample in samples))
+            deadline_s = min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S)
+            rows = await all_of(self._reward(sample, n, deadline_s) for sample in samples)
         logs = [log for _, log in rows]
         return GetRewardReply(
             rewards=[settled.value for settled, _ in rows],
-            scores=[settled.score for settled, _ in rows],
+            scores=[settled.unit for settled, _ in rows],
             extra_logs={key: [log[key] for log in logs] for key in LOG_KEYS},
         )
 
     async def _reward_sample(self, sample: Sample, n: int) -> tuple[Settled, dict[str, float]]:
         with self._admit(1):
-            return await self._reward(sample, n)
+            return await self._reward(sample, n, self.config.failure.deadline_s)
 
     async def _score(self, request: ScoreRequest) -> ScoreReply:
         groups = [group.to_group(self._conversation(group)) for group in request.groups]
         with self._admit(sum(len(group.responses) for group in groups)):
-            judgements = await self._judge_groups(groups)
+            judgements = await all_of(self._judge_group(group) for group in groups)
         settled = [settle(judgement.rewards, self.config.failure) for judgement in judgements]
         self.counters.fallbacks += sum(row.fallback for rows in settled for row in rows)
         return ScoreReply(judgements=[judgement_to_wire(*pair) for pair in zip(judgements, settled, strict=True)])
 
-    async def _judge_groups(self, groups: Sequence[Group]) -> list[Judgement]:
+    async def _judge_group(self, group: Group) -> Judgement:
         try:
             async with asyncio.timeout(self.config.failure.deadline_s):
-                return await self.judge.score(groups, timeout_s=self._judging_time())
+                [judgement] = await self.judge.score([group], timeout_s=self.config.failure.deadline_s * JUDGING_SHARE)
         except TimeoutError:
-            return [self._missed(group) for group in groups]
+            return self._missed(group)
+        return judgement
 
-    async def _reward(self, sample: Sample, n: int) -> tuple[Settled, dict[str, float]]:
+    async def _reward(self, sample: Sample, n: int, deadline_s: float) -> tuple[Settled, dict[str, float]]:
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self.config.failure.deadline_s):
-                judgement, index = await self._gatherer.judge_sample(sample, n, self._judging_time())
+            async with asyncio.timeout(deadline_s):
+                judgement, index = await self._gatherer.judge_sample(sample, n, deadline_s * JUDGING_SHARE)
         except TimeoutError:
             judgement, index = self._missed(Group(sample.conversation, (sample.response,))), 0
         settled = settle(judgement.rewards, self.config.failure)[index]
@@ -217,7 +221,7 @@ class RewardService:
 
     def _sample(self, index: int, query: str, prompt: str, label: str | None) -> Sample:
         try:
-            return Sample(self._reader.read(prompt), response_of(query, prompt), label or None)
+            return Sample(self._reader.read(prompt), response_of(query, prompt), label)
         except GroupError as error:
             raise WireError(f"query.{index}: {error}") from None
 
@@ -251,14 +255,19 @@ class RewardService:
             self._saving = asyncio.create_task(self._save_soon())
 
     async def _save_soon(self) -> None:
-        await asyncio.sleep(SAVE_PAUSE_S)
-        try:
-            await asyncio.to_thread(self.judge.normalizer.save)
-        except ConfigError as error:  # a full disk must not cost a reward
-            logger.error("the running statistics were not saved: %s", error)
+        while True:
+            await asyncio.sleep(SAVE_PAUSE_S)
+            stats = self.judge.normalizer.stats
+            try:
+                await self._save()
+            except ConfigError as error:  # a full disk must not cost a reward
+                logger.error("the running statistics were not saved: %s", error)
+            if stats == self.judge.normalizer.stats:  # nothing was learnt meanwhile
+                return
 
-    def _judging_time(self) -> float:
-        return self.config.failure.deadline_s * (1 - REPLY_SHARE)
+    async def _save(self) -> None:
+        async with self._writing:  # or the last state, of `close`, might be replaced by an earlier one
+            await asyncio.to_thread(self.judge.normalizer.save)
 
     def _missed(self, group: Group) -> Judgement:
         """The judge itself is late (a blocked event loop): no votes, and the deadline still holds."""

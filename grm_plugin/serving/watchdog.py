@@ -16,7 +16,7 @@ class Watchdog:
     """Adds up the time that a model had work and gave no answer; an answer, or an error of its own, makes it zero.
 
     Args:
-        hung_after_s: how much of it is a hang. A whole deadline: by then every caller of a slow model has left, too.
+        hung_after_s: how much of it is a hang. At most a deadline: by then every caller of a slow model has left, too.
     """
 
     def __init__(self, hung_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -20,14 +20,12 @@ from grm_plugin.config import Config, VLLMModel, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.errors import ConfigError
 from grm_plugin.serving.http import create_app
-from grm_plugin.serving.ports import listen
+from grm_plugin.serving.ports import http_url, listen
 from grm_plugin.serving.registry import registered
 from grm_plugin.serving.service import RewardService
+from grm_plugin.serving.stopping import CLOSE_S
 
 logger = logging.getLogger(__name__)
-
-CLOSE_S = 25
-"""Longest wait for connections at the end; the service itself has drained by then."""
 
 
 def runs_alone(config: Config) -> bool:
@@ -40,14 +38,14 @@ def build(config: Config) -> tuple[FastAPI, RewardService]:
     """The HTTP app and its service, with the engine in the same process.
 
     Raises:
-        ConfigError: the configuration has a vLLM engine or a meta RM, which run on Ray, or the environment variable
-            `service.token_env` holds what cannot be a token.
+        ConfigError: the configuration has a vLLM model, or a fake one with replicas, which run on Ray; or the
+            environment variable `service.token_env` holds what cannot be a token.
         PromptError: the prompt template does not render.
     """
     if not runs_alone(config):
         raise ConfigError(
             "vLLM models and fake ones with replicas run on Ray: use grm_plugin.serving.launch.start, or engine.type "
-            "openai without a meta_rm"
+            "openai or fake without a vLLM meta_rm"
         )
     meta_rm = build_meta_rm(config.meta_rm) if config.meta_rm else None
     service = RewardService(config, build_generator(config.engine), meta_rm)
@@ -66,11 +64,11 @@ def serve_uvicorn(config: Config, announce: Callable[[str], None]) -> None:
         ServiceError: the port is in use, or a service of this name runs on this machine.
         ConfigError, PromptError: see `build`.
     """
-    url = f"http://{config.service.host}:{config.service.port}"
+    url = http_url(config.service.host, config.service.port)
     with registered(config.service.name, url):
         app, service = build(config)
         settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=CLOSE_S)
-        with listen(config.service) as listening, _signals_once():
+        with listen(config.service.host, config.service.port) as listening, _signals_once():
             announce(url)
             _DrainingServer(settings, service).run(sockets=[listening])
 
@@ -88,7 +86,8 @@ class _DrainingServer(uvicorn.Server):
 
 @contextmanager
 def _signals_once() -> Iterator[None]:
-    """uvicorn raises the signal that ended it again, for who was there before it: after a drain that is nobody."""
+    """After its shutdown uvicorn raises the signal again for the handlers installed before it; after a drain nothing
+    is left to do."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield

@@ -13,7 +13,7 @@ from grm_plugin.errors import WireError
 T = TypeVar("T")
 
 
-async def until_gone(request: Request, work: Coroutine[None, None, T]) -> T:
+async def until_disconnect(request: Request, work: Coroutine[None, None, T]) -> T:
     """Await `work`, cancelling it when the client hangs up, so that the client's retry can attach to it."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_hang_up(request))

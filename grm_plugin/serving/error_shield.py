@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger(__name__)
 
 
-class Discreet:
+class HideErrorText:
     """ASGI middleware: what nobody expected is a 500 that names its type, and a log entry with the code's lines.
 
     Servers would log its message, and messages of libraries quote what they choke on: prompts and responses.

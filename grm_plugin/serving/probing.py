@@ -1,0 +1,70 @@
+"""Whether the GRM answers: seen from its answers while it is busy, and else from a token that is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from grm_plugin.engines.base import Generator
+from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.redaction import describe
+from grm_plugin.types import Completion, Message, Prompt, Sampling
+
+PROBE_TIMEOUT_S = 30.0
+
+PROBE = Prompt((Message("user", "ready?"),), (0,))
+ONE_TOKEN = Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=1)
+
+
+class ProbedGenerator:
+    """A `Generator` that remembers when it answered last; a failure after that makes it forget.
+
+    Args:
+        generator: runs the GRM.
+    """
+
+    def __init__(self, generator: Generator, clock: Callable[[], float] = time.monotonic) -> None:
+        self.generator = generator
+        self._clock = clock
+        self._under_way = 0
+        self._answered_at: float | None = None
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        """See `Generator.generate`."""
+        self._under_way += 1
+        try:
+            completions = await self.generator.generate(prompt, sampling)
+            self._answered_at = self._clock() if completions else None
+        except PromptTooLong:  # a good answer, if a sad one
+            self._answered_at = self._clock()
+            raise
+        except Exception:
+            self._answered_at = None
+            raise
+        finally:
+            self._under_way -= 1
+        return completions
+
+    async def problem(self) -> str:
+        """Why the GRM cannot judge now, or an empty string.
+
+        A token is asked of it, unless it is busy and has answered something in the last 30 s: behind a whole step of
+        a job the token would wait for minutes.
+        """
+        if self._busy_and_well():
+            return ""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self.generator.generate(PROBE, ONE_TOKEN)
+        except TimeoutError:
+            return "" if self._busy_and_well() else f"the GRM did not answer within {PROBE_TIMEOUT_S:g} s"
+        except EngineError as error:
+            return str(error)
+        except Exception as error:  # Ray's own, while Serve restarts; whoever asks wants the reason and no 500
+            return describe(error, PROBE.messages)
+        return ""
+
+    def _busy_and_well(self) -> bool:
+        at = self._answered_at
+        return self._under_way > 0 and at is not None and self._clock() - at <= PROBE_TIMEOUT_S
