@@ -5,21 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 from grm_plugin.types import Vote
 
 
-class StoppingRule(Protocol):
-    """Looked at after every round of `sampling.adaptive.batch` votes."""
-
-    def settled(self, votes: Sequence[Vote | None]) -> bool:
-        """True when further votes are not worth their cost. `votes` holds what is in so far, one per response."""
-        ...
-
-
 class RankingSettled:
     """Stop when neighbours in the ranking differ by `z` standard errors of their difference.
+
+    The judge looks after every round of `sampling.adaptive.batch` votes.
 
     Votes are treated as independent. With fewer than two votes per response, or one response, nothing is settled;
     two responses that never vary and never differ stay unsettled (a tie is not evidence).
@@ -29,6 +22,7 @@ class RankingSettled:
         self.z = z
 
     def settled(self, votes: Sequence[Vote | None]) -> bool:
+        """True when further votes are not worth their cost. `votes` holds what is in so far, one per response."""
         present = [vote for vote in votes if vote is not None and len(vote.scores) >= 2]
         if len(present) < len(votes) or len(present) < 2:
             return False

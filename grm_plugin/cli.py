@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import sys
@@ -23,6 +22,7 @@ from grm_plugin import __version__
 from grm_plugin.cli_options import OVERRIDABLE, OVERRIDES, USAGE_ERROR, ConfigPath, example, load
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, GRMError
+from grm_plugin.integrations.openrlhf.hook_files import HookModule, hook_file
 
 DEBUG = "--debug"
 
@@ -47,7 +47,7 @@ class Hook(StrEnum):
     OPENRLHF_SPCT_REWARD = "openrlhf-spct-reward"
 
 
-HOOK_MODULES = {
+HOOK_MODULES: dict[Hook, HookModule] = {
     Hook.OPENRLHF_REWARD: "reward_func",
     Hook.OPENRLHF_AGENT: "agent",
     Hook.OPENRLHF_SPCT_REWARD: "spct_reward",
@@ -63,7 +63,7 @@ def serve(
     detach: Annotated[bool, typer.Option(help="Return once it is ready; `grm-plugin stop` ends it.")] = False,
 ) -> None:
     """Start the reward service and keep it until Ctrl-C (with service.lifetime shared: until `grm-plugin stop`)."""
-    from grm_plugin.serving.alone import runs_alone, serve_uvicorn
+    from grm_plugin.serving.without_ray import runs_alone, serve_uvicorn
 
     loaded = load(config, context.args)
     if runs_alone(loaded):
@@ -94,10 +94,7 @@ def show_config(context: typer.Context, config: Annotated[Path, typer.Argument(h
 @app.command(epilog=example("path openrlhf-reward"))
 def path(hook: Annotated[Hook, typer.Argument(help="Which hook.")]) -> None:
     """Print the path of an installed hook file, for --reward.remote_url or --train.agent_func_path."""
-    spec = importlib.util.find_spec(f"grm_plugin.integrations.openrlhf.{HOOK_MODULES[hook]}")
-    if spec is None or spec.origin is None:
-        raise ConfigError(f"the hook {hook} is not installed with this grm_plugin")
-    typer.echo(spec.origin)
+    typer.echo(hook_file(HOOK_MODULES[hook]))
 
 
 app.add_typer(grm_plugin.doctor.cli.app)

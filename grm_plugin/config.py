@@ -71,7 +71,7 @@ class SamplingConfig(Section):
     seed: int | None = None
     """Makes orders, markers and sampling reproducible; null draws fresh ones."""
     adaptive: AdaptiveConfig | None = None
-    """Early stopping; null always draws k votes."""
+    """Early stopping; null always draws k votes. A meta RM without `k_meta` keeps half of the votes that were drawn."""
 
 
 class JudgeConfig(Section):
@@ -106,7 +106,7 @@ class NormalizeConfig(Section):
 
     method: Literal["none", "unit", "group", "running", "rank"] = "unit"
     """none: the mean itself. unit: (mean - 1) / 9. group: z-score inside the group. running: z-score over all
-    rewards so far. rank: rank inside the group in [0, 1]."""
+    mean votes so far. rank: rank inside the group in [0, 1]."""
     clip: float | None = Field(default=None, gt=0)
     """Bounds the absolute value of the reward; null leaves it."""
     momentum: float | None = Field(default=None, gt=0, lt=1)
@@ -133,7 +133,8 @@ class FailureConfig(Section):
     """The fallback reward. Where it is not set, the neutral reward of `normalize.method`: 0.5 for unit and rank,
     5.5 for none, 0 for group and running."""
     deadline_s: float = Field(default=170.0, gt=0)
-    """Every request is answered within this time. OpenRLHF gives up after 180 s."""
+    """Every request is answered within this time, and `POST /get_reward` within 170 s even where this is longer:
+    OpenRLHF gives it up after 180 s, and that call only."""
 
 
 class ConversationConfig(Section):
@@ -158,8 +159,9 @@ class ServiceConfig(Section):
     """job: dies with the process that started it. shared: stays until `grm-plugin stop`."""
     ready_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for the models to load."""
-    max_waiting: int = Field(default=4096, ge=1)
-    """Samples in the service at once; beyond this it answers 503 with Retry-After."""
+    max_waiting: int = Field(default=32_768, ge=1)
+    """Samples in the service at once; beyond this it answers 503 with Retry-After. OpenRLHF's HTTP call cannot obey
+    that and loses the reward: allow for a whole rollout batch, prompts times samples each."""
     token_env: str = Field(default=TOKEN_ENV, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable that holds the token which requests must carry. Where GRM_TOKEN is not set none is asked
     for; another variable must be set."""
@@ -217,7 +219,8 @@ class Config(Section):
         normalize, failure = data.get("normalize") or {}, data.get("failure") or {}
         if not isinstance(normalize, dict) or not isinstance(failure, dict) or "constant" in failure:
             return data
-        neutral = NEUTRAL_REWARD.get(normalize.get("method", "unit"), NEUTRAL_REWARD["unit"])
+        method = normalize.get("method")
+        neutral = NEUTRAL_REWARD.get(method if isinstance(method, str) else "unit", NEUTRAL_REWARD["unit"])
         return data | {"failure": failure | {"constant": neutral}}
 
     @model_validator(mode="after")
@@ -236,9 +239,11 @@ class Config(Section):
             )
         return self
 
-    @property
-    def k_meta(self) -> int:
-        """Critiques kept for the vote: all k without a meta RM, else `meta_rm.k_meta` or half of k (at least 1)."""
+    def kept_of(self, drawn: int) -> int:
+        """How many of the critiques drawn are kept: all without a meta RM, else `meta_rm.k_meta` or half (at least 1).
+
+        Early stopping may draw fewer than `sampling.k`; those that cannot be read count as drawn.
+        """
         if self.meta_rm is None:
-            return self.sampling.k
-        return self.meta_rm.k_meta or max(1, self.sampling.k // 2)
+            return drawn
+        return min(drawn, self.meta_rm.k_meta or max(1, drawn // 2))

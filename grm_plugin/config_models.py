@@ -19,7 +19,7 @@ class VLLMModel(Section):
     replicas: int = Field(default=1, ge=1)
     """Engines to start; requests are spread over them."""
     tensor_parallel_size: int = Field(default=1, ge=1)
-    """GPUs per replica, reserved as one placement group. Ignored on a machine without CUDA."""
+    """GPUs per replica, reserved by the replica's own actor on one node. Ignored on a machine without CUDA."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Longest prompt + completion in tokens; null takes the model's own."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
@@ -29,7 +29,7 @@ class VLLMModel(Section):
     trust_remote_code: bool = False
     """Runs Python code shipped with the weights. Off unless you trust their author."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Requests in flight per replica; more wait in the service."""
+    """Requests in flight per replica; more wait in front of it, in Ray Serve's router."""
     engine_args: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of vLLM's AsyncEngineArgs, passed through as they are."""
 
@@ -64,7 +64,7 @@ class FakeEngine(Section):
     replicas: int = Field(default=0, ge=0)
     """Processes on Ray Serve, without a GPU; 0 runs it inside the service."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Requests in flight per replica; more wait in the service."""
+    """Requests in flight per replica; more wait in Ray Serve's router. Without replicas there is no bound."""
     faults: StatePath | None = None
     """A folder whose files make it misbehave, for tests of what is around it: see `grm_plugin.engines.faults`."""
 
@@ -76,7 +76,7 @@ class MetaFilter(Section):
     """What every kind of meta RM is told about the vote."""
 
     k_meta: int | None = Field(default=None, ge=1)
-    """Critiques kept for the vote; null keeps half of k (the paper's choice)."""
+    """Critiques kept for the vote; null keeps half of those drawn (the paper's choice)."""
     template: TemplatePath | None = None
     """Prompt template file for the meta RM; null takes the built-in one."""
 

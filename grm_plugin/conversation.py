@@ -1,16 +1,15 @@
-"""What a framework hands over as text -> what the GRM may see: the conversation, the response, both made safe."""
+"""What a framework hands over as text -> the conversation and the response in it."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 from grm_plugin.chat_formats import FORMATS
 from grm_plugin.chat_template import invert_chat_template
 from grm_plugin.errors import GroupError, PromptError
+from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation, Message
 
 Format = Literal["auto", "plain", "chatml", "llama3", "gemma", "deepseek", "mistral", "tokenizer"]
@@ -26,29 +25,6 @@ END_TOKENS = (
     *("</s>", "[PAD]"),  # Mistral, Llama 2
 )
 """What stands behind a decoded response and is no part of it."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_CONTROL_TOKEN = re.compile(
-    r"""
-      [<＜] (?= [|｜] [^\s<>|｜＞]{1,64}+ [|｜]?+ [>＞]  # <|im_end|>, <｜User｜>; not the operators <| and <|>
-          | /?+ \w{1,32}+ \| >
-          | /?+ (?: s | bos | eos | pad | unk | mask | sop | eop | fim_\w{1,16}+ | (?:start|end)_of_\w{1,16}+
-                 | (?: unused | reserved_ ) \d{1,5}+ | (?: seed | mask ) : \w{1,16}+ | (?: BOS | EOS ) _TOKEN ) >
-          | < /?+ SYS >> )
-    | \[ (?= /?+ (?: INST | SYSTEM_PROMPT | AVAILABLE_TOOLS | TOOL_RESULTS | TOOL_CALLS | TOOL_CONTENT | THINK | IMG
-                   | IMG_BREAK | IMG_END | AUDIO | BEGIN_AUDIO | ARGS | CALL_ID | MODEL_SETTINGS | PREFIX | MIDDLE
-                   | SUFFIX | PAD | CLS | SEP | MASK | gMASK | sMASK | UNK ) \]
-              | \| \w{1,32}+ \| \] )                   # EXAONE's [|user|]
-    """,
-    re.VERBOSE,
-)
-
-# Soft hyphen, marks and overrides of direction, zero-width characters, tag characters (text that models read and no
-# screen shows). The joiners U+200C and U+200D are not among them: Persian, Hindi and emoji are written with them.
-_INVISIBLE = re.compile(
-    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-_FILLERS = re.compile("[\x00-\x1f\x7f-\x9f\u034f\u115f\u1160\u17b4\u17b5\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0]")
 
 
 class ConversationReader:
@@ -94,17 +70,6 @@ def _nothing(text: str) -> None:
     return None
 
 
-def encodable(text: str) -> str:
-    """The text with lone surrogates (which UTF-8 cannot hold) replaced by U+FFFD.
-
-    Raises:
-        GroupError: what was handed over is no text.
-    """
-    if not isinstance(text, str):
-        raise GroupError(f"prompts and responses must be text, got {type(text).__name__}")
-    return _SURROGATE.sub("\ufffd", text)
-
-
 def response_of(query: str, prompt: str) -> str:
     """The response in `query`, which is prompt + response decoded with special tokens (OpenRLHF, `utils/agent.py`).
 
@@ -124,45 +89,6 @@ def response_of(query: str, prompt: str) -> str:
         if (shared := _overlap(start, query)) >= MIN_OVERLAP:
             return _without_end_tokens(query[shared:])
     raise GroupError(_mismatch(query, prompt))
-
-
-def neutralize_special_tokens(text: str, further: tuple[str, ...] = ()) -> str:
-    """The text with a space inside every chat control token (`< |im_end|>`, `[ INST]`), which makes it plain text.
-
-    A response under judgment is hostile: without this it could end its own turn in the GRM's prompt. `further` are
-    control tokens, of at least two characters, that are not among the well-known ones.
-    """
-    safe = _CONTROL_TOKEN.sub(lambda bracket: f"{bracket[0]} ", text)
-    return _starts(further).sub(lambda start: f"{start[0]} ", safe) if further else safe
-
-
-@lru_cache
-def _starts(tokens: tuple[str, ...]) -> re.Pattern[str]:
-    """The first character of each of these tokens, where the rest follows; so overlapping ones are found too."""
-    return re.compile("|".join(f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in tokens))
-
-
-def strip_invisible(text: str) -> str:
-    """The text without characters that no screen shows; what is seen and how words are joined stays the same."""
-    return _INVISIBLE.sub("", text)
-
-
-def shows_nothing(text: str) -> bool:
-    """Whether a reader would see nothing: white space, invisible characters and fillers only."""
-    return not text.strip() or not _FILLERS.sub("", _INVISIBLE.sub("", text)).strip()
-
-
-def cut_middle(text: str, limit: int) -> tuple[str, int]:
-    """At most `limit` characters of the text, three quarters from its start and the rest from its end.
-
-    Returns:
-        The text, with a line between the two parts that says how much is missing; and the number of characters cut.
-    """
-    cut = len(text) - limit
-    if cut <= 0:
-        return text, 0
-    head = limit * 3 // 4
-    return f"{text[:head]}\n[... {cut} characters cut ...]\n{text[head + cut :]}", cut
 
 
 def _without_end_tokens(text: str) -> str:

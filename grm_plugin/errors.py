@@ -10,6 +10,8 @@
     ├── RewardError       a reward is missing and `failure.policy` is `raise`
     ├── ServiceError      starting, finding or stopping the service (ports, GPUs, readiness)
     │   └── ServiceBusy     more is waiting than `service.max_waiting` allows; try again later
+    ├── StoreError        a trace store that cannot be read or written
+    │   └── DamagedStore    it is no trace store, or a broken one
     └── WireError         a request or reply that does not fit the HTTP schema
 
 Unparsable critiques are no error: they are missing votes (`grm_plugin.types.Unparsed`).
@@ -57,6 +59,14 @@ class ServiceError(GRMError):
 
 class ServiceBusy(ServiceError):
     """The service has as much work as it may hold."""
+
+
+class StoreError(GRMError):
+    """A trace store cannot be used."""
+
+
+class DamagedStore(StoreError):
+    """The file is no trace store, or a broken one."""
 
 
 class WireError(GRMError):

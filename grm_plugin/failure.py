@@ -13,16 +13,20 @@ from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
 from grm_plugin.types import Reward
 
-NEUTRAL_SCORE = 0.5
-"""Middle of [0, 1]: the score of a group without any vote."""
+NEUTRAL_UNIT = 0.5
+"""Middle of [0, 1]: what stands for the mean vote in a group without any vote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A reward that any trainer can take: `value` and `score` (in [0, 1]) are finite. `fallback`: it is not a vote."""
+    """A reward that any trainer can take.
+
+    `value` and `unit` (the mean vote mapped to [0, 1]) are finite. `fallback`: they rest on no vote; `unit` is then the
+    mean of the group's others, or `NEUTRAL_UNIT`.
+    """
 
     value: float
-    score: float
+    unit: float
     fallback: bool
 
 
@@ -45,9 +49,9 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
     values = [reward.value for reward in rewards if reward.value is not None and reward.status == "ok"]
     units = [reward.unit for reward in rewards if reward.unit is not None and reward.status == "ok"]
     value = fmean(values) if values and policy.policy == "group_mean" else policy.constant
-    score = fmean(units) if units else NEUTRAL_SCORE
+    unit = fmean(units) if units else NEUTRAL_UNIT
     return [
-        Settled(value, score, fallback=True)
+        Settled(value, unit, fallback=True)
         if reward.value is None or reward.unit is None
         else Settled(reward.value, reward.unit, fallback=False)
         for reward in rewards
@@ -55,12 +59,16 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
 
 
 def log_values(reward: Reward, settled: Settled, latency_s: float) -> dict[str, float]:
-    """The scalars logged beside a reward. Always these keys, always finite: OpenRLHF batches them by key."""
+    """The scalars logged beside a reward. Always these keys, always finite: OpenRLHF batches them by key.
+
+    `grm_mean` (1..10), `grm_spread` and `grm_meta` are 0 without a vote: read them beside `grm_fallback`.
+    `grm_votes_lost` counts the critiques that gave no vote, for whatever reason.
+    """
     return {
         "grm_mean": reward.mean or 0.0,
         "grm_spread": reward.spread or 0.0,
         "grm_votes_kept": float(reward.votes_kept),
-        "grm_parse_failures": float(reward.votes_asked - reward.votes_parsed),
+        "grm_votes_lost": float(reward.votes_asked - reward.votes_parsed),
         "grm_meta": reward.meta or 0.0,
         "grm_fallback": float(settled.fallback),
         "grm_latency_s": latency_s,

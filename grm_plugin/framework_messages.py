@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from grm_plugin.conversation import encodable
 from grm_plugin.errors import PromptError
+from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation, Message
 
 _ROLES = {

@@ -47,12 +47,12 @@ class Meter:
 
     @property
     def seconds(self) -> float:
-        """Length of the `with` block so far, never 0."""
+        """Seconds since the run began; never 0."""
         return max((self._ended or time.monotonic()) - self._started, 1e-3)
 
     @property
     def counts(self) -> str:
-        """What there is."""
+        """How many are done, as text."""
         counts = f"{self.before + self.now:,} of {self.total:,} {self.name}"
         return f"{counts} ({self.before:,} from before)" if self.before else counts
 
@@ -63,7 +63,7 @@ class Meter:
 
     @property
     def summary(self) -> str:
-        """What there is, and what was done for it; a line of a log."""
+        """One line for a log."""
         return self.counts
 
     def step(self) -> None:

@@ -28,12 +28,13 @@ from grm_plugin.types import Conversation, Group, Message, Prompt
 
 MARKER_LENGTH = 6
 
-_ENVIRONMENT = jinja2.Environment(
+ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     autoescape=False,  # plain text for a model, never HTML
     trim_blocks=True,
     lstrip_blocks=True,
 )
+"""In which every template of a prompt is read."""
 
 
 def draw_marker(rng: random.Random, group: Group | None = None) -> str:
@@ -103,7 +104,7 @@ def _load(path: str | None, builtin: str) -> jinja2.Template:
             source = resources.files("grm_plugin").joinpath("templates", builtin).read_text(encoding="utf-8")
         else:
             source = Path(path).read_text(encoding="utf-8")
-        template = _ENVIRONMENT.from_string(source)
+        template = ENVIRONMENT.from_string(source)
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"template {path} cannot be read: {error}") from None
     except jinja2.TemplateSyntaxError as error:

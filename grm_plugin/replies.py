@@ -15,9 +15,10 @@ _NUMBER: TypeAdapter[float] = TypeAdapter(Number)
 
 
 def is_away(response: httpx.Response) -> bool:
-    """Whether this is no answer: a 503, or what Ray Serve's proxy says in plain text while the service is away.
+    """Whether the service was away: a 503, or plain text from Ray Serve's proxy.
 
-    A 500 when the service dies under a request, a 404 when the proxy was restarted and does not know the service yet.
+    The proxy says 500 when the service dies under a request, 404 when it was restarted itself and does not know the
+    service yet.
     """
     is_json = response.headers.get("Content-Type", "").startswith("application/json")
     return response.status_code == 503 or (not is_json and (response.is_server_error or response.status_code == 404))
@@ -38,7 +39,7 @@ def read_judgements(response: httpx.Response, groups: Sequence[WireGroup]) -> li
     got = [len(judgement.rewards) for judgement in judgements]
     asked = [len(group.responses) for group in groups]
     if got != asked:
-        raise WireError(f"the service owes rewards for groups of {asked} responses and gave {got}: see its log")
+        raise WireError(f"the service must give rewards for groups of {asked} responses, and gave {got}: see its log")
     return judgements
 
 

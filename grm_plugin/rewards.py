@@ -7,8 +7,8 @@ from dataclasses import replace
 from statistics import fmean
 
 from grm_plugin.config import Config
-from grm_plugin.conversation import shows_nothing
 from grm_plugin.normalize import Normalizer, unit
+from grm_plugin.sanitizing import shows_nothing
 from grm_plugin.types import MIN_SCORE, Group, Judgement, ListJudgement, Reward
 
 
@@ -17,13 +17,14 @@ def conclude(
 ) -> Judgement:
     """Rewards of a group from the judgements of its lists.
 
-    A response that stands in no list was not put before the GRM: a blank one gets the lowest score
+    Of a response that stands in several lists the last one counts; what the earlier ones cost is added. A response
+    that stands in no list was not put before the GRM: a blank one gets the lowest score
     (`judge.blank_response`), any other has no votes.
     """
     raw = [_unjudged(response, config) for response in group.responses]
     for judged in lists:
         for position, member in enumerate(judged.members):
-            raw[member] = _judged(judged, position)
+            raw[member] = _judged(judged, position, raw[member])
     values = normalizer.normalize([reward.mean for reward in raw])
     rewards = tuple(replace(reward, value=value) for reward, value in zip(raw, values, strict=True))
     return Judgement(group, rewards, tuple(lists), latency_s)
@@ -40,18 +41,18 @@ def _unjudged(response: str, config: Config) -> Reward:
     return Reward(None, "blank", mean=float(MIN_SCORE), spread=0.0, unit=0.0)
 
 
-def _judged(judged: ListJudgement, position: int) -> Reward:
+def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
     kept = [critique for critique in judged.critiques if critique.kept]
     ratings = [critique.meta for critique in kept if critique.meta is not None]
     vote = judged.votes[position]
     reward = Reward(
         value=None,
         status="no_votes",
-        votes_asked=judged.asked,
+        votes_asked=before.votes_asked + judged.asked,
         votes_parsed=len(judged.critiques),
         votes_kept=len(kept),
         meta=fmean(ratings) if ratings else None,
-        tokens=judged.tokens / len(judged.members),
+        tokens=before.tokens + judged.tokens / len(judged.members),
         cut=judged.cut[position],
     )
     if vote is None:

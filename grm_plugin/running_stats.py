@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grm_plugin.errors import ConfigError
 from grm_plugin.types import MAX_SCORE
+from grm_plugin.whole_files import replacing
 
 NO_SPREAD = 1e-8
 """Standard deviations below this are rounding errors: real ones are steps of a 1..10 scale over a few votes."""
@@ -69,20 +68,8 @@ class RunningStats:
         Raises:
             ConfigError: the file cannot be written.
         """
-        target = Path(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f"{target.name}.", delete=False) as file:
-                try:
-                    json.dump(asdict(self), file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    os.replace(file.name, target)
-                except BaseException:
-                    os.unlink(file.name)
-                    raise
-        except OSError as error:
-            raise ConfigError(f"normalize.state_path: {target} cannot be written: {error}") from None
+        with replacing(Path(path), "normalize.state_path") as draft:
+            draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> RunningStats:

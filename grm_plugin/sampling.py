@@ -7,28 +7,28 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grm_plugin.conversation import encodable
+from grm_plugin.deadline import deadline_within
 from grm_plugin.engines.answers import check_completions
 from grm_plugin.engines.base import Generator
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.quoting import describe
-from grm_plugin.time_left import within
+from grm_plugin.redaction import describe
+from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Completion, Prompt, Sampling, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
 
-Outcome = Completion | Unparsed
+Sampled = Completion | Unparsed
 
 
 async def sample_all(
     generator: Generator, requests: Sequence[tuple[Prompt, Sampling]], timeout_s: float | None
-) -> list[list[Outcome]]:
+) -> list[list[Sampled]]:
     """One list of exactly `sampling.n` outcomes per request, in order.
 
     An engine that raises, answers with too few completions or with something else, or is still busy after `timeout_s`
     seconds costs the votes concerned and nothing else; requests still running are cancelled, also when the caller is.
     """
-    with within(timeout_s):
+    with deadline_within(timeout_s):
         tasks = [asyncio.ensure_future(generator.generate(prompt, sampling)) for prompt, sampling in requests]
     try:
         await asyncio.wait(tasks, timeout=timeout_s)
@@ -38,7 +38,7 @@ async def sample_all(
             task.cancel()
 
 
-def _outcomes(task: asyncio.Future[list[Completion]], prompt: Prompt, sampling: Sampling) -> list[Outcome]:
+def _outcomes(task: asyncio.Future[list[Completion]], prompt: Prompt, sampling: Sampling) -> list[Sampled]:
     n = sampling.n
     if not task.done() or task.cancelled():
         return [Unparsed(UnparsedReason.TIMEOUT)] * n

@@ -59,5 +59,5 @@ def settle_outage(rewards: Sequence[Reward], failure: FailureConfig, cause: GRME
 
 
 def _core(wire: WireReward) -> tuple[Reward, Settled]:
-    reward = Reward(**wire.model_dump(exclude={"settled", "score"}))
-    return reward, Settled(wire.settled, wire.score, fallback=wire.value is None)
+    reward = Reward(**wire.model_dump(exclude={"settled", "unit"}))
+    return reward, Settled(wire.settled, wire.unit, fallback=wire.value is None)

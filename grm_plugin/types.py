@@ -19,7 +19,7 @@ MIN_SCORE, MAX_SCORE = 1, 10
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat turn. `role` is `system`, `user` or `assistant`."""
+    """One chat turn. `role` is `system`, `user`, `assistant` or `tool`."""
 
     role: str
     content: str
@@ -106,6 +106,11 @@ class UnparsedReason(StrEnum):
     TIMEOUT = "timeout"
     TOO_LONG = "too_long"
 
+    @property
+    def engine_failed(self) -> bool:
+        """Whether the engine gave no answer, and may give one to another try."""
+        return self in (UnparsedReason.ENGINE, UnparsedReason.TIMEOUT)
+
 
 @dataclass(frozen=True, slots=True)
 class Unparsed:
@@ -166,9 +171,10 @@ class Reward:
 
     `value` is the normalised, finite reward, or None when no vote could be had (`status` = `no_votes`). `mean` (1..10),
     `total` and `spread` describe the kept votes and are None without them; `unit` is the mean mapped to [0, 1].
-    `votes_asked` >= `votes_parsed` >= `votes_kept`. `meta` is the mean logit of the kept critiques, if a meta RM rated
-    them. `tokens` is this response's share of the generated tokens. `cut` counts characters left out of an over-long
-    response.
+    `votes_asked` >= `votes_parsed` >= `votes_kept`; asked is k (fewer with `sampling.adaptive`), or twice that where a
+    list's critiques could not be read and its responses were judged once more, each alone. `meta` is the mean logit of
+    the kept critiques, if a meta RM rated them. `tokens` is this response's share of the generated tokens. `cut` counts
+    characters left out of an over-long response.
     """
 
     value: float | None
@@ -190,7 +196,10 @@ class ListJudgement:
     """The votes on one list of at most `judge.list_size` responses.
 
     `members[i]` is the group's index of the list's response i; `votes`, `cut` and every `Critique.scores` follow that
-    order. `meta_error` says why critiques went unrated, if the meta RM failed (all of them are kept then).
+    order. `meta_error` says why critiques went unrated, if the meta RM failed (all of them are kept then), and
+    `meta_too_long` whether because they do not fit into its context.
+
+    A response whose list could not be read stands in a second list, alone; the last one counts.
     """
 
     members: tuple[int, ...]
@@ -199,6 +208,7 @@ class ListJudgement:
     unparsed: tuple[Unparsed, ...]
     cut: tuple[int, ...]
     meta_error: str = ""
+    meta_too_long: bool = False
 
     @property
     def asked(self) -> int:

@@ -1,26 +1,16 @@
-"""Meta filter and vote: from critiques to one `Vote` per response."""
+"""Meta filter and vote: from critiques to one `Vote` per response, and what a vote says of a labelled list."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from grm_plugin.errors import EngineError
 from grm_plugin.types import Critique, Vote
 
-LARGEST_RATING = 3.4e38
-"""Of a float32, which a meta RM's logit is. NaN is no larger and no smaller, and so refused too."""
 
-
-def rate(critiques: Sequence[Critique], ratings: Sequence[float]) -> list[Critique]:
-    """Attach the meta RM's logits (one per critique, same order).
-
-    Raises:
-        EngineError: there are more or fewer ratings than critiques, or one is not finite.
-    """
-    if len(ratings) != len(critiques) or not all(abs(rating) <= LARGEST_RATING for rating in ratings):
-        raise EngineError(f"the meta RM owes one finite rating per critique ({len(critiques)}), it gave {ratings}")
+def with_ratings(critiques: Sequence[Critique], ratings: Sequence[float]) -> list[Critique]:
+    """The critiques with the meta RM's logits (one each, same order; see `engines.answers.check_logits`)."""
     return [replace(critique, meta=rating) for critique, rating in zip(critiques, ratings, strict=True)]
 
 
@@ -47,3 +37,17 @@ def tally(critiques: Sequence[Critique], n: int) -> list[Vote | None]:
 def vote_of(scores: Sequence[float]) -> Vote:
     """The vote of one response: sum, mean and population standard deviation of its scores (at least one)."""
     return Vote(tuple(scores), float(sum(scores)), statistics.fmean(scores), statistics.pstdev(scores))
+
+
+def lead(scores: Sequence[float], best: Collection[int]) -> float:
+    """How far the last of the best responses is ahead of the first of the others.
+
+    Above 0 the scores are right (paper, Eq. 10), at 0 they tie, which is wrong.
+
+    Args:
+        scores: of n >= 2 responses, or sums of them.
+        best: indices of the best responses: at least one, and not all.
+    """
+    ahead = [score for index, score in enumerate(scores) if index in best]
+    behind = [score for index, score in enumerate(scores) if index not in best]
+    return min(ahead) - max(behind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grm_plugin.evals.items import Item
-from grm_plugin.evals.store import Manifest, Record, StoredVote
+from grm_plugin.evals.store import ItemVotes, Manifest, StoredVote
 from grm_plugin.types import Message
 
 
@@ -40,8 +40,8 @@ def make_record(
     best: int = 0,
     label: int | None = None,
     subset: str = "",
-) -> Record:
+) -> ItemVotes:
     """An item with these votes; as many responses as they score."""
     sizes = [len(given.scores) for given in votes if given.scores]
     n = responses or (sizes[0] if sizes else 2)
-    return Record(make_item(name, n, best, label, subset), tuple(greedy), tuple(votes), (0,) * n)
+    return ItemVotes(make_item(name, n, best, label, subset), tuple(greedy), tuple(votes), (0,) * n)

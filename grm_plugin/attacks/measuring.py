@@ -11,20 +11,17 @@ from typing import Literal
 from grm_plugin.attacks.attack import Attack, Kind
 from grm_plugin.attacks.pairs import Pair
 from grm_plugin.config import Config, JudgeConfig
-from grm_plugin.conversation import cut_middle, encodable
 from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.errors import EngineError
 from grm_plugin.judge import Judge
-from grm_plugin.types import Group, Judgement, UnparsedReason
+from grm_plugin.losses import LostInARow, loss_of
+from grm_plugin.sanitizing import cut_middle, encodable
+from grm_plugin.types import Group, Judgement
 
 Form = Literal["added", "alone"]
 """added: in a weak response, which is what it is compared with. alone: the attack is the whole response."""
 
 REHEARSALS = 3
-LOST_IN_A_ROW = 20
-"""So many judgements that the engine failed on mean that it is gone. Critiques that cannot be read are a finding."""
-
-_NO_ANSWER = (UnparsedReason.ENGINE, UnparsedReason.TIMEOUT)
 
 BARE = {"blank_response": "judge", "invisible": "keep", "max_response_chars": 1_000_000}
 """`judge` without the defences that can be turned off."""
@@ -105,11 +102,10 @@ class Measurement:
         plain = config.model_copy(update={"normalize": config.normalize.model_copy(update={"method": "none"})})
         bare = plain.model_copy(update={"judge": plain.judge.model_copy(update=BARE)})
         self._defended = Judge(plain, generator, meta_rm)
-        self._bare = Judge(bare, generator, meta_rm)
-        self._bare.show = show_bare
+        self._bare = Judge(bare, generator, meta_rm, sanitize=cut_only)
         self._timeout_s = config.failure.deadline_s
         self._concurrency = concurrency
-        self._lost_in_a_row = 0
+        self._losses = LostInARow("judgements in a row without a vote")
         self.stopped = ""
 
     async def rehearse(self, pairs: Sequence[Pair]) -> None:
@@ -179,17 +175,15 @@ class Measurement:
         )
 
     def _watch(self, judgement: Judgement) -> None:
-        failures = [vote for part in judgement.lists for vote in part.unparsed if vote.reason in _NO_ANSWER]
+        """Raises `EngineError` when the engine is gone. Critiques that cannot be read are a finding."""
         voted = any(part.critiques for part in judgement.lists)
-        self._lost_in_a_row = self._lost_in_a_row + 1 if failures and not voted else 0
-        if self._lost_in_a_row >= LOST_IN_A_ROW:
-            raise EngineError(f"{LOST_IN_A_ROW} judgements in a row without a vote: {failures[0].detail}")
+        self._losses.add("" if voted else loss_of(vote for part in judgement.lists for vote in part.unparsed))
 
 
-def show_bare(
+def cut_only(
     group: Group, members: tuple[int, ...], config: JudgeConfig, limit: int | None = None
 ) -> tuple[Group, tuple[int, ...]]:
-    """`grm_plugin.showing.show` without its defences: control tokens and invisible characters reach the GRM."""
+    """`grm_plugin.sanitizing.sanitize` without its defences: control tokens and invisible characters reach the GRM."""
     cuts = [cut_middle(encodable(group.responses[member]), limit or config.max_response_chars) for member in members]
     shown = replace(group, responses=tuple(text for text, _ in cuts))
     return shown if config.use_reference else replace(shown, reference=None), tuple(cut for _, cut in cuts)

@@ -14,7 +14,7 @@ from grm_plugin.attacks.echo import Echoes
 from grm_plugin.attacks.figures import Summary
 from grm_plugin.attacks.measuring import AttackResult
 from grm_plugin.attacks.structure import Change
-from grm_plugin.errors import ConfigError
+from grm_plugin.whole_files import replacing
 
 CHANGES_SHOWN = 10
 
@@ -90,10 +90,8 @@ def write_json(
         "families": [asdict(summary) for summary in summaries],
         "rows": [{**asdict(row), "inflation": row.inflation} for row in rows],
     }
-    try:
-        path.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--output {path} cannot be written: {error.strerror or error}") from None
+    with replacing(path, "--output") as draft:
+        draft.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _effect(summary: Summary) -> list[str]:

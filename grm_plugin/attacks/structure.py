@@ -17,7 +17,7 @@ from grm_plugin.attacks.attack import Attack
 from grm_plugin.config import Config
 from grm_plugin.engines.vllm import token_ids
 from grm_plugin.prompts import PromptBuilder, draw_marker
-from grm_plugin.showing import show
+from grm_plugin.sanitizing import sanitize
 from grm_plugin.types import Conversation, Group, Message
 
 CLEAN = Group(
@@ -87,7 +87,7 @@ def check_prompts(
     prompts, changes = 0, []
     for attack in attacks:
         for slot in SLOTS:
-            group, _ = show(attacked(attack, slot), tuple(range(len(CLEAN.responses))), config.judge)
+            group, _ = sanitize(attacked(attack, slot), tuple(range(len(CLEAN.responses))), config.judge)
             for check in checks:
                 prompts += len(orders)
                 changes += [Change(attack.id, f"{slot}, {check.name}", what) for what in check.problems(group, orders)]

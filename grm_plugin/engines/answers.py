@@ -1,18 +1,20 @@
-"""Is this an answer? What comes from another process is looked at before it is believed."""
+"""Checks what engines return before it is used."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from grm_plugin.errors import EngineError
 from grm_plugin.types import Completion
 
+LARGEST_LOGIT = 3.4e38
+"""Of a float32, so that a mean of logits stays finite. NaN is no larger and no smaller, and so refused too."""
+
 
 def check_completions(answer: Any, n: int) -> None:
     """Raises `EngineError` unless this is a list of `n` completions."""
     if not isinstance(answer, list) or not all(isinstance(item, Completion) for item in answer):
-        raise EngineError(f"the GRM answered with no list of completions but {_shown(answer)}")
+        raise EngineError(f"the GRM must answer with a list of completions, got {_shown(answer)}")
     if len(answer) != n:
         raise EngineError(f"the GRM answered with {len(answer)} completions; {n} were asked for")
     for item in answer:
@@ -27,11 +29,13 @@ def check_completions(answer: Any, n: int) -> None:
 def check_logits(answer: Any, n: int) -> None:
     """Raises `EngineError` unless this is a list of `n` finite numbers."""
     if not isinstance(answer, list) or not all(isinstance(item, float | int) for item in answer):
-        raise EngineError(f"the meta RM answered with no list of logits but {_shown(answer)}")
+        raise EngineError(f"the meta RM must answer with a list of logits, got {_shown(answer)}")
     if len(answer) != n:
         raise EngineError(f"the meta RM answered with {len(answer)} logits for {n} critiques")
-    if not all(math.isfinite(item) for item in answer):
-        raise EngineError("the meta RM answered with a logit that is NaN or infinite: its weights or dtype are wrong")
+    if not all(abs(item) <= LARGEST_LOGIT for item in answer):
+        raise EngineError(
+            "the meta RM answered with a logit that is NaN or infinite: its weights or meta_rm.dtype are wrong"
+        )
 
 
 def _shown(answer: Any) -> str:

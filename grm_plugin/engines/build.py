@@ -48,7 +48,7 @@ def _openai(config: OpenAIEngine) -> Generator:
 def _fake(config: FakeEngine) -> Generator:
     from grm_plugin.engines import fake, faults
 
-    return faults.FaultyGenerator(fake.FakeEngine(fake.score_by_length, config.delay_s), config.faults)
+    return faults.FaultyGenerator(fake.FakeEngine(fake.score_by_vocabulary, config.delay_s), config.faults)
 
 
 _BUILDERS: dict[type[EngineConfig], Callable[[Any], Generator]] = {

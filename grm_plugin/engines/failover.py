@@ -1,6 +1,6 @@
 """One request, several tries: a replica that dies, stalls, says nothing or answers with garbage costs no vote.
 
-The tries share one budget, the request's deadline (`grm_plugin.time_left`), and are bounded in number. A try whose
+The tries share one budget, the request's deadline (`grm_plugin.deadline`), and are bounded in number. A try whose
 replica only seems stuck goes on beside the next one: whoever answers first wins, and the other is cancelled.
 """
 
@@ -11,9 +11,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from grm_plugin.deadline import time_left
 from grm_plugin.engines.replicas import Attempt, ReplicaWatch
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.time_left import time_left
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,9 @@ class Failover:
         begun = 0
         try:
             while True:
-                if begun == 0 or (all(attempt.stuck.done() for attempt in tries.values()) and self._again(begun)):
+                # Where no try is left the next one was decided on below: asked again, the clock might say otherwise.
+                stuck = all(attempt.stuck.done() for attempt in tries.values())
+                if not tries or (stuck and self._again(begun)):
                     attempt = self._watch.begin(failed | {attempt.replica for attempt in tries.values()})
                     tries[asyncio.create_task(send(attempt.id))] = attempt
                     begun += 1

@@ -55,7 +55,7 @@ class FakeMetaRM:
         return [self._rule(conversation) for conversation in conversations]
 
 
-def score_by_length(prompt: Prompt, sampling: Sampling) -> list[str]:
+def score_by_vocabulary(prompt: Prompt, sampling: Sampling) -> list[str]:
     """The dry run's rule: 1 + one point per five different words of a response, at most 10.
 
     It reads the responses off the built-in template. From another template it cannot, and gives every response a 5.

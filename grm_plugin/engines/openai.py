@@ -12,15 +12,16 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 from openai.types.chat import ChatCompletion
 
 from grm_plugin.config import OpenAIEngine as OpenAIConfig
+from grm_plugin.deadline import time_left
 from grm_plugin.errors import EngineError, EngineTimeout
-from grm_plugin.time_left import time_left
 from grm_plugin.types import Completion, Prompt, Sampling
 
 REQUEST_TIMEOUT_S = 600.0
 """A backstop: callers cancel long before."""
 
 SHORTEST_PATIENCE_S = 60.0
-"""A slow answer is none that hangs: only where more time is left is a request sent again, in half of it."""
+"""A request is given up and sent again only if more than this is left: it then gets half of what is left, so that a
+slow answer is not taken for one that hangs."""
 
 MAX_RETRIES = 4
 """After a lost connection, 408, 409, 429 or 5xx, with growing pauses or the one that Retry-After says."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from grm_plugin.bounded import all_of
 from grm_plugin.config import MetaRMConfig, VLLMModel
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
@@ -80,7 +79,7 @@ class VLLMMetaRM:
         self._llm, self._tokenizer, self._max_len = start_vllm(config, "pooling")
 
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
-        return list(await asyncio.gather(*(self._rate(conversation) for conversation in conversations)))
+        return await all_of(self._rate(conversation) for conversation in conversations)
 
     async def _rate(self, conversation: Conversation) -> float:
         from vllm import PoolingParams
@@ -94,10 +93,7 @@ class VLLMMetaRM:
         # Without the activation it is the logit: a sigmoid would round the best critiques to one value.
         params = PoolingParams(task="classify", use_activation=False)
         answer = await _last(self._llm.encode({"prompt_token_ids": tokens}, params, _request_id()))
-        logit = float(answer.outputs.data.item())
-        if not math.isfinite(logit):
-            raise EngineError(f"the meta RM rates a critique {logit}: its weights or meta_rm.dtype are wrong")
-        return logit
+        return float(answer.outputs.data.item())
 
     async def check_health(self) -> None:
         """Raises `EngineError` when vLLM's engine process is gone."""

@@ -13,24 +13,24 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.evals.ballots import (
     SUM_DECIMALS,
     Floats,
-    Outcome,
+    ItemOutcome,
     Tally,
     methods_for,
     outcome_of,
     tally_item,
 )
-from grm_plugin.evals.conduct import conduct_of
+from grm_plugin.evals.diagnostics import conduct_of
 from grm_plugin.evals.items import Item, digest
 from grm_plugin.evals.report import OVERALL, Naming, Part, Report
 from grm_plugin.evals.statistics import bootstrap_aucs, bootstrap_means, mean_of, shares_below
-from grm_plugin.evals.store import Manifest, Record
+from grm_plugin.evals.store import ItemVotes, Manifest
 from grm_plugin.evals.suites import by_items, metric_of, suite_named
 
 PartOf = Callable[[Sequence[Item], Sequence[Any], np.random.Generator], Part | None]
 """Items and their verdicts -> figures, or None where there are none."""
 
 
-def analyse(manifest: Manifest, records: Sequence[Record], k_metas: Sequence[int] = (), seed: int = 0) -> Report:
+def analyse(manifest: Manifest, records: Sequence[ItemVotes], k_metas: Sequence[int] = (), seed: int = 0) -> Report:
     """All figures of a store. The same ones for the same seed, in whatever order the votes came in.
 
     Two reports on the same items have bootstrap samples of the same items: their `estimates` can be subtracted.
@@ -93,7 +93,7 @@ def _parts(
     return parts
 
 
-def _accuracies(items: Sequence[Item], outcomes: Sequence[Outcome], rng: np.random.Generator) -> Part:
+def _accuracies(items: Sequence[Item], outcomes: Sequence[ItemOutcome], rng: np.random.Generator) -> Part:
     return Part(
         len(items),
         bootstrap_means(np.array([outcome.right for outcome in outcomes]).T, rng),
@@ -121,7 +121,7 @@ def _aucs(items: Sequence[Item], scores: Sequence[Floats], rng: np.random.Genera
     return Part(len(items), estimates, lenient, [0.0] * len(lost), lost, 0.5)
 
 
-def _verdict(item: Item, tally: Tally) -> Outcome | Floats:
+def _verdict(item: Item, tally: Tally) -> ItemOutcome | Floats:
     """What is kept of a tally, which is far larger."""
     return outcome_of(tally, item.best) if item.best else _mean_scores(tally)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grm_plugin.evals.store import Record, StoredVote
+from grm_plugin.evals.store import ItemVotes, StoredVote
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,7 +70,7 @@ class Tally:
     counts: Ints
 
 
-def tally_item(record: Record, methods: Sequence[Method], rng: np.random.Generator) -> Tally:
+def tally_item(record: ItemVotes, methods: Sequence[Method], rng: np.random.Generator) -> Tally:
     """The verdicts of every method, over `ROUNDS` random choices (the same ones for all methods: they are paired)."""
     n = len(record.item.responses)
     scores, given = _matrix(record.votes, n)
@@ -129,7 +129,7 @@ def _best(choices: Ints, places: Ints, k_meta: int) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """How often, over the choices of votes, an item of n >= 2 responses came out in some way, per method (M values).
 
     Attributes:
@@ -145,7 +145,7 @@ class Outcome:
     lost: Floats
 
 
-def outcome_of(tally: Tally, best: Sequence[int]) -> Outcome:
+def outcome_of(tally: Tally, best: Sequence[int]) -> ItemOutcome:
     """The outcome of every method on one item of several responses."""
     totals = tally.totals.round(SUM_DECIMALS)
     voted = tally.counts > 0
@@ -157,4 +157,4 @@ def outcome_of(tally: Tally, best: Sequence[int]) -> Outcome:
     # Where several are the best, one of them being first is not enough: nothing is gained by chance.
     lenient = share * voted if len(best) == 1 else right
     tied = (share > 0) & (share < 1) & voted
-    return Outcome(*(part.mean(axis=-1) for part in (right, lenient, tied, ~voted)))
+    return ItemOutcome(*(part.mean(axis=-1) for part in (right, lenient, tied, ~voted)))

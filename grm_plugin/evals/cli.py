@@ -14,7 +14,7 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.evals import runs, suites
 from grm_plugin.evals.drawing import sampled_config
 
-DEFAULT_K = 32
+DEFAULT_K, DEFAULT_CONCURRENCY = 32, 32
 
 PIPE_WIDTH = 120
 
@@ -37,13 +37,18 @@ def evaluate(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file: loads the GRM here.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; runs/eval/SUITE if absent.")] = None,
     stored: Annotated[list[Path] | None, typer.Option("--from", help="Folder of a run: no GRM is loaded.")] = None,
-    k: Annotated[int, typer.Option(min=1, max=1024, help="Votes drawn per item.")] = DEFAULT_K,
+    k: Annotated[
+        int | None, typer.Option(min=1, max=1024, help=f"Votes drawn per item; {DEFAULT_K} if absent.")
+    ] = None,
     k_meta: Annotated[list[int] | None, typer.Option(min=1, help="Critiques to keep, beside k/2; repeatable.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many items, drawn at random.")] = None,
     meta: Annotated[bool, typer.Option("--meta/--no-meta", help="Use the configuration's meta RM.")] = True,
     name: Annotated[str | None, typer.Option(help="What to call the GRM in the report.")] = None,
     seed: Annotated[int, typer.Option(help="Of the draw of items and votes, and of the intervals.")] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Items judged at once.")] = 32,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, max=4096, help=f"Items judged or rated at once; {DEFAULT_CONCURRENCY} if absent."),
+    ] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Judge all items, even if nothing can be read.")
     ] = False,
@@ -57,13 +62,15 @@ def evaluate(
     not one vote could be read; 2, a wrong command, configuration or data.
     """
     loaded = _config(config, context.args, meta)
+    if stored:
+        _refuse("--from", suite=suite, data=data, k=k, limit=limit, name=name, keep_going=keep_going)
     if loaded is None:
         if not stored:
             raise ConfigError("give --config (draws votes with its GRM), or --from (figures of an earlier run)")
-        if suite or data:
-            raise ConfigError("--from knows its suite and data: leave --suite and --data out")
+        _refuse("--from without --config", concurrency=concurrency, no_meta=not meta)
         runs.report(stored, output, k_meta or (), seed, _console())
         return
+    concurrency = concurrency or DEFAULT_CONCURRENCY
     if stored:
         folder = _other_folder(stored, output)
         status = runs.rate(loaded, stored[0], folder, concurrency)
@@ -72,7 +79,9 @@ def evaluate(
             raise ConfigError(f"--suite is missing: give one of {', '.join([*suites.SUITES, suites.OWN])}")
         folder = output or Path("runs/eval") / suite
         items = suites.load(suite, data, limit, seed)
-        status = runs.draw(sampled_config(loaded, k, seed), items, suite, folder, name, concurrency, keep_going)
+        status = runs.draw(
+            sampled_config(loaded, k or DEFAULT_K, seed), items, suite, folder, name, concurrency, keep_going
+        )
     if status == 0:
         status = runs.report([folder], None, k_meta or (), seed, _console())
     raise typer.Exit(status)
@@ -85,6 +94,13 @@ def _config(path: Path | None, arguments: list[str], meta: bool) -> Config | Non
         return None
     loaded = load(path, arguments)
     return loaded if meta else loaded.model_copy(update={"meta_rm": None})
+
+
+def _refuse(stored: str, **options: object) -> None:
+    """Options that are given, but say how votes are drawn, or rated, where stored ones are reported as they are."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value not in (None, "", False)]
+    if given:
+        raise ConfigError(f"{stored} takes stored votes as they are: leave {', '.join(given)} out")
 
 
 def _console() -> Console:

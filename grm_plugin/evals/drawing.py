@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
 
+from grm_plugin.bounded import all_of, for_each
 from grm_plugin.config import Config
 from grm_plugin.engines.base import Generator, MetaRM
-from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
+from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
-from grm_plugin.evals.store import Record, StoredVote, VoteStore, votes_of
+from grm_plugin.evals.store import ItemVotes, StoredVote, VoteStore, votes_of
 from grm_plugin.judge import Judge
-from grm_plugin.offline.scoring import LOST_IN_A_ROW
+from grm_plugin.losses import LostInARow, loss_of
 from grm_plugin.types import ListJudgement, UnparsedReason
 
 ITEM_DEADLINE_S = 1800.0
@@ -23,8 +23,6 @@ ITEM_DEADLINE_S = 1800.0
 NEVER_PARSED_ITEMS = 20
 """So many items without one readable vote mean that the model or the template is the wrong one."""
 
-_NO_ANSWER = (UnparsedReason.ENGINE, UnparsedReason.TIMEOUT)
-
 
 def sampled_config(config: Config, k: int, seed: int) -> Config:
     """The configuration that draws the K votes: all of them (no early stopping), seeded."""
@@ -32,7 +30,7 @@ def sampled_config(config: Config, k: int, seed: int) -> Config:
     return config.model_copy(update={"sampling": config.sampling.model_copy(update=sampling)})
 
 
-class Drawing:
+class VoteDrawing:
     """One run over items.
 
     All responses to an item are judged in one list, whatever `judge.list_size` says: the scores of one vote belong
@@ -65,12 +63,12 @@ class Drawing:
         self._greedy = Judge(config.model_copy(update=once), generator)
         self._store = store
         self._meter = meter
-        self._places = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
         self._keep_going = keep_going
-        self._lost_in_a_row = 0
+        self._losses = LostInARow("items in a row without an answer")
         self._reasons: Counter[str] = Counter()
 
-    async def over(self, items: Sequence[Item]) -> None:
+    async def run(self, items: Sequence[Item]) -> None:
         """Judge the items that have no votes yet, in any order.
 
         Raises:
@@ -84,38 +82,26 @@ class Drawing:
                     f"{self._store.folder} has votes on another item with the id {item.id!r}: give another --output"
                 )
         self._sampled.prompts.check()
-        try:
-            async with asyncio.TaskGroup() as running:
-                for item in items:
-                    if item.id not in self._store.done:
-                        await self._places.acquire()
-                        running.create_task(self._one(item)).add_done_callback(lambda _: self._places.release())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+        missing = (item for item in items if item.id not in self._store.done)
+        await for_each(missing, self._one, self._concurrency)
 
     async def _one(self, item: Item) -> None:
         members = tuple(range(len(item.responses)))
-        greedy, sampled = await asyncio.gather(
-            self._greedy.judge_list(item.group, members, ITEM_DEADLINE_S),
-            self._sampled.judge_list(item.group, members, ITEM_DEADLINE_S),
+        greedy, sampled = await all_of(
+            judge.judge_list(item.group, members, ITEM_DEADLINE_S) for judge in (self._greedy, self._sampled)
         )
         loss = _loss(greedy) or _loss(sampled)
         if loss:
-            self._lose(loss)
+            self.last_loss = loss
+            self._meter.lose()
+        self._losses.add(loss)
+        if loss:
             return
-        self._lost_in_a_row = 0
         orders = min(self._orders or len(members), self._k, math.factorial(len(members)))
-        record = Record(item, votes_of(greedy, 1, 1), votes_of(sampled, self._k, orders), sampled.cut)
+        record = ItemVotes(item, votes_of(greedy, 1, 1), votes_of(sampled, self._k, orders), sampled.cut)
         self._store.add(record)
         self._meter.drawn(record.votes)
         self._check_readable(record.votes)
-
-    def _lose(self, loss: str) -> None:
-        self.last_loss = loss
-        self._lost_in_a_row += 1
-        self._meter.lose()
-        if self._lost_in_a_row >= LOST_IN_A_ROW:
-            raise EngineError(f"{LOST_IN_A_ROW} items in a row without an answer: {loss}")
 
     def _check_readable(self, votes: Sequence[StoredVote]) -> None:
         """Stop a run that reads nothing: no model writes votes for one item in twenty only."""
@@ -134,9 +120,6 @@ class Drawing:
 
 def _loss(judged: ListJudgement) -> str:
     """What the engine or the meta RM failed with, or an empty string."""
-    failures = [vote for vote in judged.unparsed if vote.reason in _NO_ANSWER]
-    if failures:
-        return f"{failures[0].reason}: {failures[0].detail}".rstrip(": ")
-    if not judged.meta_error or judged.meta_error.startswith(PromptTooLong.__name__):
-        return ""
-    return f"the meta RM failed: {judged.meta_error}".rstrip(": ")
+    if judged.meta_error and not judged.meta_too_long:
+        return loss_of(judged.unparsed) or f"the meta RM failed: {judged.meta_error}".rstrip(": ")
+    return loss_of(judged.unparsed)

@@ -10,6 +10,7 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.evals.ballots import GREEDY
 from grm_plugin.evals.report import Report, ResultRow
 from grm_plugin.evals.suites import suite_named
+from grm_plugin.whole_files import replacing
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9480f", "#57606a"
 
@@ -41,9 +42,8 @@ def draw_curve(report: Report, path: Path) -> None:
     _label_ends(axes, ends)
     _dress(axes, report, ticks)
     try:
-        figure.savefig(path, bbox_inches="tight")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
+        with replacing(path) as draft:
+            figure.savefig(draft, format="png", bbox_inches="tight")
     finally:
         pyplot.close(figure)
 

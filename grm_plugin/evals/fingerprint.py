@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from grm_plugin.config import Config, VLLMModel
+from grm_plugin.errors import ConfigError
 from grm_plugin.evals.items import digest
 from grm_plugin.prompts import PromptBuilder
 from grm_plugin.types import Group, Message
@@ -39,6 +41,22 @@ def fingerprint(config: Config) -> dict[str, str]:
         shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in _EXAMPLES]
         parts["meta_rm"] = [_engine(config.meta_rm), shown]
     return {part: digest(content) for part, content in parts.items()}
+
+
+def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The keys that are in one only or have different values, sorted."""
+    return sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+
+
+def require_same(found: Mapping[str, str], now: Mapping[str, str], parts: Iterable[str], folder: Path) -> None:
+    """Check that the votes in `folder` were drawn with the `parts` of a fingerprint that the configuration has now.
+
+    Raises:
+        ConfigError: a part is another one; the message names it.
+    """
+    for part in parts:
+        if found.get(part) != now.get(part):
+            raise ConfigError(f"{folder} was drawn with another {part} than the configuration says: use that one")
 
 
 def model_name(model: Any) -> str:

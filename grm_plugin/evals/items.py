@@ -20,11 +20,12 @@ from typing import Any
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
-from grm_plugin.conversation import encodable
 from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.offline.tasks import read_lines, say
+from grm_plugin.sanitizing import encodable
 from grm_plugin.serving.schemas import WireGroup
 from grm_plugin.types import Conversation, Group, Message
+from grm_plugin.voting import lead
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class Item:
         Args:
             scores: n >= 2 scores, or sums of them, in the order of `responses`.
         """
-        rest = set(range(len(scores))) - set(self.best)
-        return min(scores[index] for index in self.best) > max(scores[index] for index in rest)
+        return lead(scores, self.best) > 0
 
     def to_json(self) -> dict[str, Any]:
         """The line of our own JSONL that reads back as this item."""

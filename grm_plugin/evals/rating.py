@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from grm_plugin.bounded import for_each
 from grm_plugin.config import Config, JudgeConfig
-from grm_plugin.conversation import neutralize_special_tokens
+from grm_plugin.engines.answers import check_logits
 from grm_plugin.engines.base import MetaRM
 from grm_plugin.errors import ConfigError, PromptTooLong
 from grm_plugin.evals.progress import VoteMeter
-from grm_plugin.evals.store import Record, StoredVote, VoteStore
+from grm_plugin.evals.store import ItemVotes, StoredVote, VoteStore
 from grm_plugin.prompts import PromptBuilder, draw_marker
-from grm_plugin.showing import show, visible
+from grm_plugin.sanitizing import neutralize_special_tokens, sanitize, visible
 from grm_plugin.types import Conversation, Critique
-from grm_plugin.voting import rate
+from grm_plugin.voting import with_ratings
 
 
 class Rating:
@@ -38,41 +38,36 @@ class Rating:
         self._prompts = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
         self._store = store
         self._meter = meter
-        self._places = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
 
-    async def over(self, records: Sequence[Record]) -> None:
+    async def run(self, records: Sequence[ItemVotes]) -> None:
         """Rate the records that the store lacks.
 
         Raises:
             EngineError: the meta RM failed.
             ConfigError: the critiques were not kept, or the disk is full.
         """
-        try:
-            async with asyncio.TaskGroup() as running:
-                for record in records:
-                    if record.item.id not in self._store.done:
-                        await self._places.acquire()
-                        running.create_task(self._one(record)).add_done_callback(lambda _: self._places.release())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+        missing = (record for record in records if record.item.id not in self._store.done)
+        await for_each(missing, self._one, self._concurrency)
 
-    async def _one(self, record: Record) -> None:
+    async def _one(self, record: ItemVotes) -> None:
         critiques = [_critique(vote, sample) for sample, vote in enumerate(record.votes) if vote.scores is not None]
         if any(not critique.text for critique in critiques):
             raise ConfigError("the store holds no texts of the critiques: there is nothing to rate")
         conversations = self._conversations(record, critiques)
         try:
             ratings = await self._meta_rm.rate(conversations) if conversations else []
-            logits = {critique.sample: critique.meta for critique in rate(critiques, ratings)}
+            check_logits(ratings, len(critiques))
+            logits = {critique.sample: critique.meta for critique in with_ratings(critiques, ratings)}
         except PromptTooLong:  # such an item is voted on without the meta RM, as in the service
             logits = {}
         votes = tuple(replace(vote, meta=logits.get(sample)) for sample, vote in enumerate(record.votes))
         self._store.add(replace(record, votes=votes))
         self._meter.drawn(votes)
 
-    def _conversations(self, record: Record, critiques: Sequence[Critique]) -> list[Conversation]:
+    def _conversations(self, record: ItemVotes, critiques: Sequence[Critique]) -> list[Conversation]:
         members = tuple(range(len(record.item.responses)))
-        shown, _ = show(record.item.group, members, self._config.judge, shown_length(record, self._config.judge))
+        shown, _ = sanitize(record.item.group, members, self._config.judge, shown_length(record, self._config.judge))
         marker = draw_marker(random.Random(record.item.id))
         tokens = self._config.judge.control_tokens
         texts = [neutralize_special_tokens(critique.text, tokens) for critique in critiques]
@@ -82,7 +77,7 @@ class Rating:
         ]
 
 
-def shown_length(record: Record, config: JudgeConfig) -> int | None:
+def shown_length(record: ItemVotes, config: JudgeConfig) -> int | None:
     """How long a response was when it was shown: the judge cuts all of them to one length."""
     texts = [visible(text, config) for text in record.item.responses]
     lengths = [len(text) - cut for text, cut in zip(texts, record.cut, strict=False) if cut]

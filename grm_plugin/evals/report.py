@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grm_plugin.evals.ballots import GREEDY, Method
-from grm_plugin.evals.conduct import Conduct
+from grm_plugin.evals.diagnostics import Conduct
 from grm_plugin.evals.statistics import Estimate
 from grm_plugin.evals.store import Manifest
 from grm_plugin.evals.suites import Metric
@@ -169,7 +169,7 @@ class Naming:
 
 
 def _compared(methods: Sequence[Method]) -> list[tuple[str, str]]:
-    """Which methods are compared: @k with greedy and with the next larger one, meta@k with @k and with greedy."""
+    """Which methods are compared: @k and meta@k with greedy, @k with every smaller one, meta@k with @k."""
     plain = [method for method in methods if method.k_meta is None and method is not GREEDY]
     pairs = [(method.name, GREEDY.name) for method in methods if GREEDY in methods and method is not GREEDY]
     pairs += [(larger.name, smaller.name) for smaller, larger in itertools.combinations(plain, 2)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,15 +13,17 @@ from typing import Any
 
 from rich.console import Console
 
+from grm_plugin import judge, sampling
 from grm_plugin.cli_options import FAILED, INTERRUPTED
 from grm_plugin.config import Config, FakeEngine
 from grm_plugin.errors import ConfigError, EngineError
-from grm_plugin.evals.drawing import Drawing
-from grm_plugin.evals.fingerprint import fingerprint, model_name
+from grm_plugin.evals.drawing import VoteDrawing
+from grm_plugin.evals.fingerprint import fingerprint, model_name, require_same
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.rating import Rating
 from grm_plugin.evals.store import FILE_NAME, Manifest, VoteStore, read_store
 from grm_plugin.evals.suites import Loaded
+from grm_plugin.whole_files import replacing
 
 REPORT_NAME, CURVE_NAME = "report.json", "curve.png"
 
@@ -76,9 +77,7 @@ def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> int:
         raise ConfigError("rating needs a meta RM: the configuration has no meta_rm section (or --no-meta was given)")
     found, records = read_store(stored)
     now = fingerprint(config)
-    for part in ("judge", "prompt"):
-        if found.fingerprint.get(part) != now[part]:
-            raise ConfigError(f"{stored} was drawn with another {part} than the configuration says: use that one")
+    require_same(found.fingerprint, now, ("judge", "prompt"), stored)
     parts = {**found.fingerprint, "meta_rm": now["meta_rm"]}
     with VoteStore(folder, replace(found, meta_rm=model_name(config.meta_rm), fingerprint=parts)) as store:
         meter = VoteMeter(Console(stderr=True), len(records), len(store.done))
@@ -139,15 +138,15 @@ async def _draw(
     from grm_plugin.offline.scorers import engines
 
     with _counted_elsewhere(), engines(config) as (generator, meta_rm), meter:
-        drawing = Drawing(config, generator, meta_rm, store, meter, concurrency, keep_going)
-        await drawing.over(loaded.items)
+        drawing = VoteDrawing(config, generator, meta_rm, store, meter, concurrency, keep_going)
+        await drawing.run(loaded.items)
     return drawing.last_loss
 
 
 @contextmanager
 def _counted_elsewhere() -> Iterator[None]:
     """Without a warning per lost vote or rating: the summary and the report count them, and a bar is being drawn."""
-    loggers = [logging.getLogger(name) for name in ("grm_plugin.sampling", "grm_plugin.judge")]
+    loggers = (judge.logger, sampling.logger)
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -165,7 +164,7 @@ async def _rate(config: Config, records: Sequence[Any], store: VoteStore, meter:
 
     with engines(config) as (_, meta_rm), meter:
         assert meta_rm is not None
-        await Rating(config, meta_rm, store, meter, concurrency).over(records)
+        await Rating(config, meta_rm, store, meter, concurrency).run(records)
     return ""
 
 
@@ -189,15 +188,8 @@ def _carry_out(work: Coroutine[Any, Any, str], meter: VoteMeter, store: VoteStor
 
 
 def _write(path: Path, content: Any) -> None:
-    """Write a whole file or none."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _draw_curve(found: Any, path: Path, console: Console) -> None:

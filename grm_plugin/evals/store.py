@@ -1,7 +1,7 @@
 """The votes of an evaluation, drawn once and kept: everything that is reported can be computed from this file again.
 
 `votes.jsonl` in the folder of a run. The first line says what drew the votes (`Manifest`); every other line is an item
-with its votes (`Record`).
+with its votes (`ItemVotes`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from grm_plugin.errors import ConfigError, WireError
+from grm_plugin.evals.fingerprint import differing
 from grm_plugin.evals.items import Item, item_from_json
 from grm_plugin.offline.appending import AppendOnlyFile
 from grm_plugin.types import Critique, ListJudgement
@@ -66,7 +66,7 @@ class StoredVote:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ItemVotes:
     """An item and its votes.
 
     Attributes:
@@ -82,7 +82,7 @@ class Record:
     cut: tuple[int, ...] = ()
 
 
-class VoteStore:
+class VoteStore(AppendOnlyFile):
     """A store that is open for adding. One process may have it open at a time; nothing in it is ever changed.
 
     Attributes:
@@ -97,46 +97,29 @@ class VoteStore:
         self.manifest = manifest
         self.done: dict[str, Item] = {}
         self._found: Manifest | None = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"--output {folder} cannot be made: {error.strerror or error}") from None
-        self._file = AppendOnlyFile(folder / FILE_NAME, ROW_START, self._on_row)
+        super().__init__(folder / FILE_NAME, ROW_START, self._on_row)
         if self._found is None:
-            self._file.append({"evals": FORMAT, **asdict(manifest)})
+            self.append({"evals": FORMAT, **asdict(manifest)})
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ItemVotes) -> None:
         """Add the votes on an item. They are safe from kill -9 when this returns.
 
         Raises:
             ConfigError: the disk is full, or gone.
         """
-        self._file.append(_to_row(record))
+        self.append(_to_row(record))
         self.done[record.item.id] = record.item
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _on_row(self, text: bytes, number: int) -> None:
         if self._found is None:
-            self._found = _manifest(text, self._file_name)
-            _refuse_another(self._found, self.manifest, self._file_name)
+            self._found = _manifest(text, self.path)
+            _refuse_another(self._found, self.manifest, self.path)
         else:
-            record = _record(text, number, self._file_name, texts=False)
+            record = _record(text, number, self.path, texts=False)
             self.done[record.item.id] = record.item
 
-    @property
-    def _file_name(self) -> Path:
-        return self.folder / FILE_NAME
 
-
-def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[Record]]:
+def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[ItemVotes]]:
     """What a store holds. A last line that is not whole yet is passed over.
 
     Args:
@@ -208,7 +191,7 @@ def _parsed(critique: Critique, texts: bool) -> StoredVote:
     )
 
 
-def _to_row(record: Record) -> dict[str, Any]:
+def _to_row(record: ItemVotes) -> dict[str, Any]:
     return {
         "evals": FORMAT,
         "item": record.item.to_json(),
@@ -247,11 +230,11 @@ def _manifest(text: bytes, path: Path) -> Manifest:
         raise ConfigError(f"{path} is no vote store of `grm-plugin eval`: give another folder") from None
 
 
-def _record(text: bytes, number: int, path: Path, texts: bool) -> Record:
+def _record(text: bytes, number: int, path: Path, texts: bool) -> ItemVotes:
     try:
         row = json.loads(text)
         greedy, votes = (tuple(_vote(vote, texts) for vote in row[key]) for key in ("greedy", "votes"))
-        return Record(item_from_json(row["item"]), greedy, votes, tuple(row["cut"]))
+        return ItemVotes(item_from_json(row["item"]), greedy, votes, tuple(row["cut"]))
     except (ValueError, KeyError, TypeError, WireError):
         raise ConfigError(f"{path} line {number} is damaged: remove it, and its item is judged again") from None
 
@@ -264,8 +247,7 @@ def _refuse_another(found: Manifest, wanted: Manifest, path: Path) -> None:
         for name in named
         if getattr(found, name) != getattr(wanted, name)
     ]
-    parts = {*found.fingerprint, *wanted.fingerprint}
-    differ += sorted(part for part in parts if found.fingerprint.get(part) != wanted.fingerprint.get(part))
+    differ += differing(found.fingerprint, wanted.fingerprint)
     if differ:
         raise ConfigError(
             f"{path} holds the votes of another run, which differs in {', '.join(differ)}: give another --output"

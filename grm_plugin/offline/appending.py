@@ -20,7 +20,7 @@ class AppendOnlyFile:
     `append` returned from; what is left of a row that a crash has torn is removed on opening.
 
     Args:
-        path: the file; made if absent.
+        path: the file; made if absent, with its folders.
         row_start: how every row begins: a torn one is told from the last line of some other file, which must not be
             cut.
         on_row: called with every row that is there already and its line number; what it raises refuses the file.
@@ -77,6 +77,7 @@ class AppendOnlyFile:
 
 def _open(path: Path) -> BinaryIO:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+b")
     except OSError as error:
         raise ConfigError(f"--output {path} cannot be written: {error.strerror or error}") from None

@@ -100,7 +100,7 @@ async def _run(
         run = Run(score, results, meter, concurrency)
         try:
             with meter:
-                await run.over(read_tasks(file, lambda _: None))
+                await run.run(read_tasks(file, lambda _: None))
         except (EngineError, ServiceError) as error:
             return str(error)
     return run.last_loss

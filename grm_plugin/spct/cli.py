@@ -19,14 +19,14 @@ from grm_plugin.evals.fingerprint import fingerprint, model_name
 from grm_plugin.evals.items import Item, digest, read_items
 from grm_plugin.offline.scorers import engines
 from grm_plugin.spct import meta_cli, rft
-from grm_plugin.spct.drawing import Drawing
+from grm_plugin.spct.drawing import TrajectoryDrawing
 from grm_plugin.spct.meta_data import meta_rows
-from grm_plugin.spct.presenting import TrainingPrompts, check_sizes
 from grm_plugin.spct.progress import DrawMeter
+from grm_plugin.spct.rejection import Rules
 from grm_plugin.spct.rl_data import content_digest, rl_rows
-from grm_plugin.spct.room import Room
-from grm_plugin.spct.selecting import Rules
+from grm_plugin.spct.token_limit import Room
 from grm_plugin.spct.training_files import TrainingRow, write_rows
+from grm_plugin.spct.training_prompts import TrainingPrompts, check_sizes
 from grm_plugin.spct.trajectories import TrajectoryStore, read_trajectories
 
 app = typer.Typer(
@@ -70,7 +70,7 @@ def rft_data(
     format: Annotated[str, typer.Option(help="jsonl or parquet.")] = "jsonl",
     seed: Seed = 0,
     concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Items in flight.")] = 64,
-    limit: Annotated[int | None, typer.Option(min=1, help="The first so many items only.")] = None,
+    first: Annotated[int | None, typer.Option(min=1, help="The first so many items only.")] = None,
 ) -> None:
     """Draw trajectories of a GRM on preference items and keep the right ones: data for rejective fine-tuning.
 
@@ -86,7 +86,7 @@ def rft_data(
     loaded = load(config, context.args)
     prompts = TrainingPrompts(loaded, single_template, hint_template)
     everything = read_items(items)
-    wanted = everything[:limit]
+    wanted = everything[:first]
     check_sizes(wanted, loaded)
     manifest = {
         "model": model_name(loaded.engine),
@@ -100,7 +100,7 @@ def rft_data(
     console, rules = Console(stderr=True), Rules(prompts, rejection, Room.of(loaded, "--max-tokens", max_tokens))
     with TrajectoryStore(output, manifest) as store:
         meter = DrawMeter(console, len(wanted), sum(item.id in store.done for item in wanted), rules)
-        drawing = Drawing(loaded, prompts, store, meter, samples, int(hint), seed, concurrency)
+        drawing = TrajectoryDrawing(loaded, prompts, store, meter, samples, int(hint), seed, concurrency)
         status, reason = _draw(drawing, wanted)
     console.print(f"{output}: {meter.summary}", soft_wrap=True, markup=False, highlight=False)
     if status:
@@ -192,7 +192,7 @@ def _without_meta_rm(config: Config) -> Config:
     return config.model_copy(update={"meta_rm": None})
 
 
-def _draw(drawing: Drawing, items: list[Item]) -> tuple[int, str]:
+def _draw(drawing: TrajectoryDrawing, items: list[Item]) -> tuple[int, str]:
     """Draw what is missing; exit status and reason."""
     if drawing.meter.before == drawing.meter.total:
         return 0, ""
@@ -205,6 +205,6 @@ def _draw(drawing: Drawing, items: list[Item]) -> tuple[int, str]:
     return (FAILED, f"the engine failed for {drawing.meter.lost:,} items") if drawing.meter.lost else (0, "")
 
 
-async def _run(drawing: Drawing, items: list[Item]) -> None:
+async def _run(drawing: TrajectoryDrawing, items: list[Item]) -> None:
     with engines(_without_meta_rm(drawing.config)) as (generator, _), drawing.meter:
-        await drawing.over(items, generator)
+        await drawing.run(items, generator)

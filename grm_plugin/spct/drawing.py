@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from grm_plugin.bounded import for_each
 from grm_plugin.config import Config
-from grm_plugin.conversation import encodable
 from grm_plugin.engines.base import Generator
 from grm_plugin.errors import EngineError
 from grm_plugin.evals.items import Item
-from grm_plugin.offline.scoring import LOST_IN_A_ROW
-from grm_plugin.sampling import Outcome as Sampled
-from grm_plugin.sampling import sample_all
-from grm_plugin.spct.outcome import outcome_of
-from grm_plugin.spct.presenting import Presentation, TrainingPrompts, present
+from grm_plugin.losses import LostInARow, loss_of
+from grm_plugin.sampling import Sampled, sample_all
+from grm_plugin.sanitizing import encodable
+from grm_plugin.spct.outcome import verdict_of
 from grm_plugin.spct.progress import DrawMeter
-from grm_plugin.spct.trajectories import Kind, Record, Trajectory, TrajectoryStore
-from grm_plugin.types import Prompt, Sampling, Unparsed, UnparsedReason
+from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
+from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory, TrajectoryStore
+from grm_plugin.types import Prompt, Sampling, Unparsed
 
 PATIENCE = 50
 """Trajectories in a row that cannot be read, from the start of a run, until it stops: such a GRM gives no data."""
 
-_NO_ANSWER = (UnparsedReason.ENGINE, UnparsedReason.TIMEOUT)
-
 
 @dataclass(slots=True)
-class Drawing:
+class TrajectoryDrawing:
     """One run over items.
 
     Items that the engine failed on get no record, so that the next run tries them again.
@@ -37,7 +34,7 @@ class Drawing:
     Attributes:
         samples: trajectories without a hint per item (N_RFT; 3 in the paper).
         hinted: trajectories with a hint per item (1 in the paper).
-        seed: of orders, markers and samples.
+        seed: of orders, markers and samples (of these, `sampling.seed` where the configuration has one).
         timeout_s: longest wait for one item.
     """
 
@@ -52,25 +49,17 @@ class Drawing:
     timeout_s: float = 1800.0
     _unread: Counter[str] = field(default_factory=Counter, init=False)
     _readable: bool = field(default=False, init=False)
-    _lost_in_a_row: int = field(default=0, init=False)
+    _losses: LostInARow = field(default_factory=lambda: LostInARow("items in a row without an answer"), init=False)
 
-    async def over(self, items: Iterable[Item], generator: Generator) -> None:
+    async def run(self, items: Iterable[Item], generator: Generator) -> None:
         """Draw for the items that have no record yet, at most `concurrency` at once, in any order.
 
         Raises:
             EngineError: nothing but failures for a while, or nothing that can be read from the start.
             GRMError: whatever else an item can fail with; the records so far are kept.
         """
-        places = asyncio.Semaphore(self.concurrency)
-        try:
-            async with asyncio.TaskGroup() as running:
-                for item in items:
-                    if item.id in self.store.done:
-                        continue
-                    await places.acquire()
-                    running.create_task(self._one(item, generator)).add_done_callback(lambda _: places.release())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+        missing = (item for item in items if item.id not in self.store.done)
+        await for_each(missing, lambda item: self._one(item, generator), self.concurrency)
 
     async def _one(self, item: Item, generator: Generator) -> None:
         shown = present(item, self.config, self.seed)
@@ -82,41 +71,41 @@ class Drawing:
         answers = await sample_all(generator, [(prompt, how) for _, prompt, how in requests], self.timeout_s)
         drawn = [(kind, each) for (kind, _, _), answer in zip(requests, answers, strict=True) for each in answer]
         if not self._lost(drawn):
-            record = Record.of(item.id, shown, tuple(self._trajectory(shown, kind, each) for kind, each in drawn))
+            record = ItemTrajectories.of(
+                item.id, shown, tuple(self._trajectory(shown, kind, each) for kind, each in drawn)
+            )
             self.store.add(record)
             self.meter.drawn(record)
             self._watch(record)
 
     def _sampling(self, item: Item, n: int, turn: int) -> Sampling:
         options = self.config.sampling
-        seed = None if options.seed is None else _mix(f"{options.seed} {item.id} {turn}")
-        return Sampling(n, options.temperature, options.top_p, options.max_tokens, seed)
+        seed = self.seed if options.seed is None else options.seed
+        return Sampling(n, options.temperature, options.top_p, options.max_tokens, _mix(f"{seed} {item.id} {turn}"))
 
     def _trajectory(self, shown: Presentation, kind: Kind, sampled: Sampled) -> Trajectory:
         if isinstance(sampled, Unparsed):
             return Trajectory(kind=kind, text=sampled.text, right=False, reason=sampled.reason, tokens=sampled.tokens)
-        outcome = outcome_of(sampled, shown.target, self.config.judge.decimals)
+        verdict = verdict_of(sampled, shown.target, self.config.judge.decimals)
         return Trajectory(
             kind=kind,
             text=encodable(sampled.text),
-            right=outcome.right,
-            scores=outcome.scores,
-            reason=outcome.reason,
-            tie=outcome.tie,
+            right=verdict.right,
+            scores=verdict.scores,
+            reason=verdict.reason,
+            tie=verdict.tie,
             tokens=sampled.tokens,
         )
 
     def _lost(self, drawn: list[tuple[Kind, Sampled]]) -> bool:
         """Whether the engine failed on a part of an item."""
-        losses = [each for _, each in drawn if isinstance(each, Unparsed) and each.reason in _NO_ANSWER]
-        self._lost_in_a_row = self._lost_in_a_row + 1 if losses else 0
-        if losses:
-            self.meter.lose(f"{losses[0].reason}: {losses[0].detail}".rstrip(": "))
-        if self._lost_in_a_row >= LOST_IN_A_ROW:
-            raise EngineError(f"{LOST_IN_A_ROW} items in a row without an answer: {self.meter.last_loss}")
-        return bool(losses)
+        loss = loss_of(each for _, each in drawn if isinstance(each, Unparsed))
+        if loss:
+            self.meter.lose(loss)
+        self._losses.add(loss)
+        return bool(loss)
 
-    def _watch(self, record: Record) -> None:
+    def _watch(self, record: ItemTrajectories) -> None:
         """Stop early where the GRM never writes anything that can be read."""
         if self._readable:
             return

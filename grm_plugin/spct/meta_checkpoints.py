@@ -13,7 +13,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from grm_plugin.config import Config, VLLMModel
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.fingerprint import fingerprint
+from grm_plugin.evals.fingerprint import differing, fingerprint
 from grm_plugin.spct.meta_examples import Example
 from grm_plugin.spct.training_files import write_json
 
@@ -42,8 +42,7 @@ def last_checkpoint(folder: Path, manifest: Mapping[str, Any]) -> str | None:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = {}
-    keys = sorted(key for key in found.keys() | manifest.keys() if found.get(key) != manifest.get(key))
-    if keys:
+    if keys := differing(found, manifest):
         raise ConfigError(
             f"{folder} holds the checkpoints of another training, which differs in {', '.join(keys)}: give another "
             "--output, or remove that folder"

@@ -87,7 +87,7 @@ def train(
             attention=attention,
         )
     )
-    if metrics is not None and int(os.environ.get("RANK", "0")) == 0:
+    if metrics is not None and _first_rank():
         typer.echo(str(metrics))
 
 
@@ -105,6 +105,13 @@ def evaluate(
     from grm_plugin.spct.training_files import write_json
 
     metrics = evaluate_meta_rm(model, data, micro_batch, max_length, trust_remote_code, attention)
+    if not _first_rank():
+        return
     typer.echo(str(metrics))
     if output is not None:
         write_json(output, metrics.as_json())
+
+
+def _first_rank() -> bool:
+    """All ranks have the figures; one of them prints and writes them."""
+    return int(os.environ.get("RANK", "0")) == 0

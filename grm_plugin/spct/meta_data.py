@@ -14,14 +14,14 @@ from pathlib import Path
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals import store
-from grm_plugin.evals.fingerprint import fingerprint
+from grm_plugin.evals.fingerprint import fingerprint, require_same
 from grm_plugin.evals.rating import shown_length
 from grm_plugin.prompts import draw_marker
-from grm_plugin.showing import show
+from grm_plugin.sanitizing import sanitize
 from grm_plugin.spct import trajectories
 from grm_plugin.spct.outcome import Target
-from grm_plugin.spct.presenting import Presentation, TrainingPrompts
 from grm_plugin.spct.training_files import TrainingRow
+from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts
 from grm_plugin.types import Conversation
 
 
@@ -57,7 +57,7 @@ def meta_rows(folder: Path, config: Config, prompts: TrainingPrompts, counts: Co
 
 
 def _from_trajectories(
-    records: Iterable[trajectories.Record], prompts: TrainingPrompts, counts: Counter[str]
+    records: Iterable[trajectories.ItemTrajectories], prompts: TrainingPrompts, counts: Counter[str]
 ) -> Iterator[tuple[str, Conversation, bool]]:
     for record in records:
         for trajectory in record.of_kind("plain"):
@@ -72,15 +72,14 @@ def _from_votes(
 ) -> Iterator[tuple[str, Conversation, bool]]:
     """Sampled votes on two responses or more. The marker is not stored; no critique depends on it."""
     manifest, records = store.read_store(folder)
-    now = fingerprint(config)
-    for part in ("judge", "prompt"):
-        if manifest.fingerprint.get(part) != now[part]:
-            raise ConfigError(f"{folder} was drawn with another {part} than the configuration says: use that one")
+    require_same(manifest.fingerprint, fingerprint(config), ("judge", "prompt"), folder)
     for record in records:
         item = record.item
         if not item.best:
             continue  # single responses are scored 1..10 there: no rule says which of these is right
-        group, _ = show(item.group, tuple(range(len(item.responses))), config.judge, shown_length(record, config.judge))
+        group, _ = sanitize(
+            item.group, tuple(range(len(item.responses))), config.judge, shown_length(record, config.judge)
+        )
         marker = draw_marker(random.Random(item.id))
         for vote in record.votes:
             if vote.scores is None or not vote.text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,8 +56,6 @@ def read_examples(paths: Iterable[Path], tokenizer: Any, max_length: int | None)
 
 def split_by_item(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Training and held-out examples; all critiques of an item are on one side."""
-    import random
-
     items = sorted({example.item for example in examples})
     random.Random(seed).shuffle(items)
     held_out = set(items[: round(share * len(items))])

@@ -10,6 +10,7 @@ from typing import Literal
 from grm_plugin.errors import WireError
 from grm_plugin.parsing import parse
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, UnparsedReason
+from grm_plugin.voting import lead
 
 BINARY_SCALE = (0, 1)
 """Scores of a single response in training: 1 is correct, 0 is not (paper, appendix G)."""
@@ -67,7 +68,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Verdict:
     """How a completion does by the rule. `scores` are in the order shown; None with the `reason` why there are none."""
 
     right: bool
@@ -85,28 +86,17 @@ def is_right(scores: Sequence[float], target: Target) -> bool:
     """Whether the best responses are strictly ahead of every other; for n = 1, whether the score is the label."""
     if target.label is not None:
         return scores[0] == target.label
-    ahead, behind = _split(scores, target)
-    return min(ahead) > max(behind)
+    return lead(scores, target.best) > 0
 
 
 def is_tie(scores: Sequence[float], target: Target) -> bool:
     """Whether the best responses are not ahead only because another is level with one of them."""
-    if target.label is not None:
-        return False
-    ahead, behind = _split(scores, target)
-    return min(ahead) == max(behind)
+    return target.label is None and lead(scores, target.best) == 0
 
 
-def outcome_of(completion: Completion, target: Target, decimals: Literal["reject", "accept"] = "reject") -> Outcome:
+def verdict_of(completion: Completion, target: Target, decimals: Literal["reject", "accept"] = "reject") -> Verdict:
     """Read a completion and hold it against the right verdict. A completion that cannot be read is not right."""
     parsed = parse(completion, target.n, decimals, target.scale)
     if not isinstance(parsed, Scores):
-        return Outcome(right=False, scores=None, reason=parsed.reason)
-    return Outcome(is_right(parsed.values, target), parsed.values, tie=is_tie(parsed.values, target))
-
-
-def _split(scores: Sequence[float], target: Target) -> tuple[list[float], list[float]]:
-    """The scores of the best responses, and those of the others."""
-    ahead = [score for position, score in enumerate(scores) if position in target.best]
-    behind = [score for position, score in enumerate(scores) if position not in target.best]
-    return ahead, behind
+        return Verdict(right=False, scores=None, reason=parsed.reason)
+    return Verdict(is_right(parsed.values, target), parsed.values, tie=is_tie(parsed.values, target))

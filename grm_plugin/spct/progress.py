@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from grm_plugin.progress import Meter
-from grm_plugin.spct.selecting import Fate, Rules
-from grm_plugin.spct.trajectories import Record
+from grm_plugin.spct.rejection import Fate, Rules
+from grm_plugin.spct.trajectories import ItemTrajectories
 
 
 class DrawMeter(Meter):
@@ -18,7 +18,7 @@ class DrawMeter(Meter):
         self.lost = self.tokens = self.kept = self.trajectories = self.easy = 0
         self.last_loss = ""
 
-    def drawn(self, record: Record) -> None:
+    def drawn(self, record: ItemTrajectories) -> None:
         """Count an item that has a record."""
         self.easy += record.easy
         self.trajectories += len(record.trajectories)

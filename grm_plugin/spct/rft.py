@@ -11,15 +11,15 @@ from typing import Any
 from rich.table import Table
 
 from grm_plugin.errors import EngineError
-from grm_plugin.spct.general import read_general
-from grm_plugin.spct.selecting import Fate, Rules
+from grm_plugin.spct.instruction_data import read_general
+from grm_plugin.spct.rejection import Fate, Rules
 from grm_plugin.spct.training_files import TrainingRow, write_json, write_rows
-from grm_plugin.spct.trajectories import Record, Trajectory
+from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
 from grm_plugin.types import Message
 
 
 @dataclass(slots=True)
-class Report:
+class RejectionReport:
     """What was kept and why: counted while rows are made."""
 
     items: int = 0
@@ -33,7 +33,7 @@ class Report:
     general: int = 0
     general_too_long: int = 0
 
-    def count(self, record: Record, fates: Sequence[Fate]) -> None:
+    def count(self, record: ItemTrajectories, fates: Sequence[Fate]) -> None:
         """Count one item and what became of its trajectories."""
         plain = record.of_kind("plain")
         right = sum(trajectory.right for trajectory in plain)
@@ -83,7 +83,9 @@ class Report:
         return table
 
 
-def write_training_file(path: Path, records: Iterable[Record], rules: Rules, general: Sequence[Path] = ()) -> Report:
+def write_training_file(
+    path: Path, records: Iterable[ItemTrajectories], rules: Rules, general: Sequence[Path] = ()
+) -> RejectionReport:
     """Rows for OpenRLHF's `train_sft` (`--data.input_key prompt --data.output_key completion`) and TRL's `SFTTrainer`.
 
     `prompt` is what the service will show the GRM, without any hint; `completion` is the critique.
@@ -92,7 +94,7 @@ def write_training_file(path: Path, records: Iterable[Record], rules: Rules, gen
         EngineError: not one trajectory is kept; the message says what became of them.
         ConfigError, WireError: a file cannot be read or written.
     """
-    report = Report()
+    report = RejectionReport()
     rows = _rows(records, rules, report)
     first = next(rows, None)
     if first is None:
@@ -113,7 +115,7 @@ def write_training_file(path: Path, records: Iterable[Record], rules: Rules, gen
     return report
 
 
-def write_report(path: Path, report: Report) -> None:
+def write_report(path: Path, report: RejectionReport) -> None:
     """The report as JSON.
 
     Raises:
@@ -122,7 +124,7 @@ def write_report(path: Path, report: Report) -> None:
     write_json(path, report.as_json())
 
 
-def _nothing_kept(report: Report) -> str:
+def _nothing_kept(report: RejectionReport) -> str:
     fates = {kind: {str(fate): count for fate, count in counts.items()} for kind, counts in report.fates.items()}
     if report.unread.total() == sum(counts.total() for counts in report.fates.values()):
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.unread.most_common())
@@ -135,7 +137,7 @@ def _nothing_kept(report: Report) -> str:
     return f"no trajectory of {report.items:,} items is kept ({fates}): {fix}; nothing was written"
 
 
-def _rows(records: Iterable[Record], rules: Rules, report: Report) -> Iterator[TrainingRow]:
+def _rows(records: Iterable[ItemTrajectories], rules: Rules, report: RejectionReport) -> Iterator[TrainingRow]:
     for record in records:
         fates = [rules.fate(record, trajectory) for trajectory in record.trajectories]
         report.count(record, fates)
@@ -144,7 +146,7 @@ def _rows(records: Iterable[Record], rules: Rules, report: Report) -> Iterator[T
                 yield _row(record, trajectory, rules)
 
 
-def _row(record: Record, trajectory: Trajectory, rules: Rules) -> TrainingRow:
+def _row(record: ItemTrajectories, trajectory: Trajectory, rules: Rules) -> TrainingRow:
     prompt = rules.prompts.plain(record.shown)
     return {
         "prompt": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.items import Item, digest
-from grm_plugin.spct.presenting import Presentation, TrainingPrompts, present
-from grm_plugin.spct.room import Room
+from grm_plugin.spct.token_limit import Room
 from grm_plugin.spct.training_files import TrainingRow
+from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
 
 IMAGE_TAG = "<image>"
 """OpenRLHF takes it for a picture wherever it stands (openrlhf/datasets/prompts_dataset.py, `_str_to_content_list`)."""

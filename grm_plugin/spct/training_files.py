@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from grm_plugin.errors import ConfigError
+from grm_plugin.whole_files import replacing
 
 TrainingRow = dict[str, Any]
 CHUNK = 1000
@@ -26,7 +25,7 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
     Raises:
         ConfigError: the disk is full, the folder cannot be written, or pyarrow is missing.
     """
-    with _replacing(path) as draft:
+    with replacing(path) as draft:
         return _write_parquet(draft, rows) if path.suffix == PARQUET else _write_jsonl(draft, rows)
 
 
@@ -37,7 +36,7 @@ def write_json(path: Path, content: Any) -> None:
         ConfigError: the disk is full, or the folder cannot be written.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with _replacing(path) as draft:
+    with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
@@ -53,28 +52,12 @@ def read_rows(path: Path) -> Iterator[TrainingRow]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield draft
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
-
-
 def _write_jsonl(path: Path, rows: Iterable[TrainingRow]) -> int:
     number = 0
     with path.open("w", encoding="utf-8") as stream:
         for row in rows:
             number += 1
             stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
     return number
 
 

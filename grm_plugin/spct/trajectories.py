@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grm_plugin.errors import ConfigError
+from grm_plugin.evals.fingerprint import differing
 from grm_plugin.offline.appending import AppendOnlyFile
 from grm_plugin.spct.outcome import Target
-from grm_plugin.spct.presenting import Presentation
+from grm_plugin.spct.training_prompts import Presentation
 from grm_plugin.types import Group, Message, UnparsedReason
 
 FILE_NAME = "trajectories.jsonl"
@@ -41,7 +41,7 @@ class Trajectory(BaseModel):
     tokens: int = 0
 
 
-class Record(BaseModel):
+class ItemTrajectories(BaseModel):
     """One item as it was shown, and its trajectories."""
 
     model_config = ConfigDict(frozen=True)
@@ -58,7 +58,7 @@ class Record(BaseModel):
     trajectories: tuple[Trajectory, ...]
 
     @classmethod
-    def of(cls, name: str, shown: Presentation, trajectories: tuple[Trajectory, ...]) -> Record:
+    def of(cls, name: str, shown: Presentation, trajectories: tuple[Trajectory, ...]) -> ItemTrajectories:
         """The record of a presentation."""
         group, target = shown.group, shown.target
         return cls(
@@ -92,7 +92,7 @@ class Record(BaseModel):
         return bool(plain) and all(trajectory.right for trajectory in plain)
 
 
-class TrajectoryStore:
+class TrajectoryStore(AppendOnlyFile):
     """The trajectories in a folder, and a place for more. One process may have it open at a time.
 
     Attributes:
@@ -103,51 +103,36 @@ class TrajectoryStore:
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        self.path = folder / FILE_NAME
         self.done: set[str] = set()
         self._manifest: dict[str, Any] = json.loads(json.dumps(manifest))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"--output {folder} cannot be made: {error.strerror or error}") from None
         self._matched = False
-        self._file = AppendOnlyFile(self.path, ROW_START, self._on_row)
+        super().__init__(folder / FILE_NAME, ROW_START, self._on_row)
         if not self._matched:
-            self._file.append({"spct": FORMAT, "manifest": self._manifest})
+            self.append({"spct": FORMAT, "manifest": self._manifest})
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ItemTrajectories) -> None:
         """Add the record of an item. It is safe from kill -9 when this returns.
 
         Raises:
             ConfigError: the disk is full, or gone.
         """
-        self._file.append({"spct": FORMAT, "record": record.model_dump(mode="json")})
+        self.append({"spct": FORMAT, "record": record.model_dump(mode="json")})
         self.done.add(record.id)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _on_row(self, text: bytes, number: int) -> None:
         row = _row(self.path, number, text)
-        if isinstance(row, Record):
+        if isinstance(row, ItemTrajectories):
             self.done.add(row.id)
             return
         self._matched = True
-        keys = sorted(key for key in row.keys() | self._manifest.keys() if row.get(key) != self._manifest.get(key))
-        if keys:
+        if keys := differing(row, self._manifest):
             raise ConfigError(
                 f"{self.path} holds the trajectories of another run, which differs in {', '.join(keys)}: give another "
                 "--output"
             )
 
 
-def read_trajectories(folder: Path) -> Iterator[Record]:
+def read_trajectories(folder: Path) -> Iterator[ItemTrajectories]:
     """The records of a folder, in the order in which they were finished; a torn last row is passed over.
 
     Raises:
@@ -157,7 +142,7 @@ def read_trajectories(folder: Path) -> Iterator[Record]:
     try:
         with path.open("rb") as stream:
             for number, text in enumerate(stream, start=1):
-                if text.endswith(b"\n") and isinstance(row := _row(path, number, text), Record):
+                if text.endswith(b"\n") and isinstance(row := _row(path, number, text), ItemTrajectories):
                     yield row
     except OSError as error:
         raise ConfigError(
@@ -168,10 +153,10 @@ def read_trajectories(folder: Path) -> Iterator[Record]:
 class _Row(BaseModel):
     spct: Literal[1]
     manifest: dict[str, Any] | None = None
-    record: Record | None = None
+    record: ItemTrajectories | None = None
 
 
-def _row(path: Path, number: int, text: bytes) -> Record | dict[str, Any]:
+def _row(path: Path, number: int, text: bytes) -> ItemTrajectories | dict[str, Any]:
     """A record; or the manifest, which is the first row."""
     try:
         row = _Row.model_validate_json(text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from grm_plugin.errors import GRMError
+from grm_plugin.errors import DamagedStore, StoreError
 
-VERSION = 1
+VERSION = 2
 """Format of the store. Raise it with every change of `SCHEMA`, `record.Trace` or `record.searchable`."""
 
 APPLICATION_ID = 0x67726D74
@@ -32,19 +32,11 @@ SCHEMA = (
 )
 
 
-class StoreError(GRMError):
-    """A trace store cannot be used. The message says why and what to do."""
-
-
-class DamagedStore(StoreError):
-    """The file is no trace store, or a broken one."""
-
-
 def open_writer(path: Path) -> sqlite3.Connection:
     """The store for writing, made if it does not exist. Several processes may write at once.
 
     Raises:
-        StoreError: the folder cannot be written, or the store comes from a newer grm_plugin.
+        StoreError: the folder cannot be written, or the store comes from another version of grm_plugin.
         DamagedStore: the file is something else, or corrupt.
     """
     try:
@@ -80,7 +72,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """The store for reading, also from a folder that cannot be written.
 
     Raises:
-        StoreError: there is no such file, or it comes from a newer grm_plugin.
+        StoreError: there is no such file, or it comes from another version of grm_plugin.
         DamagedStore: the file is something else, or corrupt.
     """
     if not path.is_file():
@@ -115,10 +107,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise DamagedStore(f"{path} is no trace store; choose another trace.path")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
+    if version != VERSION:
+        writer, fix = ("a newer", "update grm_plugin") if version > VERSION else ("an older", "move it away")
         raise StoreError(
-            f"{path} was written by a newer grm_plugin (store version {version}, this one reads up to {VERSION}); "
-            "update grm_plugin or choose another trace.path"
+            f"{path} was written by {writer} grm_plugin (store version {version}, this one keeps {VERSION}); "
+            f"{fix} or choose another trace.path"
         )
     # Reads the newest pages of every table: what is broken shows now, not in the first step of a job.
     connection.execute("SELECT * FROM traces ORDER BY id DESC LIMIT 1").fetchall()

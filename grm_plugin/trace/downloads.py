@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
+from grm_plugin.errors import StoreError
 from grm_plugin.trace import links
-from grm_plugin.trace.database import StoreError
 from grm_plugin.trace.export import json_lines, write_parquet
 from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.rendering import HEADERS, WordsForErrors

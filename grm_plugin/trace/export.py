@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from grm_plugin.trace.database import StoreError
+from grm_plugin.errors import StoreError
 from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.store import GroupRow, TraceStore
 

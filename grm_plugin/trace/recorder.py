@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grm_plugin.config import FailureConfig, TraceConfig
-from grm_plugin.trace.database import DamagedStore
+from grm_plugin.errors import DamagedStore
 from grm_plugin.trace.record import Entry, size_of
 from grm_plugin.trace.writing import StoreWriter
 from grm_plugin.types import Judgement
@@ -55,7 +55,7 @@ class Recorder:
         service: its name, kept with every trace.
 
     Raises:
-        StoreError: the store cannot be written, or comes from a newer grm_plugin.
+        StoreError: the store cannot be written, or comes from another version of grm_plugin.
     """
 
     def __init__(self, config: TraceConfig, policy: FailureConfig, service: str) -> None:

@@ -14,8 +14,8 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from grm_plugin import __version__
+from grm_plugin.errors import StoreError
 from grm_plugin.trace.charts import HEIGHT, WIDTH
-from grm_plugin.trace.database import StoreError
 from grm_plugin.trace.display import visible, with_letters
 
 HEADERS = {

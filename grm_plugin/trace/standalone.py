@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from grm_plugin.access import exposure, read_token
-from grm_plugin.errors import ServiceError
 from grm_plugin.serving.auth import RequireToken
+from grm_plugin.serving.ports import http_url, listen
 from grm_plugin.trace.page import Source, page_router
 
 logger = logging.getLogger(__name__)
@@ -37,17 +36,9 @@ def serve_page(path: Path, host: str, port: int, announce: Callable[[str], None]
     Raises:
         ServiceError: the address cannot be listened on.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     app = page_app(path)
     for note in exposure(host, read_token()):
         logger.warning(note)
-    with socket.socket(family) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-            listening.listen()
-        except OSError as error:
-            raise ServiceError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from None
-        shown = f"[{host}]" if family == socket.AF_INET6 else host
-        announce(f"http://{shown}:{listening.getsockname()[1]}/")
+    with listen(host, port, "choose another --port") as listening:
+        announce(f"{http_url(host, listening.getsockname()[1])}/")
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])

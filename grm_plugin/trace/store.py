@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from grm_plugin.trace.database import DamagedStore, StoreError, open_reader
+from grm_plugin.errors import DamagedStore, StoreError
+from grm_plugin.trace.database import open_reader
 from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.record import Trace, unpack, unpack_json
 
@@ -57,7 +58,7 @@ class TraceStore:
     """The reading side of a store: one connection, one snapshot per method.
 
     Raises (everywhere):
-        StoreError: there is no such store, it is from a newer version, or a query took too long.
+        StoreError: there is no such store, it is from another version, or a query took too long.
         DamagedStore: it cannot be read.
     """
 

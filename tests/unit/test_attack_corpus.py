@@ -9,8 +9,8 @@ import pytest
 from grm_plugin.attacks.attack import Injection
 from grm_plugin.attacks.corpus import FAMILIES, build_corpus, token_attacks
 from grm_plugin.attacks.languages import _ORDERS
-from grm_plugin.conversation import encodable
 from grm_plugin.errors import ConfigError
+from grm_plugin.sanitizing import encodable
 
 CORPUS = build_corpus()
 

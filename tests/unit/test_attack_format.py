@@ -15,16 +15,16 @@ from transformers import AutoTokenizer
 from grm_plugin.attacks import echo, structure
 from grm_plugin.attacks.corpus import build_corpus, token_attacks
 from grm_plugin.attacks.echo import TRUTH, QuotingGRM, check_echoes
-from grm_plugin.attacks.measuring import show_bare
+from grm_plugin.attacks.measuring import cut_only
 from grm_plugin.attacks.structure import SLOTS, Fences, check_prompts
 from grm_plugin.config import Config
 from grm_plugin.config_loading import load_config
-from grm_plugin.conversation import neutralize_special_tokens, shows_nothing, strip_invisible
 from grm_plugin.engines.fake import FakeMetaRM
 from grm_plugin.errors import ConfigError
 from grm_plugin.judge import Judge
 from grm_plugin.parsing import parse
 from grm_plugin.prompts import draw_marker
+from grm_plugin.sanitizing import neutralize_special_tokens, shows_nothing, strip_invisible
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling, Scores
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ async def test_a_grm_that_quotes_everything_is_read_right(invisible: str) -> Non
 def test_without_the_defences_the_check_finds_control_tokens(
     nano: Config, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(structure, "show", show_bare)
+    monkeypatch.setattr(structure, "sanitize", cut_only)
     attacks = build_corpus(["control_tokens"])
     _, changed = check_prompts(attacks, nano, tokenizer, tokenizer)
     chatml = {attack.id for attack in attacks if "<|im_end|>" in attack.injection.text}

@@ -18,12 +18,13 @@ from grm_plugin.attacks.attack import Attack, Injection
 from grm_plugin.attacks.corpus import build_corpus
 from grm_plugin.attacks.echo import Echoes
 from grm_plugin.attacks.figures import bootstrap, summarise
-from grm_plugin.attacks.measuring import LOST_IN_A_ROW, AttackResult, Measurement, cases
+from grm_plugin.attacks.measuring import AttackResult, Measurement, cases
 from grm_plugin.attacks.pairs import BUILT_IN, Pair, read_pairs
 from grm_plugin.attacks.report import FormatFigures
 from grm_plugin.attacks.structure import Change
 from grm_plugin.cli import app
 from grm_plugin.errors import ConfigError, EngineError, GRMError, WireError
+from grm_plugin.losses import LOST_IN_A_ROW
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 
 MAGIC = Attack("magic-001", "magic", "persuasion", Injection("abracadabra"))
@@ -112,14 +113,15 @@ async def test_lost_votes_are_counted_and_are_no_score() -> None:
         return completions(*[[gullible(response) for response in shown]] * sampling.n)
 
     rows = await rows_of([MAGIC], Scripted(reply))
-    assert [(row.attacked, row.inflation, row.votes_asked, row.votes_lost) for row in rows] == [(None, None, 4, 2)] * 2
+    # Two votes on both responses, then two on each alone, of which the good one's can be read.
+    assert [(row.attacked, row.inflation, row.votes_asked, row.votes_lost) for row in rows] == [(None, None, 6, 4)] * 2
     (added, _) = summarise(rows)
-    assert (added.inflation, added.low, added.beat_good, added.votes_lost) == (None, None, None, 0.5)
+    assert (added.inflation, added.low, added.beat_good, added.votes_lost) == (None, None, None, 4 / 6)
 
 
 async def test_a_grm_that_cannot_be_read_is_named_at_once() -> None:
     mute = Scripted(lambda _, sampling: [Completion("Both are nice.")] * sampling.n)
-    with pytest.raises(EngineError, match=r"none of 12 critiques .* \(no_scores: no Scores line.*judge\.template"):
+    with pytest.raises(EngineError, match=r"none of 18 critiques .* \(no_scores: no Scores line.*judge\.template"):
         await measurement(mute).rehearse(PAIRS)
     await measurement(scoring(gullible)).rehearse(PAIRS)
 
@@ -138,7 +140,9 @@ async def test_an_engine_that_dies_ends_the_run_and_keeps_what_there_is() -> Non
     rows = await measured.rows(cases(attacks, PAIRS, compare=False), 30)
     assert any(row.attacked == 9 for row in rows)
     assert len(rows) < 2 * LOST_IN_A_ROW
-    assert measured.stopped.startswith(f"{LOST_IN_A_ROW} judgements in a row without a vote: EngineError: the GPU fell")
+    assert measured.stopped.startswith(
+        f"{LOST_IN_A_ROW} judgements in a row without a vote: engine: EngineError: the GPU fell"
+    )
 
 
 async def test_critiques_that_cannot_be_read_do_not_end_the_run() -> None:

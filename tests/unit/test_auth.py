@@ -20,13 +20,13 @@ from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.security import check_access, check_remote_code
 from grm_plugin.engines import vllm_start
 from grm_plugin.errors import ConfigError, EngineError, ServiceError, WireError
-from grm_plugin.integrations.openrlhf.connection import connect, read_environment
+from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.readiness import require_ready
 from grm_plugin.serving import limits
-from grm_plugin.serving.alone import build
 from grm_plugin.serving.auth import OPEN_PATHS
 from grm_plugin.serving.http import create_app
 from grm_plugin.serving.service import RewardService
+from grm_plugin.serving.without_ray import build
 
 SECRET = "s3cret-Token_of.this~service"
 TOKEN = Token(SECRET)

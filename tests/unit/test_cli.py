@@ -127,7 +127,7 @@ def test_serve_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Path(DRY_RUN).with_name("deepseek_grm_27b_meta_rm.yaml")
     said = CliRunner().invoke(app, ["serve", "--config", str(config)]).stderr
     assert "loading BBQGOD/DeepSeek-GRM-27B and BBQGOD/DeepSeek-GRM-27B-MetaRM on 4 GPU(s)" in said
-    assert "service.ready_timeout_s = 900 s" in said
+    assert "service.ready_timeout_s = 3600 s" in said
 
 
 def test_config_prints_what_the_file_and_the_overrides_amount_to() -> None:
@@ -135,7 +135,7 @@ def test_config_prints_what_the_file_and_the_overrides_amount_to() -> None:
     assert yaml.safe_load(said.stdout)["sampling"]["k"] == 16
 
 
-@pytest.mark.parametrize("hook", ["openrlhf-reward", "openrlhf-agent"])
+@pytest.mark.parametrize("hook", ["openrlhf-reward", "openrlhf-agent", "openrlhf-spct-reward"])
 def test_path_prints_a_file_that_is_there(hook: str) -> None:
     assert Path(run("path", hook).stdout.strip()).is_file()
 

@@ -13,9 +13,9 @@ from relay import breaking_first_connection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from grm_plugin import client as client_module
+from grm_plugin.call_slots import CallSlots
 from grm_plugin.client import TRIES, Client
 from grm_plugin.errors import ServiceError, WireError
-from grm_plugin.places import Places
 from grm_plugin.serving.http import create_app
 from grm_plugin.serving.schemas import WireGroup
 from grm_plugin.serving.service import RewardService
@@ -97,7 +97,7 @@ def test_prompt_text_travels_as_it_is(service: RewardService) -> None:
     prompt = "<|im_start|>user\nHow many?<|im_end|>\n<|im_start|>assistant\n"
     with live(create_app(lambda: service)) as url, Client(url) as client:
         client.score([WireGroup(prompt=prompt, responses=["5"])])
-    generator = service.judge.generator
+    generator = service.grm.generator
     assert isinstance(generator, Scripted)
     shown = generator.calls[0][0].messages[-1].content
     assert "How many?" in shown
@@ -127,6 +127,27 @@ def test_a_service_that_is_away_for_a_moment_is_asked_again_under_the_same_id(
         assert values(client.score([make_group("1")])) == [[0.0]]
     assert sorted(Counter(server.ids).values()) == [1, 4]
     assert None not in server.ids
+
+
+async def test_the_calls_of_one_sample_are_repeated_under_the_same_id(service: RewardService) -> None:
+    ids: list[tuple[str, str | None]] = []
+    app, real = FastAPI(), create_app(lambda: service)
+
+    @app.middleware("http")
+    async def every_second_call(request: Request, call_next):  # type: ignore[no-untyped-def]
+        ids.append((request.url.path, request.query_params.get("request_id")))
+        return PlainTextResponse("no replica", status_code=503) if len(ids) % 2 else await call_next(request)
+
+    app.mount("/", real)
+    rollout = {"responses_create_params": {"input": "Q"}, "response": {"output": []}}
+    with live(app) as url:
+        async with Client(url) as client:
+            assert await client.areward(make_group("10"), 1) == 1.0
+            assert await client.areward(make_group("10"), 1) == 1.0
+            assert (await client.averify(rollout, 1))["reward"] == 0.0
+    assert [path for path, _ in ids] == ["/v1/sample"] * 4 + ["/verify"] * 2
+    assert all(id for _, id in ids)
+    assert sorted(Counter(ids).values()) == [2, 2, 2]
 
 
 def test_a_busy_service_is_asked_until_the_time_is_up(service: RewardService) -> None:
@@ -180,7 +201,7 @@ def test_the_deadline_counts_from_the_place_and_not_from_the_queue() -> None:
     groups = [[make_group("10")] for _ in range(6)]
 
     async def all_at_once(url: str) -> list[list[list[float]]]:
-        async with Client(url, timeout_s=0.8, max_concurrency=2) as client:
+        async with Client(url, timeout_s=2.0, max_concurrency=2) as client:
             return [values(reply) for reply in await asyncio.gather(*map(client.ascore, groups))]
 
     with live(create_app(lambda: slow)) as url:
@@ -202,7 +223,7 @@ def test_a_queue_for_a_service_that_never_answers_is_given_up_with_its_head() ->
 
 
 async def test_a_place_is_waited_for_while_calls_succeed_and_free_again_when_they_do_not() -> None:
-    places = Places(1, patience_s=1.5)
+    places = CallSlots(1, patience_s=1.5)
 
     async def call(takes_s: float) -> None:
         async with places.hold():
@@ -232,7 +253,7 @@ def test_no_retry_after_makes_the_client_race_or_sleep_for_ever(service: RewardS
 
 
 async def _slowly(prompt, sampling):  # type: ignore[no-untyped-def]
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.8)
     return scoring(by_number).reply(prompt, sampling)
 
 

@@ -24,24 +24,26 @@ def write(folder: Path, text: str) -> Path:
 
 def test_defaults_are_the_papers() -> None:
     config = make_config(meta_rm__model="owner/meta")
-    assert (config.sampling.k, config.sampling.temperature, config.k_meta) == (8, 0.5, 4)
+    assert (config.sampling.k, config.sampling.temperature, config.kept_of(8)) == (8, 0.5, 4)
     assert config.failure.deadline_s < 180, "OpenRLHF gives up after 180 s"
 
 
 @pytest.mark.parametrize(
-    ("meta", "k", "expected"),
+    ("meta", "drawn", "expected"),
     [
         (None, 8, 8),
         ({}, 8, 4),
         ({}, 1, 1),
         ({}, 3, 1),
+        ({}, 0, 0),
         ({"k_meta": 8}, 8, 8),
         ({"k_meta": 3}, 8, 3),
+        ({"k_meta": 3}, 2, 2),
     ],
 )
-def test_k_meta(meta: dict[str, int] | None, k: int, expected: int) -> None:
+def test_how_many_of_the_drawn_votes_are_kept(meta: dict[str, int] | None, drawn: int, expected: int) -> None:
     section = None if meta is None else {"model": "owner/meta", **meta}
-    assert load_config({**FAKE, "sampling": {"k": k}, "meta_rm": section}).k_meta == expected
+    assert load_config({**FAKE, "meta_rm": section}).kept_of(drawn) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,7 @@ def test_k_meta(meta: dict[str, int] | None, k: int, expected: int) -> None:
         ({**FAKE, "sampling": {"k": 0}}, ["sampling.k", "greater than or equal to 1", "0"]),
         ({**FAKE, "sampling": {"temperature": -1}}, ["sampling.temperature"]),
         ({**FAKE, "sampling": 8}, ["sampling must be a section (`sampling: {...}`), not 8"]),
+        ({**FAKE, "normalize": {"method": ["rank"]}}, ["normalize.method", "'rank'"]),
         ({**FAKE, "failure": {"policy": "zero"}}, ["failure.policy", "'group_mean'", "'zero'"]),
         ({**FAKE, "failure": {"constant": float("nan")}}, ["failure.constant", "finite"]),
         (
@@ -156,7 +159,7 @@ def test_paths_in_overrides_are_relative_to_the_current_directory(
         ({"sampling.seed": "null"}, lambda c: c.sampling.seed is None),
         ({"judge.use_reference": "false"}, lambda c: c.judge.use_reference is False),
         ({"engine": "{type: openai, model: m, base_url: 'http://h/v1'}"}, lambda c: c.engine.model == "m"),
-        ({"meta_rm.model": "a/b", "meta_rm.k_meta": "2"}, lambda c: c.k_meta == 2),
+        ({"meta_rm.model": "a/b", "meta_rm.k_meta": "2"}, lambda c: c.kept_of(8) == 2),
     ],
 )
 def test_overrides(overrides: dict[str, str], read: Any) -> None:
@@ -223,7 +226,7 @@ def test_no_section_is_missing_above() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_configuration_loads(path: Path) -> None:
     config = load_config(path)
-    assert config.k_meta <= config.sampling.k
+    assert config.kept_of(config.sampling.k) <= config.sampling.k
     assert yaml.safe_load(path.read_text(encoding="utf-8")).keys() <= Config.model_fields.keys()
 
 

@@ -110,7 +110,7 @@ def test_a_dry_run_is_judged_by_the_votes_that_can_be_read(parsed: int, level: s
         "cut": 0,
         "status": "ok" if parsed else "no_votes",
         "settled": 0.5,
-        "score": 0.5,
+        "unit": 0.5,
         "votes_asked": 2,
         "votes_parsed": parsed,
         "votes_kept": parsed,

@@ -16,15 +16,15 @@ from fastapi import FastAPI, HTTPException, Request
 from grm_plugin.config import FakeEngine as FakeConfig
 from grm_plugin.config import OpenAIEngine as OpenAIConfig
 from grm_plugin.config_loading import load_config
+from grm_plugin.deadline import deadline_within
 from grm_plugin.engines.build import build_generator
-from grm_plugin.engines.fake import FakeEngine, FakeMetaRM, score_by_length
+from grm_plugin.engines.fake import FakeEngine, FakeMetaRM, score_by_vocabulary
 from grm_plugin.engines.openai import GARBAGE_TRIES, OpenAIEngine
 from grm_plugin.engines.vllm import VLLMEngine
 from grm_plugin.errors import EngineError
 from grm_plugin.judge import Judge
 from grm_plugin.parsing import parse
 from grm_plugin.prompts import PromptBuilder
-from grm_plugin.time_left import within
 from grm_plugin.types import Completion, Group, Message, Prompt, Sampling, Scores
 
 QUESTION = (Message("user", "Name three colours."),)
@@ -67,14 +67,14 @@ class TestFake:
         responses = tuple(" ".join(f"w{word}" for word in range(10 * (index + 1))) for index in range(n))
         order = tuple(reversed(range(n)))
         prompt = PromptBuilder().listwise(Group(QUESTION, responses), order, "ABCDEF")
-        critiques = score_by_length(prompt, sampling(3))
+        critiques = score_by_vocabulary(prompt, sampling(3))
         assert len(critiques) == 3
         parsed = parse(Completion(critiques[0]), n)
         assert isinstance(parsed, Scores)
         assert parsed.values == tuple(min(10, 1 + 2 * (index + 1)) for index in order)
 
     def test_the_dry_run_is_indifferent_where_it_cannot_read_the_template(self) -> None:
-        parsed = parse(Completion(score_by_length(Prompt(QUESTION, (1, 0)), sampling())[0]), 2)
+        parsed = parse(Completion(score_by_vocabulary(Prompt(QUESTION, (1, 0)), sampling())[0]), 2)
         assert isinstance(parsed, Scores)
         assert parsed.values == (5, 5)
 
@@ -291,15 +291,21 @@ class TestOpenAI:
     ) -> None:
         monkeypatch.setattr("grm_plugin.engines.openai.SHORTEST_PATIENCE_S", 0.5)
 
+        over = threading.Event()
+
         async def hang_first(body: dict[str, Any]) -> dict[str, Any]:
             if len(server.requests) == 1:
-                await asyncio.sleep(2)
+                await asyncio.to_thread(over.wait, 20)
             return await answer_n(body)
 
         server.handler = hang_first
-        with within(3.0):
-            async with asyncio.timeout(3.0):
-                assert len(await engine.generate(PROMPT, sampling(2))) == 2
+        try:
+            with deadline_within(4.0):
+                async with asyncio.timeout(4.0):
+                    assert len(await engine.generate(PROMPT, sampling(2))) == 2
+            assert len(server.requests) == 2
+        finally:
+            over.set()
 
     async def test_a_request_that_is_slow_but_in_time_is_not_sent_again(
         self, engine: OpenAIEngine, server: Server
@@ -309,7 +315,7 @@ class TestOpenAI:
             return await answer_n(body)
 
         server.handler = slow
-        with within(1.0):
+        with deadline_within(1.0):
             assert len(await engine.generate(PROMPT, sampling(2))) == 2
         assert len(server.requests) == 1
 

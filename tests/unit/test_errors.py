@@ -29,6 +29,8 @@ def test_the_tree_in_the_docstring_is_the_real_one() -> None:
         "RewardError": "GRMError",
         "ServiceError": "GRMError",
         "ServiceBusy": "ServiceError",
+        "StoreError": "GRMError",
+        "DamagedStore": "StoreError",
         "WireError": "GRMError",
     }
     assert all(name in (errors.__doc__ or "") for name in parents)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from grm_plugin.cli import app
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.drawing import Drawing
+from grm_plugin.evals.drawing import VoteDrawing
 from grm_plugin.evals.items import Item, write_items
 from grm_plugin.types import Message
 
@@ -71,6 +71,19 @@ def test_the_command_from_items_to_a_report(tmp_path: Path, config_file: Path, i
     assert len(read_rows(out / "votes.jsonl")) == 9
 
 
+def test_lost_votes_are_counted_and_not_logged_one_by_one(
+    tmp_path: Path, config_file: Path, items_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "all").write_text("raise")
+    config_file.write_text(f"engine: {{type: fake, faults: {tmp_path / 'faults'}}}\n")
+    out = tmp_path / "out"
+    done = run("--config", config_file, "--suite", "jsonl", "--data", items_file, "--output", out, "--k", 2)
+    assert done.exit_code == 1
+    assert "8 items have none: engine: EngineError: injected" in done.stderr
+    assert [record for record in caplog.records if record.name.startswith("grm_plugin")] == []
+
+
 def test_the_command_again_from_the_store_alone(tmp_path: Path, config_file: Path, items_file: Path) -> None:
     out = tmp_path / "out"
     assert run("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", out, "--k", 4).exit_code == 0
@@ -89,7 +102,7 @@ def test_the_command_rates_a_store(tmp_path: Path, config_file: Path, items_file
     done = run("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", out, "--k", 4, "--no-meta")
     assert done.exit_code == 0, done.output
     assert "meta@4" not in done.stdout
-    done = run("--from", out, "-c", config_file, "-o", rated)
+    done = run("--from", out, "-c", config_file, "-o", rated, "--concurrency", 2)
     assert done.exit_code == 0, done.output
     assert "meta@4" in done.stdout
     done = run("--from", out, "-c", config_file, "-o", tmp_path / "x", "--grm.judge.max_response_chars", "100")
@@ -192,7 +205,15 @@ def test_near_chance_is_said(tmp_path: Path, config_file: Path) -> None:
     [
         ([], "give --config .* or --from"),
         (["--grm.sampling.k", "3"], "has no effect without --config"),
-        (["--from", "x", "--suite", "rmb"], "leave --suite and --data out"),
+        (["--from", "x", "--suite", "rmb", "--data", "y"], "stored votes as they are: leave --suite, --data out"),
+        (["--from", "x", "--k", "32", "--limit", "1"], "leave --k, --limit out"),
+        (["--from", "x", "--name", "m", "--keep-going"], "leave --name, --keep-going out"),
+        (
+            ["--from", "x", "--concurrency", "32", "--no-meta"],
+            "without --config .*: leave --concurrency, --no-meta out",
+        ),
+        (["--config", "CONFIG", "--from", "x", "--output", "y", "--suite", "rmb"], "leave --suite out"),
+        (["--config", "CONFIG", "--from", "x", "--output", "y", "--k", "2"], "leave --k out"),
         (["--config", "CONFIG"], "--suite is missing"),
         (["--config", "CONFIG", "--from", "x"], "give one --from, and another folder"),
         (["--config", "CONFIG", "--from", "x", "--no-meta", "--output", "y"], "rating needs a meta RM"),
@@ -211,9 +232,9 @@ def test_an_interrupt_keeps_what_is_there(
     tmp_path: Path, config_file: Path, items_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
-    judge = Drawing._one
+    judge = VoteDrawing._one
 
-    async def one(self: Drawing, item: Item) -> None:
+    async def one(self: VoteDrawing, item: Item) -> None:
         nonlocal asked
         asked += 1
         if asked > 4:
@@ -221,7 +242,7 @@ def test_an_interrupt_keeps_what_is_there(
             raise KeyboardInterrupt
         await judge(self, item)
 
-    monkeypatch.setattr(Drawing, "_one", one)
+    monkeypatch.setattr(VoteDrawing, "_one", one)
     command = (
         "-c",
         config_file,

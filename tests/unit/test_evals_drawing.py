@@ -17,13 +17,13 @@ from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.conduct import conduct_of
-from grm_plugin.evals.drawing import NEVER_PARSED_ITEMS, Drawing, sampled_config
+from grm_plugin.evals.diagnostics import conduct_of
+from grm_plugin.evals.drawing import NEVER_PARSED_ITEMS, VoteDrawing, sampled_config
 from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.rating import Rating
 from grm_plugin.evals.store import Manifest, VoteStore, read_store
-from grm_plugin.offline.scoring import LOST_IN_A_ROW
+from grm_plugin.losses import LOST_IN_A_ROW
 from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
 
 MANIFEST = Manifest("jsonl", "a model", 8, None, {"engine": "e", "prompt": "p"})
@@ -54,11 +54,11 @@ def meter(items: int) -> VoteMeter:
 
 async def draw(
     folder: Path, items: list[Item], generator: Generator, meta_rm: MetaRM | None = None, config: Config | None = None
-) -> Drawing:
+) -> VoteDrawing:
     config = sampled_config(config or make_config(), 8, seed=0)
     with VoteStore(folder, MANIFEST) as store:
-        drawing = Drawing(config, generator, meta_rm, store, meter(len(items)), 16)
-        await drawing.over(items)
+        drawing = VoteDrawing(config, generator, meta_rm, store, meter(len(items)), 16)
+        await drawing.run(items)
     return drawing
 
 
@@ -196,7 +196,7 @@ async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path
     _, records = read_store(tmp_path / "before")
     assert all(given.meta is None for given in records[0].votes)
     with VoteStore(tmp_path / "after", MANIFEST) as store:
-        await Rating(config, meta_rm, store, meter(1), 4).over(records)
+        await Rating(config, meta_rm, store, meter(1), 4).run(records)
     assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
 
 
@@ -207,7 +207,7 @@ async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) ->
     await draw(tmp_path / "before", pairs(1), known(1.0))
     with VoteStore(tmp_path / "after", MANIFEST) as store:
         config = make_config(meta_rm={"type": "fake"})
-        await Rating(config, FakeMetaRM(too_long), store, meter(1), 4).over(read_store(tmp_path / "before")[1])
+        await Rating(config, FakeMetaRM(too_long), store, meter(1), 4).run(read_store(tmp_path / "before")[1])
     _, records = read_store(tmp_path / "after")
     assert all(vote.meta is None for vote in records[0].votes)
     assert conduct_of(records, rated=True).unrated == 1

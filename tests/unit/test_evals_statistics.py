@@ -17,7 +17,7 @@ from grm_plugin.evals.combining import combine, compare
 from grm_plugin.evals.display import conduct_lines
 from grm_plugin.evals.rewardbench import section_weights
 from grm_plugin.evals.statistics import bootstrap_means
-from grm_plugin.evals.store import Record
+from grm_plugin.evals.store import ItemVotes
 from grm_plugin.evals.suites import by_items, by_subsets
 from grm_plugin.types import Critique
 from grm_plugin.voting import keep_best, tally
@@ -162,7 +162,7 @@ def test_two_models_are_compared_item_by_item() -> None:
     assert difference.ci95 == pytest.approx((0.2 - 0.078, 0.2 + 0.078), abs=0.015)  # 1.96 * sqrt(0.2 * 0.8 / 100)
 
 
-def record_of(hit: bool, index: int) -> Record:
+def record_of(hit: bool, index: int) -> ItemVotes:
     return make_record(votes=[vote(9, 1) if hit else vote(1, 9)], name=str(index))
 
 

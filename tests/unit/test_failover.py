@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from factories import until
 
+from grm_plugin.deadline import deadline_within
 from grm_plugin.engines.answers import check_completions, check_logits
 from grm_plugin.engines.failover import TRIES, Failover
 from grm_plugin.engines.replicas import (
@@ -25,7 +26,6 @@ from grm_plugin.engines.replicas import (
     ReplicaWatch,
 )
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.time_left import within
 from grm_plugin.types import Completion
 
 PLACES = {"a": 8, "b": 8}
@@ -268,9 +268,26 @@ class TestFailover:
             watch.end(attempt, True)
         watch.heard("a"), watch.heard("b")
         replicas._behaviour |= {"a": fail, "b": fail}
-        with within(2.0), pytest.raises(EngineError, match="died"):
+        with deadline_within(2.0), pytest.raises(EngineError, match="died"):
             await Failover(watch).call(replicas.send, accept)
         assert len(replicas.asked) == 1, "an answer takes 3 s, and 2 s are left"
+
+    async def test_a_deadline_that_comes_near_after_a_retry_was_decided_on_does_not_lose_it(self) -> None:
+        class Slowing(ReplicaWatch):
+            """Answers take no time when asked first, and ever longer then."""
+
+            asked = 0
+
+            @property
+            def usual_s(self) -> float:
+                self.asked += 1
+                return 0.0 if self.asked == 1 else 1e6
+
+        watch = Slowing()
+        replicas = Replicas(watch, a=fail, b=fail)
+        with deadline_within(60.0), pytest.raises(EngineError, match="died"):
+            await Failover(watch).call(replicas.send, accept)
+        assert len(replicas.asked) == 2
 
     async def test_a_prompt_that_is_too_long_is_no_replicas_fault(self) -> None:
         def refuse() -> str:
@@ -345,12 +362,12 @@ class TestAnswers:
         [None, [], [ONE], [ONE] * 3, (ONE, ONE), "ab", [ONE, "b"], [ONE, None], [ONE, Completion(None)]],  # type: ignore[arg-type]
     )
     def test_no_completions(self, answer: Any) -> None:
-        with pytest.raises(EngineError, match="the GRM answered with"):
+        with pytest.raises(EngineError, match=r"the GRM (answered|must answer) with"):
             partial(check_completions, n=2)(answer)
 
     @pytest.mark.parametrize(
         "answer", [None, [], [1.0], [1.0] * 3, "ab", [1.0, "b"], [1.0, None], [1.0, math.nan], [math.inf, 1.0]]
     )
     def test_no_logits(self, answer: Any) -> None:
-        with pytest.raises(EngineError, match="the meta RM answered with"):
+        with pytest.raises(EngineError, match=r"the meta RM (answered|must answer) with"):
             check_logits(answer, n=2)

@@ -15,7 +15,7 @@ from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.engines.faults import Faults
 from grm_plugin.errors import EngineError
 from grm_plugin.judge import Judge
-from grm_plugin.serving.alone import runs_alone
+from grm_plugin.serving.without_ray import runs_alone
 from grm_plugin.types import Completion, Group, Message, Prompt, Sampling
 
 PROMPT = Prompt((Message("user", "Name three colours."),), (0,))

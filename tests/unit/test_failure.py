@@ -5,7 +5,7 @@ from factories import make_config
 
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
-from grm_plugin.failure import LOG_KEYS, NEUTRAL_SCORE, Settled, log_values, settle
+from grm_plugin.failure import LOG_KEYS, NEUTRAL_UNIT, Settled, log_values, settle
 from grm_plugin.types import Reward
 
 LOST = Reward(None, "no_votes", votes_asked=8)
@@ -29,7 +29,7 @@ def test_rewards_that_are_there_are_left_alone(name: str) -> None:
 def test_group_mean_is_the_mean_of_the_others() -> None:
     settled = settle([voted(1.0, 0.5), LOST, voted(4.0, 0.9), LOST], policy("group_mean"))
     assert [row.value for row in settled] == [1.0, 2.5, 4.0, 2.5]
-    assert [row.score for row in settled] == [0.5, pytest.approx(0.7), 0.9, pytest.approx(0.7)]
+    assert [row.unit for row in settled] == [0.5, pytest.approx(0.7), 0.9, pytest.approx(0.7)]
     assert [row.fallback for row in settled] == [False, True, False, True]
     advantage = settled[1].value - sum(row.value for row in settled) / 4
     assert advantage == 0, "neutral under a group-relative estimator"
@@ -38,12 +38,12 @@ def test_group_mean_is_the_mean_of_the_others() -> None:
 def test_constant_is_the_constant() -> None:
     settled = settle([voted(1.0, 0.5), LOST], policy("constant"))
     assert [row.value for row in settled] == [1.0, -7.0]
-    assert 0 <= settled[1].score <= 1
+    assert 0 <= settled[1].unit <= 1
 
 
 @pytest.mark.parametrize("name", ["group_mean", "constant"])
 def test_a_group_without_any_vote_gets_the_constant(name: str) -> None:
-    assert settle([LOST, LOST], policy(name)) == [Settled(-7.0, NEUTRAL_SCORE, True)] * 2
+    assert settle([LOST, LOST], policy(name)) == [Settled(-7.0, NEUTRAL_UNIT, True)] * 2
 
 
 @pytest.mark.parametrize("rewards", [[LOST], [voted(1.0, 0.5), LOST]])
@@ -65,7 +65,7 @@ def test_log_keys_are_pinned() -> None:
         "grm_mean",
         "grm_spread",
         "grm_votes_kept",
-        "grm_parse_failures",
+        "grm_votes_lost",
         "grm_meta",
         "grm_fallback",
         "grm_latency_s",
@@ -82,7 +82,7 @@ def test_log_values_say_what_happened() -> None:
         "grm_mean": 5.5,
         "grm_spread": 1.5,
         "grm_votes_kept": 4,
-        "grm_parse_failures": 2,
+        "grm_votes_lost": 2,
         "grm_meta": 1.31,
         "grm_fallback": 0,
         "grm_latency_s": 2.0,

@@ -1,9 +1,11 @@
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from factories import Scripted, by_number, completions, make_config, never, responses_shown, scoring, until
 
+from grm_plugin.errors import PromptError
 from grm_plugin.judge import Judge
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
@@ -46,6 +48,17 @@ async def test_a_sibling_that_confuses_the_grm_costs_nobody_else_a_reward() -> N
 
     answers = await judge_all(gatherer(Scripted(reply)), "4013", n=4)
     assert [judgement.rewards[index].mean for judgement, index in answers] == [4, None, 1, 3]
+
+
+async def test_a_list_that_cannot_be_judged_ends_its_siblings(tmp_path: Path) -> None:
+    template = tmp_path / "template.txt"
+    template.write_text("{{ query }} {{ 1 / (responses[0] | int) }} {{ responses }}")
+    generator = Scripted(never)
+    gather = gatherer(generator, judge__list_size=1, judge__template=str(template))
+    asking = asyncio.gather(*(gather.judge_sample(sample(response), 3, 60.0) for response in "120"))
+    with pytest.raises(PromptError, match="division by zero"):
+        await asking
+    await until(lambda: generator.cancelled == len(generator.calls) == 2)
 
 
 async def test_a_list_goes_to_the_grm_before_the_group_is_complete() -> None:

@@ -1,10 +1,13 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import grm_plugin
 
+INTEGRATIONS = Path(__file__).parents[2] / "integrations"
 HEAVY = ("torch", "vllm", "ray", "transformers", "fastapi", "uvicorn", "openai")
 
 
@@ -54,3 +57,12 @@ def test_every_public_name_resolves_to_its_home(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = grm_plugin.no_such_name
+
+
+def test_no_framework_imports_another_ones_folder() -> None:
+    frameworks = sorted(path.parent.name for path in INTEGRATIONS.glob("*/__init__.py"))
+    assert "openrlhf" in frameworks
+    for file in INTEGRATIONS.rglob("*.py"):
+        imported = set(re.findall(r"^\s*from grm_plugin\.integrations\.(\w+)", file.read_text(), re.MULTILINE))
+        others = imported & set(frameworks) - {file.parent.name}
+        assert not others, f"{file} imports from {others}"

@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from factories import (
@@ -16,7 +17,8 @@ from factories import (
     until,
 )
 
-from grm_plugin.errors import GroupError
+from grm_plugin.engines.fake import FakeMetaRM
+from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.judge import Judge
 from grm_plugin.types import Completion, Group, Judgement, Message, Prompt, Sampling
 
@@ -155,21 +157,44 @@ async def test_adaptive_sampling_draws_all_votes_for_a_tie() -> None:
     assert (await judge_one(judge, "a", "b")).rewards[0].votes_asked == 10
 
 
-async def test_an_own_stopping_rule_sees_every_round() -> None:
-    class After:
-        def __init__(self, votes: int) -> None:
-            self.votes = votes
-            self.seen: list[int] = []
+async def test_adaptive_sampling_looks_after_every_round() -> None:
+    said = iter([[5, 5]] * 4 + [[9, 1]] * 28)  # a tie, which nothing settles, then a clear lead
+    asked: list[int] = []
 
-        def settled(self, votes: Sequence[Any]) -> bool:
-            self.seen.append(len(votes[0].scores))
-            return self.seen[-1] >= self.votes
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        asked.append(sampling.n)
+        in_order = [next(said) for _ in range(sampling.n)]
+        return completions(*[[vote[index] for index in prompt.order] for vote in in_order])
 
-    rule = After(6)
-    config = make_config(sampling__k=32, sampling__adaptive={"batch": 2})
-    judgement = await judge_one(Judge(config, scoring(by_number), stopping=rule), "1", "2")
-    assert rule.seen == [2, 4, 6]
+    config = make_config(sampling__k=32, sampling__adaptive={"batch": 2, "z": 1.0})
+    judgement = await judge_one(Judge(config, Scripted(reply)), "a", "b")
+    assert asked == [1] * 6, "one vote per order and round"
     assert judgement.rewards[0].votes_asked == 6
+
+
+async def test_the_stages_of_a_list_are_timed() -> None:
+    stages: list[str] = []
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        yield
+        stages.append(stage)
+
+    meta_rm = FakeMetaRM(lambda conversation: 0.0)
+    await judge_one(Judge(make_config(), scoring(by_number), timed=timed), "1", "2")
+    await judge_one(Judge(make_config(meta_rm__model="a/b"), scoring(by_number), meta_rm, timed=timed), "1")
+    assert stages == ["grm", "grm", "meta_rm"]
+
+
+async def test_a_group_that_cannot_be_judged_ends_the_others(tmp_path: Path) -> None:
+    template = tmp_path / "template.txt"
+    template.write_text("{{ query }} {{ 1 / responses[0] | length }} {{ responses }}")
+    config = make_config(judge__template=str(template), judge__blank_response="judge")
+    generator, judged = Scripted(never), list[Judgement]()
+    judge = Judge(config, generator, on_judgement=judged.append)
+    with pytest.raises(PromptError, match="division by zero"):
+        await judge.score([make_group("a", "b"), make_group(""), make_group("c")])
+    assert (generator.cancelled, judged) == (len(generator.calls), [])
 
 
 async def test_cancelling_the_judge_cancels_the_engine() -> None:

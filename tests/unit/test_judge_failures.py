@@ -17,6 +17,7 @@ from factories import (
 
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judge import Judge
+from grm_plugin.serving.counters import Counters
 from grm_plugin.types import Completion, Judgement, Prompt, Sampling, UnparsedReason
 
 
@@ -60,9 +61,10 @@ async def test_an_engine_that_fails_costs_votes_and_is_never_a_score(
     judge = Judge(make_config(normalize__method=method), Scripted(reply))
     judgement = await judge_one(judge, "a", "b", timeout_s=0.05)
     assert set(reasons(judgement)) == {reason}
+    asked = 8 if reason.engine_failed else 16  # what was read in vain is asked once more for each response alone
     for reward in judgement.rewards:
         assert (reward.value, reward.status, reward.mean, reward.unit) == (None, "no_votes", None, None)
-        assert (reward.votes_asked, reward.votes_parsed, reward.votes_kept) == (8, 0, 0)
+        assert (reward.votes_asked, reward.votes_parsed, reward.votes_kept) == (asked, 0, 0)
     assert judge.normalizer.stats.count == 0, "a lost group teaches the running statistics nothing"
 
 
@@ -71,12 +73,27 @@ async def test_a_response_that_confuses_the_grm_does_not_take_its_siblings_votes
     def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         shown = responses_shown(prompt)
         if "flood" in shown:
-            return [Completion("and so on and so on", "length" if reason == "truncated" else "stop")] * sampling.n
+            return [Completion("and so on", "length" if reason == "truncated" else "stop", 30)] * sampling.n
         return completions(*[[len(text) for text in shown]] * sampling.n)
 
     judgement = await judge_one(Judge(make_config(), Scripted(reply)), "abc", "flood", "abcde")
     assert [reward.mean for reward in judgement.rewards] == [3, None, 5]
     assert [reward.votes_parsed for reward in judgement.rewards] == [8, 0, 8]
+    assert [judged.members for judged in judgement.lists] == [(0, 1, 2), (0,), (1,), (2,)]
+    assert len(reasons(judgement)) == 8 + 8, "the votes on the whole list are lost too"
+    assert [reward.votes_asked for reward in judgement.rewards] == [16] * 3
+    assert [reward.tokens for reward in judgement.rewards] == [80, 80 + 240, 80]
+
+
+async def test_a_second_try_is_counted_like_the_first() -> None:
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        shown = responses_shown(prompt)
+        return completions(*[[5]] * sampling.n) if len(shown) == 1 else [Completion("?")] * sampling.n
+
+    counters = Counters()
+    config = make_config(judge__max_response_chars=100)
+    await judge_one(Judge(config, Scripted(reply), on_judgement=counters.add), "a", "b" * 200)
+    assert (counters.votes_asked, counters.votes_parsed, counters.cut_responses) == (24, 16, 1)
 
 
 async def test_an_engine_that_is_down_is_not_asked_again_for_each_response() -> None:

@@ -17,6 +17,7 @@ from factories import (
     scoring,
 )
 
+from grm_plugin.errors import PromptTooLong
 from grm_plugin.judge import Judge
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
 
@@ -95,13 +96,13 @@ async def _meta_hangs(conversations: Sequence[Conversation]) -> list[float]:
     [
         (_meta_raises, "RuntimeError: no such pooling task"),
         (_meta_hangs, "TimeoutError"),
-        (lambda conversations: [0.1, 0.2, math.nan, 0.4], "nan"),
-        (lambda conversations: [0.1, 0.2, math.inf, 0.4], "inf"),
-        (lambda conversations: [0.1], "(4)"),
-        (lambda conversations: [0.1] * 5, "(4)"),
-        (lambda conversations: [], "(4)"),
-        (lambda conversations: None, "TypeError"),
-        (lambda conversations: [0.1, 0.2, "best", 0.4], "TypeError"),
+        (lambda conversations: [0.1, 0.2, math.nan, 0.4], "NaN or infinite"),
+        (lambda conversations: [0.1, 0.2, math.inf, 0.4], "NaN or infinite"),
+        (lambda conversations: [0.1], "1 logits for 4 critiques"),
+        (lambda conversations: [0.1] * 5, "5 logits for 4 critiques"),
+        (lambda conversations: [], "0 logits for 4 critiques"),
+        (lambda conversations: None, "must answer with a list of logits, got NoneType"),
+        (lambda conversations: [0.1, 0.2, "best", 0.4], "must answer with a list of logits, got list of float, str"),
     ],
     ids=["raises", "hangs", "nan", "inf", "few", "many", "none", "null", "text"],
 )
@@ -111,6 +112,24 @@ async def test_a_meta_rm_that_fails_costs_the_filter_and_never_a_vote(rate: Any,
     (reward,) = judgement.rewards
     assert (reward.mean, reward.votes_kept, reward.meta) == (2.5, 4, None)
     assert words in judgement.lists[0].meta_error
+    assert not judgement.lists[0].meta_too_long
+
+
+async def test_critiques_that_are_too_long_for_the_meta_rm_are_told_from_its_failures() -> None:
+    def refuse(conversations: Sequence[Conversation]) -> list[float]:
+        raise PromptTooLong("9000 tokens")
+
+    judge, _ = meta_judge(refuse)
+    judgement = await judge_one(judge, "a")
+    assert judgement.lists[0].meta_too_long
+    assert judgement.rewards[0].votes_kept == 4
+
+
+async def test_half_of_the_votes_that_were_drawn_are_kept_also_where_sampling_stops_early() -> None:
+    meta = ScriptedMeta(lambda conversations: [float(number) for number in range(len(conversations))])
+    config = make_config(meta_rm={"model": "a/b"}, sampling__k=32, sampling__adaptive={"batch": 4})
+    judgement = await judge_one(Judge(config, scoring(by_number), meta), "9", "2")
+    assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(4, 2)] * 2
 
 
 async def test_a_grm_request_that_hangs_leaves_the_meta_rm_its_time() -> None:

@@ -17,7 +17,7 @@ from factories import Scripted, by_number, critique_text, live, make_config, mak
 from grm_plugin.client import Client
 from grm_plugin.config import ServiceConfig
 from grm_plugin.errors import EngineError, WireError
-from grm_plugin.quoting import describe
+from grm_plugin.redaction import describe
 from grm_plugin.serving import limits
 from grm_plugin.serving.http import create_app
 from grm_plugin.serving.limits import MAX_DEPTH
@@ -84,11 +84,13 @@ async def test_a_body_that_does_not_say_ends_at_the_limit(path: str) -> None:
 async def test_an_endless_body_is_not_kept_and_not_listened_to_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LINGER_S", 0.2)
     tracemalloc.start()
-    async with client_of(make_app(service__max_body_mb=1)) as client:
-        headers = {"Content-Type": "application/json"}
-        reply = await client.post("/get_reward", content=chunks(math.inf), headers=headers)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    try:
+        async with client_of(make_app(service__max_body_mb=1)) as client:
+            headers = {"Content-Type": "application/json"}
+            reply = await client.post("/get_reward", content=chunks(math.inf), headers=headers)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert reply.status_code == 413
     assert peak < 8 * 2**20
 

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from factories import Scripted, critique_text, judge_one, live, make_config, make_critique
+from factories import Scripted, critique_text, judge_one, live, make_config
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from grm_plugin.client import Client
+from grm_plugin.engines.answers import check_logits
 from grm_plugin.errors import EngineError, WireError
 from grm_plugin.judge import Judge
 from grm_plugin.types import Completion, Group, Message
-from grm_plugin.voting import rate
 
 REWARD = {
-    "value": 0.5, "settled": 0.5, "score": 0.5, "status": "ok", "mean": 5.5, "total": 11.0, "spread": 0.5,
+    "value": 0.5, "settled": 0.5, "unit": 0.5, "status": "ok", "mean": 5.5, "total": 11.0, "spread": 0.5,
     "votes_asked": 2, "votes_parsed": 2, "votes_kept": 2, "meta": None, "tokens": 4.0, "cut": 0,
 }  # fmt: skip
 CRITIQUE = {
@@ -71,7 +71,7 @@ def test_a_sound_reply_is_taken(service: Saying) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(reply(REWARD | {field: value}) for field in ("settled", "score", "mean", "meta", "tokens")
+        *(reply(REWARD | {field: value}) for field in ("settled", "unit", "mean", "meta", "tokens")
           for value in (math.nan, math.inf, 1e300)),
         reply(REWARD | {"settled": None}),
         reply(REWARD | {"votes_asked": 10**400}),
@@ -122,8 +122,8 @@ async def test_what_is_no_completion_is_a_lost_vote(answer: Any) -> None:
 
 @pytest.mark.parametrize("rating", [math.nan, math.inf, -math.inf, 1e308])
 def test_a_rating_whose_mean_would_be_infinite_is_refused(rating: float) -> None:
-    with pytest.raises(EngineError, match="one finite rating per critique"):
-        rate([make_critique(5), make_critique(6, sample=1)], [0.0, rating])
+    with pytest.raises(EngineError, match=r"NaN or infinite.*meta_rm\.dtype"):
+        check_logits([0.0, rating], 2)
 
 
 async def test_equal_ratings_of_the_largest_size_have_a_mean() -> None:

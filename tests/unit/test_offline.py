@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from grm_plugin.cli import app
 from grm_plugin.config_loading import load_config
 from grm_plugin.errors import ConfigError, GRMError, WireError
-from grm_plugin.serving.alone import build
+from grm_plugin.serving.without_ray import build
 
 
 @pytest.fixture
@@ -85,6 +85,7 @@ def test_kill_9_loses_only_what_was_in_flight(tmp_path: Path, config: Path) -> N
     assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in numbered(40))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_says_what_is_left(tmp_path: Path, config: Path) -> None:
     file, output = write_lines(tmp_path / "in.jsonl", *numbered(40)), tmp_path / "out.jsonl"
     with slow_run(file, output, config) as run:
@@ -103,8 +104,6 @@ def slow_run(file: Path, output: Path, config: Path) -> subprocess.Popen[str]:
         [*command, "--grm.engine.delay_s", "0.2"],
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background jobs inherit an ignored SIGINT, and the tests may run in one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

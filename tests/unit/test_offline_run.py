@@ -13,9 +13,10 @@ from offline_files import GOOD, numbered, read_rows, write_lines
 from rich.console import Console
 
 from grm_plugin.errors import ConfigError, EngineError
+from grm_plugin.losses import LOST_IN_A_ROW
 from grm_plugin.offline.progress import ScoreMeter
 from grm_plugin.offline.results import Results
-from grm_plugin.offline.scoring import LOST_IN_A_ROW, Run
+from grm_plugin.offline.scoring import Run
 from grm_plugin.offline.tasks import Task, read_tasks
 from grm_plugin.serving.schemas import WireGroup, WireJudgement, WireReward, WireUnparsed
 
@@ -56,7 +57,7 @@ async def test_concurrency_is_bounded_and_used(tmp_path: Path) -> None:
         return judgement()
 
     with Results(tmp_path / "out") as results:
-        await Run(scorer, results, meter(20), 3).over(task(number) for number in range(20))
+        await Run(scorer, results, meter(20), 3).run(task(number) for number in range(20))
         assert len(results.done) == 20
     assert most == 3
 
@@ -73,7 +74,7 @@ async def test_a_run_gives_up_on_an_engine_that_only_fails(tmp_path: Path) -> No
         Results(tmp_path / "out") as results,
         pytest.raises(EngineError, match=r"in a row without a vote: engine: gone"),
     ):
-        await Run(scorer, results, meter(500), 4).over(task(number) for number in range(500))
+        await Run(scorer, results, meter(500), 4).run(task(number) for number in range(500))
     assert LOST_IN_A_ROW <= calls < LOST_IN_A_ROW + 4
     assert (tmp_path / "out").read_bytes() == b""
 
@@ -84,7 +85,7 @@ async def test_unreadable_critiques_are_an_answer(tmp_path: Path) -> None:
 
     shown = meter(1)
     with Results(tmp_path / "out") as results:
-        await Run(scorer, results, shown, 4).over([task(1)])
+        await Run(scorer, results, shown, 4).run([task(1)])
     assert read_rows(tmp_path / "out")[0]["rewards"][0]["value"] is None
     assert "1 votes unread; 1 rewards are fallbacks (value null)" in shown.summary
 
@@ -125,7 +126,7 @@ def judgement(status: Literal["ok", "no_votes"] = "ok", reason: str | None = Non
     reward = WireReward(
         value=0.5 if voted else None,
         settled=0.5,
-        score=0.5,
+        unit=0.5,
         status=status,
         mean=5.5 if voted else None,
         total=5.5 if voted else None,

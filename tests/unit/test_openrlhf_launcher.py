@@ -3,20 +3,27 @@
 import importlib.metadata
 import json
 import shlex
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
+from grm_plugin.access import Token
 from grm_plugin.config import Config
-from grm_plugin.errors import ConfigError
-from grm_plugin.integrations.openrlhf.connection import read_environment
+from grm_plugin.errors import ConfigError, ServiceError
+from grm_plugin.integrations.environment import read_environment
+from grm_plugin.integrations.openrlhf import train_ppo_ray
 from grm_plugin.integrations.openrlhf.flags import BEFORE_0_10_2, FlagNames, flag_names, parse
 from grm_plugin.integrations.openrlhf.train_ppo_ray import main, workers_environment
+from grm_plugin.serving.launch import ServiceHandle
 from grm_plugin.serving.resources import needed_gpus
 
 NAMES = FlagNames()
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = json.dumps({"engine": {"type": "fake"}})
+SERVICE = ServiceHandle("grm", "http://127.0.0.1:8790")
 
 
 @pytest.fixture
@@ -82,6 +89,46 @@ class TestCommandLine:
         assert bool(parse(["--grm.config", config, *flags, "--eval.dataset", "held_out"], NAMES).notes) is warned
         assert not parse(["--grm.config", config, *flags], NAMES).notes
 
+    @pytest.mark.parametrize(
+        ("flags", "samples"),
+        [
+            ([], 8192),
+            (["--rollout.batch_size", "64"], 512),
+            (["--rollout.batch_size", "64", "--rollout.vllm_generate_batch_size", "128"], 1024),
+            (["--rollout.batch_size", "64", "--eval.dataset", "d", "--eval.n_samples_per_prompt", "32"], 2048),
+        ],
+    )
+    def test_the_http_hook_needs_room_for_a_whole_batch(self, config: str, flags: list[str], samples: int) -> None:
+        """OpenRLHF's HTTP call gives up what is refused five times; our hooks ask again."""
+        argv = ["--grm.config", config, "--rollout.n_samples_per_prompt", "8", *flags]
+        too_few = [*argv, "--grm.service.max_waiting", str(samples - 1)]
+        with pytest.raises(ConfigError, match=rf"add --grm\.service\.max_waiting {samples}, or take --grm\.hook agent"):
+            parse([*too_few, "--grm.hook", "http"], NAMES)
+        parse([*argv, "--grm.service.max_waiting", str(samples), "--grm.hook", "http"], NAMES)
+        parse(too_few, NAMES)
+
+    @pytest.mark.parametrize(
+        ("names", "flags", "words"),
+        [
+            (NAMES, [], "2,048 critiques (1,024 prompts x 1 list(s) of their 1 responses x k = 2); 4,194,304 tokens"),
+            (
+                NAMES,
+                ["--rollout.batch_size", "64", "--rollout.n_samples_per_prompt", "9", "--grm.sampling.k", "32"],
+                "6,144 critiques (64 prompts x 3 list(s) of their 9 responses x k = 32); 12,582,912 tokens",
+            ),
+            (
+                BEFORE_0_10_2,
+                ["--rollout_batch_size=8", "--n_samples_per_prompt=4", "--grm.sampling.max_tokens=10"],
+                "16 critiques (8 prompts x 1 list(s) of their 4 responses x k = 2); 160 tokens",
+            ),
+        ],
+    )
+    def test_the_work_of_a_step_is_told(self, config: str, names: FlagNames, flags: list[str], words: str) -> None:
+        assert words in parse(["--grm.config", config, *flags], names).demand
+
+    def test_openrlhfs_default_batch_fits(self, config: str) -> None:
+        parse(["--grm.config", config, "--grm.hook", "http", "--rollout.n_samples_per_prompt", "32"], NAMES)
+
     def test_a_mistake_is_one_line_and_status_2(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--actor.adam.lr", "1"]) == 2
         assert (
@@ -98,6 +145,98 @@ class TestCommandLine:
     def test_help(self, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert main(argv) == 0
         assert "--grm.hook agent|func|http" in capsys.readouterr().out
+
+
+class TestStart:
+    """The service starts beside the imports of OpenRLHF."""
+
+    def test_a_broken_openrlhf_is_told_while_the_model_loads(
+        self, config: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded = threading.Event()
+        monkeypatch.setattr(train_ppo_ray, "start", lambda _: loaded.wait(60))
+        monkeypatch.setattr(train_ppo_ray, "IMPORTED_EARLY", "openrlhf_is_broken")
+        try:
+            with pytest.raises(
+                ConfigError, match=r"OpenRLHF cannot be imported .*No module named 'openrlhf_is_broken'"
+            ):
+                train_ppo_ray._start_beside_imports(parse(["--grm.config", config], NAMES))
+            assert not loaded.is_set()
+        finally:
+            loaded.set()
+
+    def test_a_service_that_does_not_start_is_told(self, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_gpu(_: Config) -> None:
+            raise ServiceError("no GPU is free")
+
+        monkeypatch.setattr(train_ppo_ray, "start", no_gpu)
+        monkeypatch.setattr(train_ppo_ray, "IMPORTED_EARLY", "json")
+        with pytest.raises(ServiceError, match="no GPU is free"):
+            train_ppo_ray._start_beside_imports(parse(["--grm.config", config], NAMES))
+
+
+class TestLifetime:
+    """What becomes of the service is `service.lifetime`'s to say."""
+
+    @pytest.mark.parametrize(
+        ("lifetime", "taken"),
+        [
+            ("job", ["start", "supervised", "openrlhf", "no longer supervised", "stop grm"]),
+            ("shared", ["start_or_attach", "openrlhf"]),
+        ],
+    )
+    @pytest.mark.parametrize("status", [0, 3])
+    def test_who_starts_watches_and_stops_it(
+        self, config: str, lifetime: str, taken: list[str], status: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ray = pytest.importorskip("ray")
+        steps: list[str] = []
+
+        def begin(name: str) -> Callable[[Config], ServiceHandle]:
+            def starts(_: Config) -> ServiceHandle:
+                steps.append(name)
+                return SERVICE
+
+            return starts
+
+        @contextmanager
+        def supervisor(_: Config, url: str) -> Iterator[None]:
+            assert url == SERVICE.url
+            steps.append("supervised")
+            yield
+            steps.append("no longer supervised")
+
+        def openrlhf(*_: object, **__: object) -> None:
+            steps.append("openrlhf")
+            if status:
+                raise SystemExit(status)
+
+        monkeypatch.delenv("GRM_CPU", raising=False)
+        monkeypatch.setattr(ray, "init", lambda **_: None)
+        monkeypatch.setattr(train_ppo_ray, "start", begin("start"))
+        monkeypatch.setattr(train_ppo_ray, "start_or_attach", begin("start_or_attach"))
+        monkeypatch.setattr(train_ppo_ray, "stop_on_ray", lambda name: steps.append(f"stop {name}"))
+        monkeypatch.setattr(train_ppo_ray, "Supervisor", supervisor)
+        monkeypatch.setattr(train_ppo_ray, "IMPORTED_EARLY", "json")
+        monkeypatch.setattr("runpy.run_module", openrlhf)
+        monkeypatch.setattr("sys.argv", ["train_ppo_ray"])
+        job = parse(["--grm.config", config, "--grm.service.lifetime", lifetime], NAMES)
+        with pytest.raises(SystemExit) if status else nullcontext():
+            train_ppo_ray.run(job, NAMES)
+        assert steps == [step for step in taken if not (status and step == "no longer supervised")]
+
+
+class TestToken:
+    def test_it_does_not_get_into_openrlhfs_arguments(self) -> None:
+        guarded = ServiceHandle("grm", SERVICE.url, token=Token("s3cret"))
+        with pytest.raises(ConfigError, match=r"--grm\.hook http cannot carry .* Take --grm\.hook agent or func"):
+            train_ppo_ray._reward_flag("http", guarded, 4, NAMES)
+        for hook in ("agent", "func"):
+            assert "s3cret" not in " ".join(train_ppo_ray._reward_flag(hook, guarded, 4, NAMES))
+
+    def test_without_one_the_http_hook_has_the_address(self) -> None:
+        flag = train_ppo_ray._reward_flag("http", SERVICE, 4, NAMES)
+        assert flag == ("--reward.remote_url", f"{SERVICE.url}/get_reward?n=4")
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "examples/openrlhf").glob("*.sh")), ids=lambda path: path.stem)
@@ -166,6 +305,7 @@ class TestEnvironment:
             ({"GRM_CONFIG": "{"}, "GRM_CONFIG is no JSON"),
             ({"GRM_CONFIG": FAKE, "GRM_OVERRIDES": "k=3"}, "GRM_OVERRIDES is no JSON"),
             ({"GRM_CONFIG": FAKE, "GRM_OVERRIDES": "[1]"}, "must be a JSON object"),
+            ({"GRM_URL": "http://host:1", "GRM_OVERRIDES": '{"sampling.k": 16}'}, "but GRM_CONFIG is not set"),
             ({"GRM_URL": "http://host:1", "GRM_N": "0"}, "GRM_N is '0'"),
         ],
     )

@@ -29,7 +29,7 @@ def test_a_service_that_is_on_its_way_is_waited_for(patience_s: float, monkeypat
     service = RewardService(make_config(), generator)
     with live(create_app(lambda: service)) as url:
         if patience_s:
-            require_ready(url, patience_s=patience_s)
+            assert require_ready(url, patience_s=patience_s) == service.config.failure.deadline_s
             assert len(generator.calls) == 3
         else:
             with pytest.raises(ServiceError, match="cannot judge: the model is loading"):

@@ -84,7 +84,7 @@ def test_a_process_that_got_the_id_of_a_dead_service_is_left_alone(runtime: Path
 
 
 def test_one_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "STOP_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(registry, "PROCESS_S", 0.3)
     with process("one", "stubborn") as running:
         assert registry.stop("one") is True
         assert running.wait(10) == -signal.SIGKILL
@@ -95,3 +95,24 @@ def test_a_damaged_file_is_no_service(runtime: Path, content: str) -> None:
     runtime.mkdir()
     (runtime / "one.json").write_text(content)
     assert registry.find("one") is None
+
+
+def test_a_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a name that all know, and who owns it could say where the service is."""
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    with (
+        pytest.raises(ServiceError, match="belongs to another user: set XDG_RUNTIME_DIR"),
+        registry.registered("a", URL),
+    ):
+        pytest.fail("registered")
+
+
+def test_a_service_of_another_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    words = rf"'one' \(process {os.getpid()}\) belongs to another user"
+    with registry.registered("one", URL), pytest.raises(ServiceError, match=words):
+        registry.stop("one")

@@ -6,15 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grm_plugin.conversation import (
-    END_TOKENS,
-    MIN_OVERLAP,
-    ConversationReader,
-    cut_middle,
-    neutralize_special_tokens,
-    response_of,
-)
+from grm_plugin.conversation import END_TOKENS, MIN_OVERLAP, ConversationReader, response_of
 from grm_plugin.errors import GroupError
+from grm_plugin.sanitizing import cut_middle, neutralize_special_tokens
 
 PROMPT = "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"
 

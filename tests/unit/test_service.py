@@ -9,7 +9,7 @@ from grm_plugin.errors import EngineError, PromptError, RewardError, ServiceBusy
 from grm_plugin.failure import LOG_KEYS
 from grm_plugin.serving.schemas import GetRewardReply, GetRewardRequest, ScoreRequest
 from grm_plugin.serving.service import RewardService
-from grm_plugin.types import Completion, Prompt, Sampling
+from grm_plugin.types import Completion, Group, Message, Prompt, Sample, Sampling
 
 PROMPT = "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"
 
@@ -89,9 +89,10 @@ async def test_lone_surrogates_are_judged_like_any_text() -> None:
     assert generator.calls[0][0].messages[0].content.encode()
 
 
-async def test_an_engine_that_never_returns_is_answered_before_the_deadline() -> None:
-    service = make_service(Scripted(never), failure__deadline_s=0.3, failure__constant=-2.0, group__wait_s=0.05)
-    async with asyncio.timeout(5):
+async def test_an_engine_that_never_returns_is_answered_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grm_plugin.serving.service.JUDGING_SHARE", 0.2)  # 1.6 s between the judge and the brake
+    service = make_service(Scripted(never), failure__deadline_s=2.0, failure__constant=-2.0, group__wait_s=0.05)
+    async with asyncio.timeout(10):
         reply = await service.get_reward(request("3", "5", n=4))
     assert (reply.rewards, reply.scores) == ([-2, -2], [0.5, 0.5])
     assert reply.extra_logs["grm_fallback"] == [1, 1]
@@ -114,6 +115,47 @@ async def test_a_judge_that_is_late_itself_is_cut_off_at_the_deadline() -> None:
     assert service.counters.deadline_misses == 2
 
 
+async def test_a_group_that_is_late_costs_the_others_nothing() -> None:
+    service = make_service(failure__deadline_s=2.0, group__wait_s=0.0)
+    judge_list = service.judge.judge_list
+
+    async def late_for_some(group: Group, *rest: Any) -> Any:
+        if "late" in group.responses:
+            await asyncio.sleep(60)
+        return await judge_list(group, *rest)
+
+    service.judge.judge_list = late_for_some  # type: ignore[method-assign]
+    both = ScoreRequest(groups=[*groups("3", "8").groups, *groups("late", "8").groups])
+    in_time, late = (await service.score(both)).judgements
+    assert [reward.mean for reward in in_time.rewards] == [3, 8]
+    assert [reward.status for reward in late.rewards] == ["no_votes"] * 2
+    assert (service.counters.groups, service.counters.deadline_misses) == (1, 1)
+
+
+async def test_openrlhfs_call_is_answered_in_its_time_whatever_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make_service(failure__deadline_s=1200)
+    given: list[float | None] = []
+
+    async def late(_group: Any, _members: Any, timeout_s: float | None) -> Any:
+        given.append(timeout_s)
+        await asyncio.Event().wait()
+
+    service.judge.judge_members = late  # type: ignore[method-assign]
+    monkeypatch.setattr("grm_plugin.serving.service.OPENRLHF_DEADLINE_S", 0.2)
+    async with asyncio.timeout(10):
+        reply = await service.get_reward(request("3"))
+    assert reply.extra_logs["grm_fallback"] == [1]
+    sample = Sample((Message("user", "What is 2 + 2?"),), "4")
+    others = [asyncio.create_task(call) for call in (service.reward_sample(sample), service.score(groups("4")))]
+    await until(lambda: len(given) == 3)
+    for other in others:
+        other.cancel()
+    hook, *rest = given
+    assert hook is not None
+    assert 0 < hook <= 0.2
+    assert rest == [pytest.approx(1200, rel=0.1)] * 2
+
+
 async def test_a_lost_vote_of_one_response_gets_the_mean_of_its_group() -> None:
     def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         shown = responses_shown(prompt)
@@ -123,7 +165,7 @@ async def test_a_lost_vote_of_one_response_gets_the_mean_of_its_group() -> None:
     answer = await service.get_reward(request("2", "4", "9", n=3))
     assert answer.rewards == [2, 4, 3]
     assert answer.extra_logs["grm_fallback"] == [0, 0, 1]
-    assert answer.extra_logs["grm_parse_failures"] == [0, 0, 2]
+    assert answer.extra_logs["grm_votes_lost"] == [0, 0, 2]
 
 
 async def test_policy_raise_gives_no_reward() -> None:
@@ -196,6 +238,22 @@ async def test_a_request_id_gets_the_same_answer_again() -> None:
     assert len(generator.calls) == 4 * asked
 
 
+async def test_a_sample_sent_again_under_its_id_is_no_sibling() -> None:
+    """The service has not noticed that the first caller is gone: only the id says that it is the same sample."""
+    service = make_service(generator := scoring(by_number))
+
+    def ask(response: str, request_id: str | None) -> asyncio.Task[Any]:
+        sample = Sample((Message("user", "What is 2 + 2?"),), response)
+        return asyncio.create_task(service.reward_sample(sample, 2, request_id))
+
+    calls = [ask("3", "first"), ask("3", "first")]
+    await until(lambda: service.info().counters["attached"] == 1)
+    calls.append(ask("8", "second"))
+    assert [logs["grm_mean"] for _, logs in await asyncio.gather(*calls)] == [3, 3, 8]
+    assert service.counters.samples == 2
+    assert {len(prompt.order) for prompt, _ in generator.calls} == {2}
+
+
 async def test_scored_groups_come_with_everything_they_rest_on() -> None:
     def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         scores = [by_number(response) for response in responses_shown(prompt)]
@@ -205,7 +263,7 @@ async def test_scored_groups_come_with_everything_they_rest_on() -> None:
     (judgement,) = (await service.score(groups("3", "8", " "))).judgements
     first, second, blank = judgement.rewards
     assert (first.mean, first.total, first.spread, first.value) == (3, 6, 0, pytest.approx(2 / 9))
-    assert (first.settled, first.score, first.tokens) == (first.value, first.value, 16)
+    assert (first.settled, first.unit, first.tokens) == (first.value, first.value, 16)
     assert (second.votes_asked, second.votes_parsed, second.votes_kept) == (4, 2, 2)
     assert (blank.status, blank.value, blank.settled) == ("blank", 0, 0)
     assert [critique.members for critique in judgement.critiques] == [[0, 1]] * 2
@@ -251,12 +309,21 @@ async def test_counters_add_up() -> None:
     assert counters.items() >= {**expected, **votes, **rest}.items()
 
 
+def _crashing(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+    raise RuntimeError("the controller restarts")
+
+
 def _broken(prompt: Prompt, sampling: Sampling) -> list[Completion]:
     raise EngineError("no replica is alive; look at `ray status`")
 
 
 @pytest.mark.parametrize(
-    ("reply", "problem"), [(lambda prompt, sampling: completions([5]), ""), (_broken, "ray status")]
+    ("reply", "problem"),
+    [
+        (lambda prompt, sampling: completions([5]), ""),
+        (_broken, "ray status"),
+        (_crashing, "RuntimeError: the controller restarts"),
+    ],
 )
 async def test_the_service_knows_whether_the_grm_answers(reply: Any, problem: str) -> None:
     found = await make_service(Scripted(reply)).problem()

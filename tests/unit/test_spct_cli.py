@@ -63,7 +63,7 @@ def test_with_rejection_only_the_hinted_one_of_an_easy_item_is_left(folder: Path
 
 
 def test_a_limit_can_be_raised_later(folder: Path) -> None:
-    draw("--limit", "1")
+    draw("--first", "1")
     assert "3 of 3 items (1 from before)" in draw().output
 
 
@@ -156,7 +156,7 @@ def test_easy_items_of_another_file_are_no_match(folder: Path) -> None:
 
 def test_a_former_file_outlives_a_mistake(folder: Path) -> None:
     draw("--no-rejection")
-    draw("--no-rejection", "--limit", "1", output="right")
+    draw("--no-rejection", "--first", "1", output="right")
     run("rl-data", "items.jsonl", "--output", "rl.jsonl")
     run("meta-rm-data", "rft", "--output", "meta.jsonl")
     before = [(folder / name).read_bytes() for name in ("rl.jsonl", "meta.jsonl")]

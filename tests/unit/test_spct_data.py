@@ -14,15 +14,15 @@ from factories import critique_text, make_config
 
 from grm_plugin.errors import ConfigError, EngineError, WireError
 from grm_plugin.evals.items import Item
-from grm_plugin.spct.general import read_general
-from grm_plugin.spct.outcome import Target, outcome_of
-from grm_plugin.spct.presenting import TrainingPrompts, present
-from grm_plugin.spct.rft import Report, write_report, write_training_file
+from grm_plugin.spct.instruction_data import read_general
+from grm_plugin.spct.outcome import Target, verdict_of
+from grm_plugin.spct.rejection import Fate, Rules
+from grm_plugin.spct.rft import RejectionReport, write_report, write_training_file
 from grm_plugin.spct.rl_data import content_digest, rl_rows
-from grm_plugin.spct.room import UNLIMITED, Room
-from grm_plugin.spct.selecting import Fate, Rules
+from grm_plugin.spct.token_limit import UNLIMITED, Room
 from grm_plugin.spct.training_files import read_rows, write_rows
-from grm_plugin.spct.trajectories import Kind, Record, Trajectory
+from grm_plugin.spct.training_prompts import TrainingPrompts, present
+from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory
 from grm_plugin.types import Completion, Message
 
 CONFIG = make_config()
@@ -51,22 +51,22 @@ class Letters:
 def trajectory(scores: tuple[int, ...] | None, kind: Kind = "plain", text: str = "") -> Trajectory:
     """`scores` are those of the item's responses 0 and 1, shown in this order."""
     text = text or ("?" if scores is None else critique_text(scores))
-    outcome = outcome_of(Completion(text), Target(2, best=(0,)))
+    verdict = verdict_of(Completion(text), Target(2, best=(0,)))
     return Trajectory(
-        kind=kind, text=text, right=outcome.right, scores=outcome.scores, reason=outcome.reason, tie=outcome.tie,
+        kind=kind, text=text, right=verdict.right, scores=verdict.scores, reason=verdict.reason, tie=verdict.tie,
         tokens=10,
     )  # fmt: skip
 
 
-def record(name: str, *plain: Any, hinted: Any = (), leaked: bool = False) -> Record:
+def record(name: str, *plain: Any, hinted: Any = (), leaked: bool = False) -> ItemTrajectories:
     one = item(name)
     shown = next(shown for seed in range(99) if (shown := present(one, CONFIG, seed)).order == (0, 1))
     drawn = [trajectory(scores) for scores in plain]
     drawn += [trajectory(scores, "hinted", LEAK + critique_text(scores) if leaked else "") for scores in hinted]
-    return Record.of(name, shown, tuple(drawn))
+    return ItemTrajectories.of(name, shown, tuple(drawn))
 
 
-def fates(one: Record, rules: Rules | None = None) -> list[Fate]:
+def fates(one: ItemTrajectories, rules: Rules | None = None) -> list[Fate]:
     return [(rules or RULES).fate(one, each) for each in one.trajectories]
 
 
@@ -156,7 +156,9 @@ class TestTrainingFile:
         stored = record("a", RIGHT, hinted=[RIGHT], leaked=True).model_dump(mode="json")
         for each in stored["trajectories"]:
             each["leaked"] = False  # what an earlier version thought
-        report = write_training_file(tmp_path / "sft.jsonl", [Record.model_validate(stored)], Rules(PROMPTS, False))
+        report = write_training_file(
+            tmp_path / "sft.jsonl", [ItemTrajectories.model_validate(stored)], Rules(PROMPTS, False)
+        )
         assert [row["kind"] for row in read_rows(tmp_path / "sft.jsonl")] == ["plain"]
         assert report.fates["hinted"] == {"leaked": 1}
 
@@ -167,7 +169,7 @@ class TestTrainingFile:
     def test_a_report_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "report.json").mkdir()
         with pytest.raises(ConfigError, match=r"report\.json cannot be written: Is a directory"):
-            write_report(tmp_path / "report.json", Report())
+            write_report(tmp_path / "report.json", RejectionReport())
 
     def test_an_empty_set_is_an_error_and_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(EngineError, match=r"no trajectory of 2 items is kept.*'wrong': 2.*nothing was written"):

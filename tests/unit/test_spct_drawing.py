@@ -21,12 +21,13 @@ from rich.console import Console
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, PromptTooLong
 from grm_plugin.evals.items import Item, write_items
 from grm_plugin.judge import Judge
-from grm_plugin.spct.drawing import LOST_IN_A_ROW, PATIENCE, Drawing
+from grm_plugin.losses import LOST_IN_A_ROW
+from grm_plugin.spct.drawing import PATIENCE, TrajectoryDrawing
 from grm_plugin.spct.outcome import Target
-from grm_plugin.spct.presenting import TrainingPrompts, present
 from grm_plugin.spct.progress import DrawMeter
-from grm_plugin.spct.selecting import Rules
-from grm_plugin.spct.trajectories import Record, Trajectory, TrajectoryStore, read_trajectories
+from grm_plugin.spct.rejection import Rules
+from grm_plugin.spct.training_prompts import TrainingPrompts, present
+from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore, read_trajectories
 from grm_plugin.types import Completion, Message, Prompt, Sampling, UnparsedReason
 
 CONFIG = make_config()
@@ -49,15 +50,15 @@ def knows(prompt: Prompt, sampling: Sampling) -> list[Completion]:
     return completions(*[[9 if text == "good" else 2 for text in shown]] * sampling.n, tokens=7)
 
 
-def drawing(store: TrajectoryStore, items: list[Item], **rest: Any) -> Drawing:
+def drawing(store: TrajectoryStore, items: list[Item], **rest: Any) -> TrajectoryDrawing:
     config = rest.pop("config", CONFIG)
     meter = DrawMeter(Console(quiet=True), len(items), len(store.done), Rules(PROMPTS))
-    return Drawing(config, rest.pop("prompts", PROMPTS), store, meter, **rest)
+    return TrajectoryDrawing(config, rest.pop("prompts", PROMPTS), store, meter, **rest)
 
 
-async def draw(folder: Path, items: list[Item], grm: Scripted, **rest: Any) -> list[Record]:
+async def draw(folder: Path, items: list[Item], grm: Scripted, **rest: Any) -> list[ItemTrajectories]:
     with TrajectoryStore(folder, MANIFEST) as store:
-        await drawing(store, items, **rest).over(items, grm)
+        await drawing(store, items, **rest).run(items, grm)
     return list(read_trajectories(folder))
 
 
@@ -259,12 +260,13 @@ class TestDrawing:
         await draw(tmp_path, pairs(20), Scripted(slow), concurrency=3, hinted=0)
         assert most == 3
 
-    async def test_samples_are_seeded_item_by_item(self, tmp_path: Path) -> None:
-        config = make_config(sampling__seed=5)
+    @pytest.mark.parametrize("sampling", [{}, {"sampling__seed": 5}], ids=["--seed", "sampling.seed"])
+    async def test_samples_are_seeded_item_by_item(self, sampling: dict[str, int], tmp_path: Path) -> None:
+        config = make_config(**sampling)
         first, second = Scripted(knows), Scripted(knows)
         await draw(tmp_path / "a", pairs(4), first, config=config)
         await draw(tmp_path / "b", list(reversed(pairs(4))), second, config=config)
-        seeds = [sorted(sampling.seed or 0 for _, sampling in grm.calls) for grm in (first, second)]
+        seeds = [sorted(how.seed or 0 for _, how in grm.calls) for grm in (first, second)]
         assert seeds[0] == seeds[1]
         assert len(set(seeds[0])) == 8
 
@@ -326,6 +328,7 @@ class TestStore:
         with pytest.raises(ConfigError, match=r"give the --output of `grm-plugin spct rft-data`"):
             list(read_trajectories(tmp_path))
 
+    @pytest.mark.usefixtures("interruptible")
     @pytest.mark.parametrize(("how", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
     def test_an_interrupted_run_loses_no_finished_item(self, tmp_path: Path, how: signal.Signals, status: int) -> None:
         """A run of the command itself: killed without warning, it goes on where it stopped and ends complete."""
@@ -338,13 +341,7 @@ class TestStore:
             *(sys.executable, "-m", "grm_plugin.cli", "spct", "rft-data", "items.jsonl", "--config", "config.yaml"),
             *("--output", "out", "--concurrency", "4", "--no-rejection"),
         ]
-        job = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            stderr=subprocess.DEVNULL,
-            # A shell's background jobs inherit an ignored SIGINT, and the tests may run in one.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        job = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
         path, deadline = tmp_path / "out" / "trajectories.jsonl", time.monotonic() + 60
         while not path.exists() or path.read_bytes().count(b"\n") < 9:
             assert job.poll() is None, "it ended before it was killed"
@@ -363,7 +360,7 @@ class TestStore:
         assert (report["items"], report["rows"]["kept"]) == (120, 480)
 
 
-def record_of(name: str) -> Record:
+def record_of(name: str) -> ItemTrajectories:
     shown = present(item(name, "good", "bad"), CONFIG, 0)
     assert shown.target == Target(2, shown.target.best)
-    return Record.of(name, shown, (Trajectory(kind="plain", text="t", right=True, scores=(9, 2)),))
+    return ItemTrajectories.of(name, shown, (Trajectory(kind="plain", text="t", right=True, scores=(9, 2)),))

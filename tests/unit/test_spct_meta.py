@@ -30,9 +30,9 @@ from grm_plugin.judge import Judge
 from grm_plugin.spct.meta_data import meta_rows
 from grm_plugin.spct.meta_examples import Example, bundles_of, padding_id, read_examples, split_by_item
 from grm_plugin.spct.meta_metrics import measure, roc_auc
-from grm_plugin.spct.presenting import Presentation, TrainingPrompts, present
 from grm_plugin.spct.training_files import write_rows
-from grm_plugin.spct.trajectories import Record, Trajectory, TrajectoryStore
+from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
+from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore
 from grm_plugin.types import Completion, Conversation, Message, UnparsedReason
 
 CONFIG = make_config()
@@ -77,7 +77,7 @@ class TestMetrics:
 class TestData:
     def test_readable_critiques_without_a_hint(self, tmp_path: Path) -> None:
         shown = presentation(ITEM)
-        record = Record.of(
+        record = ItemTrajectories.of(
             "x",
             shown,
             (
@@ -106,8 +106,8 @@ class TestData:
             StoredVote(None, (0, 1), "no_scores", text="D"),
         )
         with VoteStore(tmp_path, Manifest("jsonl", "m", 4, None, fingerprint(CONFIG))) as store:
-            store.add(evals.Record(ITEM, (StoredVote((9, 2), (0, 1), text="greedy"),), votes))
-            store.add(evals.Record(single, (), (StoredVote((9,), (0,), text="E"),)))
+            store.add(evals.ItemVotes(ITEM, (StoredVote((9, 2), (0, 1), text="greedy"),), votes))
+            store.add(evals.ItemVotes(single, (), (StoredVote((9,), (0,), text="E"),)))
         counts: Counter[str] = Counter()
         rows = list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), counts))
         assert [(row["messages"][1]["content"], row["label"], row["id"]) for row in rows] == [
@@ -130,7 +130,7 @@ class TestData:
         listwise = resources.files("grm_plugin") / "templates/listwise.txt"
         (tmp_path / "other.txt").write_text("Be brief.\n" + listwise.read_text())
         with VoteStore(tmp_path, Manifest("jsonl", "m", 1, None, fingerprint(make_config(**other)))) as store:
-            store.add(evals.Record(ITEM, (), (StoredVote((9, 2), (0, 1), text="A"),)))
+            store.add(evals.ItemVotes(ITEM, (), (StoredVote((9, 2), (0, 1), text="A"),)))
         with pytest.raises(ConfigError, match=f"was drawn with another {part} than the configuration says"):
             list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), Counter()))
 
@@ -170,13 +170,13 @@ class TestWhatIsShown:
         short = config.model_copy(update={"judge": config.judge.model_copy(update={"max_response_chars": 1000})})
         served = await self.served(short)
         votes = tuple(StoredVote((1, 2), order, text=self.text) for order, _ in served)
-        record = evals.Record(self.item, (), votes, cut=(0, 29_000))
+        record = evals.ItemVotes(self.item, (), votes, cut=(0, 29_000))
         manifest = Manifest("jsonl", "m", 2, None, fingerprint(config))
         with VoteStore(tmp_path / "votes", manifest) as store:
             store.add(record)
         meta_rm = Remembering()
         with VoteStore(tmp_path / "rated", manifest) as store:
-            await Rating(config, meta_rm, store, VoteMeter(Console(quiet=True), 1, 0), 1).over([record])
+            await Rating(config, meta_rm, store, VoteMeter(Console(quiet=True), 1, 0), 1).run([record])
         rows = list(meta_rows(tmp_path / "votes", config, TrainingPrompts(config), Counter()))
         trained = [tuple(Message(turn["role"], turn["content"]) for turn in row["messages"]) for row in rows]
         expected = [without_marker(conversation) for _, conversation in served]

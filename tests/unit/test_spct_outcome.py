@@ -12,7 +12,7 @@ from factories import critique_text
 
 from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.integrations.trl.spct_reward import outcome_reward
-from grm_plugin.spct.outcome import Target, is_right, is_tie, outcome_of
+from grm_plugin.spct.outcome import Target, is_right, is_tie, verdict_of
 from grm_plugin.types import Completion, UnparsedReason
 
 ROOT = Path(__file__).parents[2]
@@ -40,13 +40,13 @@ def test_the_best_must_be_strictly_ahead(scores: Any, best: Any, right: bool, ti
 
 @pytest.mark.parametrize(("score", "label", "right"), [(1, 1, True), (0, 1, False), (0, 0, True), (1, 0, False)])
 def test_a_single_response_is_scored_0_or_1(score: int, label: int, right: bool) -> None:
-    outcome = outcome_of(Completion(critique_text([score])), Target(1, label=label))
-    assert (outcome.right, outcome.tie, outcome.reward) == (right, False, 1.0 if right else -1.0)
+    verdict = verdict_of(Completion(critique_text([score])), Target(1, label=label))
+    assert (verdict.right, verdict.tie, verdict.reward) == (right, False, 1.0 if right else -1.0)
 
 
 def test_scores_of_the_other_scale_are_no_verdict() -> None:
-    assert outcome_of(Completion(critique_text([7])), Target(1, label=1)).reason is UnparsedReason.OUT_OF_RANGE
-    assert outcome_of(Completion(critique_text([0, 7])), PAIR).reason is UnparsedReason.OUT_OF_RANGE
+    assert verdict_of(Completion(critique_text([7])), Target(1, label=1)).reason is UnparsedReason.OUT_OF_RANGE
+    assert verdict_of(Completion(critique_text([0, 7])), PAIR).reason is UnparsedReason.OUT_OF_RANGE
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_scores_of_the_other_scale_are_no_verdict() -> None:
     ],
 )
 def test_the_reward_is_plus_or_minus_one(text: str, reward: float, reason: Any) -> None:
-    outcome = outcome_of(Completion(text), PAIR)
-    assert (outcome.reward, outcome.reason) == (reward, reason)
+    verdict = verdict_of(Completion(text), PAIR)
+    assert (verdict.reward, verdict.reason) == (reward, reason)
 
 
 def test_a_cut_critique_is_not_right() -> None:
-    assert outcome_of(Completion(critique_text([2, 3]), finish_reason="length"), PAIR).reward == -1
+    assert verdict_of(Completion(critique_text([2, 3]), finish_reason="length"), PAIR).reward == -1
 
 
 @pytest.mark.parametrize(

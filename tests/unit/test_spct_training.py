@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from grm_plugin.cli import app
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct.meta_metrics import measure
-from grm_plugin.spct.room import Room
+from grm_plugin.spct.token_limit import Room
 from grm_plugin.spct.training_files import write_rows
 from grm_plugin.types import Message
 
@@ -163,6 +163,18 @@ def test_figures_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: p
     command = ["spct", "meta-rm-eval", "--model", "m", "--data", "d", "--output", str(tmp_path)]
     with pytest.raises(ConfigError, match="cannot be written: Is a directory"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_under_torchrun_one_rank_prints_and_writes_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meta_training, "evaluate_meta_rm", lambda *_: measure([1.0, -1.0], [1, 0], ["a", "a"]))
+    command = ["spct", "meta-rm-eval", "--model", "m", "--data", "d", "--output", str(tmp_path / "figures.json")]
+    monkeypatch.setenv("RANK", "1")
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert (done.exit_code, done.output, list(tmp_path.iterdir())) == (0, "", [])
+    monkeypatch.setenv("RANK", "0")
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.output
+    assert [file.name for file in tmp_path.iterdir()] == ["figures.json"]
 
 
 def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:

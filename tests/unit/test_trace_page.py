@@ -185,6 +185,19 @@ async def test_a_damaged_store_is_a_page_that_says_so(tmp_path: Path, path: str)
     assert "<h1>" in reply.text
 
 
+@pytest.mark.parametrize("path", ["/?q=rather", "/traces/1", "/live", "/export.parquet"])
+async def test_a_search_that_takes_too_long_is_a_page_that_says_so(
+    store: Callable[..., Path], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grm_plugin.trace.store.QUERY_S", -1.0)
+    monkeypatch.setattr("grm_plugin.trace.store.STEPS_PER_LOOK", 1)
+    async with client_of(page_app(store())) as client:
+        reply = await client.get(path)
+    assert reply.status_code == 503
+    assert "the search took too long; narrow it down" in reply.text
+    assert "<h1>" in reply.text
+
+
 def service(path: Path | None) -> RewardService:
     config: dict[str, Any] = {} if path is None else {"trace__path": str(path)}
     return RewardService(make_config(**config), scoring(by_number))

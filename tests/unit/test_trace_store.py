@@ -8,8 +8,8 @@ import pytest
 from trace_factories import START, fill, judged, silent
 
 from grm_plugin.config import FailureConfig, TraceConfig
-from grm_plugin.errors import GRMError
-from grm_plugin.trace.database import VERSION, DamagedStore, StoreError, open_reader, open_writer
+from grm_plugin.errors import DamagedStore, GRMError, StoreError
+from grm_plugin.trace.database import VERSION, open_reader, open_writer
 from grm_plugin.trace.filters import Filter, Sort
 from grm_plugin.trace.record import Entry
 from grm_plugin.trace.store import TraceStore
@@ -122,12 +122,16 @@ def test_the_last_group_stays_however_large(tmp_path: Path) -> None:
     assert trace.judgement == huge
 
 
-def test_a_store_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [(VERSION + 1, r"newer grm_plugin.*update grm_plugin"), (VERSION - 1, r"older grm_plugin.*move it away")],
+)
+def test_a_store_from_another_version_is_refused(tmp_path: Path, version: int, words: str) -> None:
     path = fill(tmp_path / "a.db", [judged("5")])
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {version}")
     for use in (open_writer, open_reader):
-        with pytest.raises(StoreError, match=r"newer grm_plugin.*update grm_plugin"):
+        with pytest.raises(StoreError, match=words):
             use(path)
 
 

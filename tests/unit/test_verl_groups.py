@@ -12,7 +12,7 @@ from factories import Scripted, by_number, live, make_config, responses_shown, s
 
 from grm_plugin import client as client_module
 from grm_plugin.errors import ConfigError, PromptError, RewardError
-from grm_plugin.integrations.verl.compute_score import compute_score
+from grm_plugin.integrations.verl.compute_score import _connection, compute_score
 from grm_plugin.integrations.verl.rendezvous import Rendezvous
 from grm_plugin.integrations.verl.samples import (
     GroupSizes,
@@ -42,6 +42,7 @@ def url(grm: Scripted) -> Iterator[str]:
     service = RewardService(make_config(sampling__k=1, judge__list_size=8), grm)
     with live(create_app(lambda: service)) as address:
         yield address
+    _connection.cache_clear()
 
 
 def member(session: int | None, response: str, n: int = 3, uid: str = "a") -> Member:

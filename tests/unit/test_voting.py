@@ -3,10 +3,9 @@ import math
 import pytest
 from factories import Scripted, completions, make_config, make_critique, make_group
 
-from grm_plugin.errors import EngineError
 from grm_plugin.judge import Judge
 from grm_plugin.types import Completion, Prompt, Sampling
-from grm_plugin.voting import keep_best, rate, tally
+from grm_plugin.voting import keep_best, lead, tally, with_ratings
 
 
 def test_the_papers_votes_sum_to_20_and_27() -> None:
@@ -75,19 +74,20 @@ def test_ties_go_to_the_lower_sample_whatever_the_order_of_the_list() -> None:
 
 
 def test_ratings_are_attached_in_order() -> None:
-    assert [critique.meta for critique in rate([make_critique(5), make_critique(6, sample=1)], [0.25, -3])] == [
-        0.25,
-        -3,
-    ]
+    rated = with_ratings([make_critique(5), make_critique(6, sample=1)], [0.25, -3])
+    assert [critique.meta for critique in rated] == [0.25, -3]
 
 
-@pytest.mark.parametrize("ratings", [[], [0.1], [0.1, 0.2, 0.3]])
-def test_a_wrong_number_of_ratings_is_an_error(ratings: list[float]) -> None:
-    with pytest.raises(EngineError, match="one finite rating per critique"):
-        rate([make_critique(5), make_critique(6, sample=1)], ratings)
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_rating_that_is_no_number_is_an_error(bad: float) -> None:
-    with pytest.raises(EngineError, match="finite"):
-        rate([make_critique(5), make_critique(6, sample=1)], [0.5, bad])
+@pytest.mark.parametrize(
+    ("scores", "best", "expected"),
+    [
+        ((8, 3), (0,), 5),
+        ((8, 3), (1,), -5),
+        ((7, 7), (0,), 0),
+        ((9, 2, 6, 8), (0, 3), 2),
+        ((9, 2, 6, 8), (3,), -1),
+        ((0.1 + 0.2, 0.3), (0,), 0.1 + 0.2 - 0.3),
+    ],
+)
+def test_the_lead_of_the_best_responses(scores: tuple[float, ...], best: tuple[int, ...], expected: float) -> None:
+    assert lead(scores, best) == expected

@@ -14,7 +14,7 @@ from rich.table import Table
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.ballots import methods_for, outcome_of, tally_item
 from grm_plugin.evals.statistics import bootstrap_means
-from grm_plugin.evals.store import Record, read_store
+from grm_plugin.evals.store import ItemVotes, read_store
 
 SUBSETS = ("pairs", "fours")
 METHODS = ("greedy", "@1", "@8", "@32", "meta@8", "meta@32")
@@ -156,7 +156,7 @@ def _k(row: ResultRow, prefix: str) -> int:
     return int(number) if row.method.startswith(prefix) and number.isdigit() else 0
 
 
-def _differences(name: str, better: Sequence[Record], worse: Sequence[Record]) -> list[ResultRow]:
+def _differences(name: str, better: Sequence[ItemVotes], worse: Sequence[ItemVotes]) -> list[ResultRow]:
     """Per subset and method; the same items in both."""
     rng = np.random.default_rng(0)
     sides = [{record.item.id: record for record in side} for side in (better, worse)]

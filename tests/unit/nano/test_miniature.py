@@ -15,7 +15,7 @@ from examples.nano.spct.lanes import Stage, run_stages
 from examples.nano.spct.stages import ABLATIONS, GRMS, Plan, stages
 from grm_plugin.cli import app
 from grm_plugin.evals.items import Item, read_items
-from grm_plugin.evals.store import Manifest, Record, StoredVote, VoteStore
+from grm_plugin.evals.store import ItemVotes, Manifest, StoredVote, VoteStore
 from grm_plugin.types import Message
 
 
@@ -86,7 +86,7 @@ def store(folder: Path, right: dict[str, list[bool]]) -> None:
         for name, some in right.items():
             item = Item(name, (Message("user", "?"),), ("a", "b"), (0,), subset="pairs")
             drawn = [StoredVote((9.0, 1.0 if hit else 9.0), (0, 1), tokens=5) for hit in [some[0], *some]]
-            votes.add(Record(item, tuple(drawn[:1]), tuple(drawn[1:])))
+            votes.add(ItemVotes(item, tuple(drawn[:1]), tuple(drawn[1:])))
 
 
 def test_results_are_those_of_the_stores_and_differences_are_paired(tmp_path: Path) -> None:

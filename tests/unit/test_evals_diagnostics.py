@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evals_factories import make_record, vote
 
-from grm_plugin.evals.conduct import conduct_of
+from grm_plugin.evals.diagnostics import conduct_of
 from grm_plugin.evals.paper import published
 
 

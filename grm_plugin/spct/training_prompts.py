@@ -15,11 +15,10 @@ from pathlib import Path
 import jinja2
 
 from grm_plugin.config import Config
-from grm_plugin.conversation import neutralize_special_tokens
 from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.evals.items import Item, digest
-from grm_plugin.prompts import PromptBuilder, draw_marker
-from grm_plugin.showing import show
+from grm_plugin.prompts import ENVIRONMENT, PromptBuilder, draw_marker
+from grm_plugin.sanitizing import neutralize_special_tokens, sanitize
 from grm_plugin.spct.outcome import Target
 from grm_plugin.types import Conversation, Group, Message, Prompt
 
@@ -66,7 +65,7 @@ def present(item: Item, config: Config, seed: int) -> Presentation:
     rng = random.Random(f"{seed} {item.id}")
     order = tuple(rng.sample(range(n), n))
     best = tuple(sorted(order.index(index) for index in item.best))
-    shown, _ = show(item.group, tuple(range(n)), config.judge)
+    shown, _ = sanitize(item.group, tuple(range(n)), config.judge)
     return Presentation(shown, order, draw_marker(rng), Target(n, best, item.label))
 
 
@@ -104,9 +103,7 @@ class TrainingPrompts:
         self._single = PromptBuilder(str(single or own / "single.txt"))
         try:
             source = Path(str(hint or own / "hint.txt")).read_text(encoding="utf-8")
-            self._hint = jinja2.Environment(
-                undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-            ).from_string(source)
+            self._hint = ENVIRONMENT.from_string(source)
         except (OSError, UnicodeDecodeError, jinja2.TemplateSyntaxError) as error:
             raise PromptError(f"hint template {hint}: {error}") from None
         self.digest = digest([source, self._single.listwise(_ANY, (0,), "MARKER").messages[0].content])
@@ -146,7 +143,9 @@ class TrainingPrompts:
         try:
             text = self._hint.render(prompt=prompt, n=target.n, best=best, label=target.label)
         except Exception as error:  # a template is the user's code
-            raise PromptError(f"hint template: {error}; see grm_plugin.spct.presenting for the variables") from None
+            raise PromptError(
+                f"hint template: {error}; see grm_plugin.spct.training_prompts for the variables"
+            ) from None
         if text.rstrip("\n") == prompt:
             raise PromptError("hint template: it adds nothing to the prompt; use best (n > 1) and label (n = 1)")
         return text.rstrip("\n")

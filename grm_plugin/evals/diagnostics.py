@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from grm_plugin.evals.store import Record, StoredVote
+from grm_plugin.evals.store import ItemVotes, StoredVote
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Conduct:
     flips: float | None
 
 
-def conduct_of(records: Sequence[Record], rated: bool) -> Conduct:
+def conduct_of(records: Sequence[ItemVotes], rated: bool) -> Conduct:
     """Counts over a store that holds at least one item; `rated`: a meta RM was to rate its votes."""
     votes = [vote for record in records for vote in record.votes]
     wins = [(vote.order[0] == winner, len(vote.order)) for vote in votes if (winner := _winner([vote])) is not None]
@@ -76,7 +76,7 @@ def _winner(votes: Iterable[StoredVote]) -> int | None:
     return totals.index(max(totals))
 
 
-def _winners_of_orders(record: Record) -> Iterable[tuple[int, int]]:
+def _winners_of_orders(record: ItemVotes) -> Iterable[tuple[int, int]]:
     """The winners of every two orders that both have one."""
     orders: dict[tuple[int, ...], list[StoredVote]] = {}
     for vote in record.votes:
@@ -85,5 +85,5 @@ def _winners_of_orders(record: Record) -> Iterable[tuple[int, int]]:
     return itertools.combinations([winner for winner in winners if winner is not None], 2)
 
 
-def _is_unrated(record: Record) -> bool:
+def _is_unrated(record: ItemVotes) -> bool:
     return any(vote.meta is None for vote in record.votes if vote.scores is not None)

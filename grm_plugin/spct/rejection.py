@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from grm_plugin.spct.presenting import TrainingPrompts
-from grm_plugin.spct.room import UNLIMITED, Room
-from grm_plugin.spct.trajectories import Record, Trajectory
+from grm_plugin.spct.token_limit import UNLIMITED, Room
+from grm_plugin.spct.training_prompts import TrainingPrompts
+from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
 from grm_plugin.types import Message
 
 
@@ -25,20 +25,20 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a trajectory is kept for.
+    """Decides which trajectories become training rows.
 
     Attributes:
         prompts: with which it was drawn; they know a critique that lets the hint show.
         rejection: off is an ablation: whatever can be read is kept, right or wrong, easy or not.
-        room: what a row to train on may be as long as.
+        room: token limit of a training row, prompt and critique.
     """
 
     prompts: TrainingPrompts
     rejection: bool = True
     room: Room = UNLIMITED
 
-    def fate(self, record: Record, trajectory: Trajectory) -> Fate:
-        """What becomes of one of the record's trajectories.
+    def fate(self, record: ItemTrajectories, trajectory: Trajectory) -> Fate:
+        """The fate of one of the record's trajectories.
 
         Without a hint, an item whose trajectories are all right is dropped: it teaches nothing. With a hint only wrong
         trajectories are, and those that let the hint show.

@@ -1,4 +1,7 @@
-"""Places for calls in flight. Who waits for one waits as long as calls before it succeed, and no longer."""
+"""Slots for calls in flight: a caller waits as long as other calls keep succeeding.
+
+It gives up `patience_s` seconds after the last success, or after it came where there was none since.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Places:
+class CallSlots:
     """A semaphore for calls to one service, on one event loop.
 
     Args:
@@ -24,7 +27,7 @@ class Places:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """Hold a place.
+        """Hold a slot.
 
         Raises:
             TimeoutError: nothing has moved for `patience_s` seconds.

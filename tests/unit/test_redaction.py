@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grm_plugin.quoting import LEFT_OUT, LIMIT, WINDOW, describe
+from grm_plugin.redaction import LEFT_OUT, LIMIT, WINDOW, describe
 from grm_plugin.types import Message
 
 TEXTS = st.text(alphabet='ab"\n', max_size=60)

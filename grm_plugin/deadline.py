@@ -11,8 +11,11 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
-def within(timeout_s: float | None) -> Iterator[None]:
-    """Tasks made in here, and calls, are to be done in `timeout_s` seconds (None: whenever). It ends nothing itself."""
+def deadline_within(timeout_s: float | None) -> Iterator[None]:
+    """Sets the deadline that `time_left` tells the code and the tasks started inside the block; None: no deadline.
+
+    It cancels nothing itself.
+    """
     token = _deadline.set(None if timeout_s is None else time.monotonic() + timeout_s)
     try:
         yield
