@@ -16,7 +16,7 @@ PIP_INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m examples.demo --algo $(ALGO) --steps $(STEPS)
 
-# SPCT in miniature (examples/nano/README.md): a GRM and its meta RM trained and measured, half an hour.
+# SPCT in miniature (examples/nano/README.md): a GRM and its meta RM trained and measured, 25 minutes.
 spct: $(INSTALLED)
 	$(VENV)/bin/python -m examples.nano.spct --seed $(SEED) --run runs/spct
 

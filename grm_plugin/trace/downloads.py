@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -24,9 +25,10 @@ def download_router(path: Callable[[], Path | None]) -> APIRouter:
 
     @router.get("/export.jsonl")
     def lines(request: Request) -> Response:
-        store = _existing(path())
+        rows = _closing(_existing(path()), links.filter_of(request.query_params))
+        first = next(rows, b"")  # what fails, fails before the reply has begun, and can still be told
         return StreamingResponse(
-            _closing(store, links.filter_of(request.query_params)),
+            chain((first,), rows),
             media_type="application/x-ndjson",
             headers=HEADERS | {"Content-Disposition": 'attachment; filename="traces.jsonl"'},
         )

@@ -185,7 +185,7 @@ async def test_a_damaged_store_is_a_page_that_says_so(tmp_path: Path, path: str)
     assert "<h1>" in reply.text
 
 
-@pytest.mark.parametrize("path", ["/?q=rather", "/traces/1", "/live", "/export.parquet"])
+@pytest.mark.parametrize("path", ["/?q=rather", "/traces/1", "/live", "/export.parquet", "/export.jsonl"])
 async def test_a_search_that_takes_too_long_is_a_page_that_says_so(
     store: Callable[..., Path], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
