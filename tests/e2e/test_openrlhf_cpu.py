@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU profile is inert where CUDA is present"),
 ]
 
-STEPS = 16
+STEPS = 10
 CONTROL_STEPS = 4
 JOB_DEADLINE_S = 300
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "sea", "river", "apple", "music")

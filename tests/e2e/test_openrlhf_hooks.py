@@ -88,7 +88,7 @@ def test_samples_that_come_one_by_one_are_judged_in_groups(hook: str, tmp_path: 
 
 
 def test_the_agent_hook_trains_and_evaluates_with_different_n(tmp_path: Path) -> None:
-    steps = 15
+    steps = 8
     evaluation = f"--eval.dataset {tmp_path}/prompts/held_out.jsonl --eval.steps 5 --eval.n_samples_per_prompt 2"
     job, counters = rewarded_job(tmp_path, "agent", steps, evaluation)
     check(job, counters, steps)
