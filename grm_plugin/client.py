@@ -52,7 +52,8 @@ class Client:
 
     Args:
         url: `http://HOST:PORT`, as `grm-plugin serve` prints it.
-        timeout_s: longest time for one call with all its tries, counted from when it gets its place.
+        timeout_s: longest time for one call with all its tries, counted from when it gets its place. Above the
+            service's `failure.deadline_s`, which is 1,200 s in the 16B and 27B configurations.
         max_concurrency: calls in flight per event loop; further ones wait for a place, until nothing has moved for
             `timeout_s`.
         token: the service's token; None takes the one in `url` (`http://grm:TOKEN@HOST:PORT`), or else that of the

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from grm_plugin.cli_options import FAILED, INTERRUPTED, OVERRIDABLE, OVERRIDES, example, load
+from grm_plugin.client import MARGIN_S
 from grm_plugin.errors import ConfigError, EngineError, ServiceError
 from grm_plugin.offline.progress import ScoreMeter
 from grm_plugin.offline.results import Results
@@ -86,8 +87,7 @@ def _scorer(
     assert url is not None
     if arguments:
         raise ConfigError(f"{arguments[0]} has no effect on a running service; leave it out, or use --config")
-    require_ready(url)
-    return over_http(url, concurrency)
+    return over_http(url, concurrency, require_ready(url) + MARGIN_S)
 
 
 async def _run(

@@ -27,9 +27,6 @@ M = TypeVar("M")
 Scorer = Callable[[WireGroup], Awaitable[WireJudgement]]
 """Judges one group."""
 
-REPLY_TIMEOUT_S = 1260.0
-"""Longest wait for a service's reply: above `failure.deadline_s` of every configuration in configs/."""
-
 
 @contextmanager
 def engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]:
@@ -82,9 +79,9 @@ async def in_process(config: Config) -> AsyncIterator[Scorer]:
 
 
 @asynccontextmanager
-async def over_http(url: str, concurrency: int) -> AsyncIterator[Scorer]:
-    """The service at `url`, asked for at most `concurrency` groups at once."""
-    async with Client(url, timeout_s=REPLY_TIMEOUT_S, max_concurrency=concurrency) as client:
+async def over_http(url: str, concurrency: int, timeout_s: float) -> AsyncIterator[Scorer]:
+    """The service at `url`, asked for at most `concurrency` groups at once, each for at most `timeout_s` seconds."""
+    async with Client(url, timeout_s=timeout_s, max_concurrency=concurrency) as client:
 
         async def score(group: WireGroup) -> WireJudgement:
             return (await client.ascore([group]))[0]

@@ -17,7 +17,7 @@ from grm_plugin.trace.recorder import RecorderStatus
 from grm_plugin.types import Judgement, ListJudgement
 
 STAGES = ("sample", "group", "grm", "meta_rm")
-STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 40, 80, 120, 170)
+STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 40, 80, 120, 170, 300, 600, 1200)
 SPREAD_BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5)
 
 TOTALS = {

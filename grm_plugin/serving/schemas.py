@@ -212,7 +212,7 @@ class Ready(WireModel):
     """True when the GRM answers."""
     problem: str
     """Why it does not; empty when it does."""
-    deadline_s: float
+    deadline_s: float = 170.0
     """Every answer of the service comes within this time: `failure.deadline_s`."""
 
 

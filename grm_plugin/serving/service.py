@@ -60,7 +60,7 @@ class RewardService:
     Raises:
         PromptError: the prompt template does not render (checked at once, not in the first step of a job).
         ConfigError: the saved state of the running normaliser is damaged.
-        StoreError: the trace store cannot be written, or comes from a newer grm_plugin.
+        StoreError: the trace store cannot be written, or comes from another version of grm_plugin.
     """
 
     def __init__(self, config: Config, generator: Generator, meta_rm: MetaRM | None = None) -> None:

@@ -34,7 +34,8 @@ class TrajectoryDrawing:
     Attributes:
         samples: trajectories without a hint per item (N_RFT; 3 in the paper).
         hinted: trajectories with a hint per item (1 in the paper).
-        seed: of orders, markers and samples (of these, `sampling.seed` where the configuration has one).
+        seed: of orders, markers and samples (of these, `sampling.seed` where the configuration has one; samples of an
+            `openai` engine follow that one only).
         timeout_s: longest wait for one item.
     """
 
@@ -81,7 +82,11 @@ class TrajectoryDrawing:
     def _sampling(self, item: Item, n: int, turn: int) -> Sampling:
         options = self.config.sampling
         seed = self.seed if options.seed is None else options.seed
-        return Sampling(n, options.temperature, options.top_p, options.max_tokens, _mix(f"{seed} {item.id} {turn}"))
+        if options.seed is None and self.config.engine.type == "openai":
+            mixed = None  # some servers answer n times the same to one seed
+        else:
+            mixed = _mix(f"{seed} {item.id} {turn}")
+        return Sampling(n, options.temperature, options.top_p, options.max_tokens, mixed)
 
     def _trajectory(self, shown: Presentation, kind: Kind, sampled: Sampled) -> Trajectory:
         if isinstance(sampled, Unparsed):

@@ -270,6 +270,13 @@ class TestDrawing:
         assert seeds[0] == seeds[1]
         assert len(set(seeds[0])) == 8
 
+    async def test_a_server_that_may_repeat_itself_gets_no_seed_of_ours(self, tmp_path: Path) -> None:
+        engine = {"type": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
+        for number, sampling in enumerate(({}, {"sampling__seed": 5})):
+            grm = Scripted(knows)
+            await draw(tmp_path / str(number), pairs(1), grm, config=make_config(engine=engine, **sampling))
+            assert [how.seed is None for _, how in grm.calls] == [not sampling] * 2
+
 
 class TestStore:
     def test_another_run_is_refused(self, tmp_path: Path) -> None:
