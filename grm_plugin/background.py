@@ -1,4 +1,4 @@
-"""One event loop in a background thread per process, for callers that are not async themselves."""
+"""Work in background threads, for callers that are not async: one event loop per process, and starts that take long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import functools
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,6 +24,20 @@ def run_in_background(work: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+def start_in_background(work: Callable[[], T], name: str) -> Future[T]:
+    """Begin `work` in a thread of its own, which does not keep the process alive as an executor's would."""
+    future: Future[T] = Future()
+
+    def carry_out() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # whatever it is, it belongs to who waits for the result
+            future.set_exception(error)
+
+    threading.Thread(target=carry_out, name=name, daemon=True).start()
+    return future
 
 
 _starting = threading.Lock()

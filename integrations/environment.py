@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin.access import read_token
+from grm_plugin.background import start_in_background
 from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import Config, FailureConfig, GroupConfig
 from grm_plugin.config_loading import load_config
@@ -88,27 +88,22 @@ def connect(settings: HookSettings) -> Future[Client]:
         ServiceError: nothing that can judge answers at GRM_URL within `READY_PATIENCE_S`. A failure policy is for
             a service that has been there.
     """
+    if settings.url is None:
+        return start_in_background(lambda: _started(settings), "grm-connect")
+    # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
+    token = read_token(settings.config.service.token_env) if settings.config else None
+    deadline_s = require_ready(settings.url, token, READY_PATIENCE_S)
     future: Future[Client] = Future()
-    if settings.url is not None:
-        # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
-        token = read_token(settings.config.service.token_env) if settings.config else None
-        deadline_s = require_ready(settings.url, token, READY_PATIENCE_S)
-        future.set_result(Client(settings.url, timeout_s=deadline_s + MARGIN_S, token=token))
-    else:
-        threading.Thread(target=_connect, args=(settings, future), name="grm-connect", daemon=True).start()
+    future.set_result(Client(settings.url, timeout_s=deadline_s + MARGIN_S, token=token))
     return future
 
 
-def _connect(settings: HookSettings, future: Future[Client]) -> None:
+def _started(settings: HookSettings) -> Client:
     from grm_plugin.serving.launch import start_or_attach
 
     assert settings.config is not None
-    try:
-        service = start_or_attach(settings.config)
-        timeout_s = settings.failure.deadline_s + MARGIN_S
-        future.set_result(Client(service.url, timeout_s=timeout_s, token=service.token))
-    except BaseException as error:  # whatever it is, it belongs to those who wait for the client
-        future.set_exception(error)
+    service = start_or_attach(settings.config)
+    return Client(service.url, timeout_s=settings.failure.deadline_s + MARGIN_S, token=service.token)
 
 
 def _load(source: str, overrides: str) -> Config:

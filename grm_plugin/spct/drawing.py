@@ -81,11 +81,10 @@ class TrajectoryDrawing:
 
     def _sampling(self, item: Item, n: int, turn: int) -> Sampling:
         options = self.config.sampling
-        seed = self.seed if options.seed is None else options.seed
-        if options.seed is None and self.config.engine.type == "openai":
-            mixed = None  # some servers answer n times the same to one seed
-        else:
-            mixed = _mix(f"{seed} {item.id} {turn}")
+        seed = options.seed
+        if seed is None and self.config.engine.type != "openai":  # some servers answer n times the same to one seed
+            seed = self.seed
+        mixed = None if seed is None else _mix(f"{seed} {item.id} {turn}")
         return Sampling(n, options.temperature, options.top_p, options.max_tokens, mixed)
 
     def _trajectory(self, shown: Presentation, kind: Kind, sampled: Sampled) -> Trajectory:

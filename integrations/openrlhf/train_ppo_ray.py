@@ -21,12 +21,10 @@ import logging
 import os
 import runpy
 import sys
-import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
 
-from grm_plugin.config import Config
+from grm_plugin.background import start_in_background
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
 from grm_plugin.integrations.openrlhf.flags import FlagNames, Hook, Job, flag_names, parse
 from grm_plugin.integrations.openrlhf.hook_files import hook_file
@@ -89,8 +87,8 @@ def _start_beside_imports(job: Job) -> ServiceHandle:
 
     A broken OpenRLHF is told without waiting for the model, which may load for minutes.
     """
-    service: Future[ServiceHandle] = Future()
-    threading.Thread(target=_start, args=(job.config, service), name="grm-start", daemon=True).start()
+    begin = start if job.config.service.lifetime == "job" else start_or_attach
+    service = start_in_background(lambda: begin(job.config), "grm-start")
     try:
         importlib.import_module(IMPORTED_EARLY)
     except Exception as error:  # a library below it that does not fit may raise anything
@@ -98,14 +96,6 @@ def _start_beside_imports(job: Job) -> ServiceHandle:
             f"OpenRLHF cannot be imported ({type(error).__name__}: {error}); see python -c 'import {IMPORTED_EARLY}'"
         ) from None
     return service.result()
-
-
-def _start(config: Config, service: Future[ServiceHandle]) -> None:
-    begin = start if config.service.lifetime == "job" else start_or_attach
-    try:
-        service.set_result(begin(config))
-    except BaseException as error:  # whatever it is, it belongs to who waits for the service
-        service.set_exception(error)
 
 
 def _reward_flag(hook: Hook, service: ServiceHandle, n: int, names: FlagNames) -> tuple[str, str]:
