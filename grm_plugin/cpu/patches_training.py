@@ -64,3 +64,17 @@ def skip_shared_memory_op(deepspeed_comm: ModuleType) -> None:
     Without: it is compiled when the job starts, or fails where there is no compiler.
     """
     deepspeed_comm.build_shm_op = lambda: None  # type: ignore[attr-defined]
+
+
+def gather_parameters_in_turn(partition_parameters: ModuleType) -> None:
+    """Have ZeRO 3 wait for every parameter that it gathers for a module or for saving.
+
+    Without: DeepSpeed before 0.19.8 waits for the last gather only (its pull request 8539). NCCL ends them in order,
+    gloo does not, so now and then the others still hold what was in memory before, which then is trained on: NaN.
+    """
+    init = partition_parameters.Init
+
+    def gather_in_turn(self: Any, params: list[Any], hierarchy: int = 0, quantize: bool = False) -> None:
+        self._allgather_params_sequential(params, hierarchy=hierarchy)
+
+    init._allgather_params_coalesced = gather_in_turn

@@ -43,6 +43,7 @@ AFTER: dict[str, Patch] = {
     "openrlhf.trainer.ppo_utils.replay_buffer": patches_device.replace_cuda_devices,
     "openrlhf.utils.deepspeed.deepspeed_utils": patches_training.use_torch_adam,
     "deepspeed.comm.torch": patches_training.skip_shared_memory_op,
+    "deepspeed.runtime.zero.partition_parameters": patches_training.gather_parameters_in_turn,
     "openrlhf.utils.distributed_util": patches_sync.sync_weights_over_gloo,
     "openrlhf.trainer.ray.vllm_worker_wrap": patches_sync.receive_weights_on_cpu,
 }

@@ -6,7 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
+
+from grm_plugin.errors import ConfigError
 
 BINS = 10
 
@@ -65,8 +69,13 @@ class Metrics:
 
 
 def measure(logits: Sequence[float], labels: Sequence[int], items: Sequence[str]) -> Metrics:
-    """Figures over critiques; the three sequences run in parallel, and are not empty."""
+    """Figures over critiques; the three sequences run in parallel, and are not empty.
+
+    Raises:
+        ConfigError: a logit is not finite.
+    """
     n = len(logits)
+    require_finite(logits)
     within, pairs = _within(logits, labels, items)
     bins = _bins([sigmoid(logit) for logit in logits], labels)
     return Metrics(
@@ -82,21 +91,27 @@ def measure(logits: Sequence[float], labels: Sequence[int], items: Sequence[str]
     )
 
 
+def require_finite(logits: Sequence[float]) -> None:
+    """Raise ConfigError if a logit is not finite: such weights rate nothing."""
+    unusable = sum(not math.isfinite(logit) for logit in logits)
+    if unusable:
+        raise ConfigError(
+            f"the meta RM rates {unusable:,} of {len(logits):,} critiques with NaN or infinity: its weights are "
+            "unusable, as after a training that diverged (lower --lr)"
+        )
+
+
 def roc_auc(scores: Sequence[float], labels: Sequence[int]) -> float:
     """Area under the ROC curve by ranks (Mann-Whitney U), ties count half; NaN if one kind of label is missing."""
     positives = sum(labels)
     negatives = len(labels) - positives
     if not positives or not negatives:
         return math.nan
-    ranked = sorted(zip(scores, labels, strict=True))
-    rank_sum, start = 0.0, 0
-    while start < len(ranked):
-        end = start
-        while end < len(ranked) and ranked[end][0] == ranked[start][0]:
-            end += 1
-        mean_rank = (start + 1 + end) / 2
-        rank_sum += mean_rank * sum(label for _, label in ranked[start:end])
-        start = end
+    rank_sum, below = 0.0, 0
+    for _, tied in groupby(sorted(zip(scores, labels, strict=True)), key=itemgetter(0)):
+        kinds = [label for _, label in tied]
+        rank_sum += sum(kinds) * (below + (len(kinds) + 1) / 2)
+        below += len(kinds)
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 

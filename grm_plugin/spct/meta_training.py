@@ -1,8 +1,4 @@
-"""Trains the meta RM: one-label sequence classification on transformers' Trainer, on a CPU or under DeepSpeed.
-
-Binary cross-entropy of the label (paper, section 3.3). `ranking_weight` adds a term for right and wrong critiques of
-the same item: a filter compares the votes of one item only, and cross-entropy can be low by knowing the hard items.
-"""
+"""Trains the meta RM: one-label sequence classification on transformers' Trainer, on a CPU or under DeepSpeed."""
 
 from __future__ import annotations
 
@@ -15,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
@@ -28,7 +22,8 @@ from transformers import (
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct import meta_checkpoints
 from grm_plugin.spct.meta_examples import Example, bundles_of, padding_id, read_examples, split_by_item
-from grm_plugin.spct.meta_metrics import Metrics, measure
+from grm_plugin.spct.meta_metrics import Metrics, measure, require_finite
+from grm_plugin.spct.meta_trainer import Collator, MetaTrainer
 from grm_plugin.spct.training_files import write_json
 
 CHECKPOINTS = "checkpoints"
@@ -79,67 +74,13 @@ class MetaTraining:
         return settings | meta_checkpoints.digests(self.model, examples)
 
 
-class MetaTrainer(Trainer):  # type: ignore[misc]
-    """Trainer over bundles of examples."""
-
-    def __init__(self, ranking_weight: float = 0.0, **options: Any) -> None:
-        super().__init__(**options)
-        self.ranking_weight = ranking_weight
-        self.model_accepts_loss_kwargs = False  # the loss is a mean: Trainer must divide it by the accumulated steps
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        loss = loss_of(outputs.logits.squeeze(-1).float(), inputs["labels"], inputs["bundles"], self.ranking_weight)
-        return (loss, outputs) if return_outputs else loss
-
-    def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
-        inputs = self._prepare_inputs(inputs)
-        with torch.no_grad():
-            logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-        return None, logits.squeeze(-1).float(), inputs["labels"]
-
-
-def loss_of(logits: torch.Tensor, labels: torch.Tensor, bundles: torch.Tensor, ranking_weight: float) -> torch.Tensor:
-    """Binary cross-entropy, and the mean of softplus(wrong - right) over pairs of one bundle. All inputs are [B]."""
-    loss = F.binary_cross_entropy_with_logits(logits, labels)
-    if ranking_weight:
-        pairs = (labels[:, None] > labels[None, :]) & (bundles[:, None] == bundles[None, :])
-        if pairs.any():
-            loss = loss + ranking_weight * F.softplus(logits[None, :] - logits[:, None])[pairs].mean()
-    return loss
-
-
-class Collator:
-    """Bundles -> right-padded tensors; `bundles` numbers them."""
-
-    def __init__(self, padding: int) -> None:
-        self.padding = padding
-
-    def __call__(self, batch: Sequence[Sequence[Example]]) -> dict[str, torch.Tensor]:
-        examples = [example for bundle in batch for example in bundle]
-        width = max(len(example.ids) for example in examples)
-        ids = torch.full((len(examples), width), self.padding)
-        mask = torch.zeros_like(ids)
-        for row, example in enumerate(examples):
-            ids[row, : len(example.ids)] = torch.tensor(example.ids)
-            mask[row, : len(example.ids)] = 1
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "labels": torch.tensor([float(example.label) for example in examples]),
-            "bundles": torch.tensor([number for number, bundle in enumerate(batch) for _ in bundle]),
-        }
-
-
 def train_meta_rm(options: MetaTraining) -> Metrics | None:
     """Train, measure on held-out items, and save what the service's `meta_rm.model` loads.
 
     Returns the figures, or None where nothing is held out. `metrics.json` in the output has them too.
 
     Raises:
-        ConfigError: the data, the model or the batch sizes are wrong.
+        ConfigError: the data, the model or the batch sizes are wrong; or training diverged, and nothing is saved.
     """
     _check_launcher()
     tokenizer = _load(AutoTokenizer, options.model, options.trust_remote_code)
@@ -164,6 +105,7 @@ def train_meta_rm(options: MetaTraining) -> Metrics | None:
     if first_rank and options.save_steps:
         meta_checkpoints.begin(checkpoints, manifest)
     trainer.train(resume_from_checkpoint=last)
+    require_finite(_logits(trainer, examples[:1]))  # weights that the last step made NaN are not saved
     _save(trainer, tokenizer, options)  # before anything else can fail
     metrics = _measure(trainer, held_out) if held_out else None
     if first_rank:
@@ -277,9 +219,12 @@ def _check(examples: Sequence[Example]) -> None:
 
 
 def _measure(trainer: MetaTrainer, examples: Sequence[Example]) -> Metrics:
-    predicted = trainer.predict([[example] for example in examples])
-    logits = [float(logit) for logit in predicted.predictions]
+    logits = _logits(trainer, examples)
     return measure(logits, [example.label for example in examples], [example.item for example in examples])
+
+
+def _logits(trainer: MetaTrainer, examples: Sequence[Example]) -> list[float]:
+    return [float(logit) for logit in trainer.predict([[example] for example in examples]).predictions]
 
 
 def _save(trainer: MetaTrainer, tokenizer: Any, options: MetaTraining) -> None:

@@ -269,6 +269,16 @@ class TestPatches:
         assert python(code, **environment()).strip().endswith("None {'torch_adam': True}")
 
     @without_cuda
+    def test_zero_3_waits_for_each_parameter_that_it_gathers(self) -> None:
+        code = (
+            "from deepspeed.runtime.zero.partition_parameters import Init\n"
+            "class Asked:\n"
+            "    def _allgather_params_sequential(self, params, hierarchy): print(params, hierarchy)\n"
+            "Init._allgather_params_coalesced(Asked(), ['a', 'b'], 1, quantize=False)"
+        )
+        assert python(code, **environment()).strip().endswith("['a', 'b'] 1")
+
+    @without_cuda
     def test_a_policys_engine_sees_new_weights_and_other_engines_keep_their_kernels(self) -> None:
         code = (
             "import vllm.model_executor.layers.utils as u; own = u.dispatch_cpu_unquantized_gemm\n"

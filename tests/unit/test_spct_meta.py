@@ -47,6 +47,12 @@ class TestMetrics:
         assert roc_auc([5, 5, 5], [1, 0, 1]) == 0.5
         assert math.isnan(roc_auc([1, 2], [1, 1]))
 
+    @pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
+    def test_unusable_logits_are_refused(self, logit: float) -> None:
+        with pytest.raises(ConfigError, match="1 of 2 critiques with NaN or infinity"):
+            measure([1.0, logit], [1, 0], ["a", "a"])
+        roc_auc([math.nan, logit, math.nan], [1, 0, 1])  # ends
+
     def test_hand_computed(self) -> None:
         half, strong = 0.0, math.log(9)  # probabilities 0.5 and 0.9; -strong is 0.1
         found = measure([strong, -strong, strong, half], [1, 0, 0, 1], ["a", "a", "b", "b"])
@@ -276,7 +282,7 @@ class TestExamples:
 class TestLoss:
     def test_cross_entropy_and_ranking(self) -> None:
         torch = pytest.importorskip("torch")
-        from grm_plugin.spct.meta_training import loss_of
+        from grm_plugin.spct.meta_trainer import loss_of
 
         logits = torch.tensor([1.0, -1.0, 2.0, 0.5])
         labels = torch.tensor([1.0, 0.0, 0.0, 1.0])
@@ -292,7 +298,7 @@ class TestLoss:
 
     def test_a_batch_without_pairs_has_no_ranking(self) -> None:
         torch = pytest.importorskip("torch")
-        from grm_plugin.spct.meta_training import loss_of
+        from grm_plugin.spct.meta_trainer import loss_of
 
         logits, labels = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])
         bundles = torch.tensor([0, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,28 @@ def test_a_killed_run_ends_where_it_would_have(
     assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
     assert json.loads((killed.output / "metrics.json").read_text())["critiques"] == 4
     assert not (killed.output / "checkpoints").exists()  # or the next run would go on from them, and train nothing
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [(2, "the loss of step 2 is nan: training has diverged; lower --lr"), (1, "weights are unusable")],
+)
+def test_a_training_that_diverges_saves_nothing(
+    steps: int, said: str, options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = meta_training.MetaTrainer.training_step
+
+    def poisoned(self: Any, model: Any, *rest: Any, **named: Any) -> Any:
+        loss = step(self, model, *rest, **named)
+        for weights in model.parameters():
+            weights.grad.fill_(math.nan)  # what an overflow in the backward pass leaves
+        return loss
+
+    monkeypatch.setattr(meta_training.MetaTrainer, "training_step", poisoned)
+    data = write_data(tmp_path / "meta.jsonl", 2 * steps)
+    with pytest.raises(ConfigError, match=said):
+        train_meta_rm(replace(options, data=(data,), eval_data=(data,), output=tmp_path / "out"))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_another_run_does_not_go_on_from_its_checkpoints(killed: MetaTraining, tmp_path: Path) -> None:
