@@ -19,6 +19,7 @@ from grm_plugin.trace.standalone import page_app
 pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 30.0
+REDRAWN = ("stale element reference", "does not belong to the document")
 ATTACKS = (
     "<script>window.hacked = 1</script>",
     "<img src=x onerror='window.hacked = 1'>",
@@ -47,11 +48,19 @@ class Page:
     def all(self, selector: str) -> list[Any]:
         return list(self.chromium.find_elements("css selector", selector))
 
+    def click(self, selector: str) -> None:
+        self.until(lambda: self.all(selector)[0].click() is None)
+
     def texts(self, selector: str) -> list[str]:
-        return [element.text for element in self.all(selector)]
+        return self._of_each(selector, "element.innerText.trim()")
 
     def ids(self, selector: str = "#rows tr") -> list[int]:
-        return [int(row.get_attribute("data-id")) for row in self.all(selector)]
+        return self._of_each(selector, "Number(element.dataset.id)")
+
+    def _of_each(self, selector: str, expression: str) -> list[Any]:
+        """Read in one script: between two calls the page may have been redrawn."""
+        script = f"return [...document.querySelectorAll(arguments[0])].map(element => {expression})"
+        return list(self.chromium.execute_script(script, selector))
 
     def press(self, keys: str) -> None:
         active = self.chromium.switch_to.active_element
@@ -61,15 +70,16 @@ class Page:
         return self.chromium.execute_script(f"return {script}")
 
     def until(self, condition: Callable[[], bool]) -> None:
-        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.common.exceptions import WebDriverException
 
         give_up = time.monotonic() + DEADLINE_S
         while True:
             try:
                 if condition():
                     return
-            except StaleElementReferenceException:  # the page changed under the look: look again
-                pass
+            except WebDriverException as error:  # the page was redrawn between finding an element and using it: again
+                if not any(said in str(error) for said in REDRAWN):
+                    raise
             assert time.monotonic() < give_up, self.chromium.current_url
             time.sleep(0.05)
 
@@ -113,9 +123,9 @@ def test_filters(reading: Page) -> None:
     search.send_keys("cats\n")
     reading.until(lambda: reading.ids() == [3])
     assert reading.chromium.current_url.endswith("/?q=cats"), "empty fields stay out of the address"
-    reading.all("#clear")[0].click()
+    reading.click("#clear")
     reading.until(lambda: len(reading.ids()) == 5)
-    reading.all("input[name=fallback]")[0].click()
+    reading.click("input[name=fallback]")
     reading.until(lambda: reading.ids() == [2])
     reading.open("/?sort=highest")
     assert reading.ids()[0] == 1
@@ -123,7 +133,7 @@ def test_filters(reading: Page) -> None:
 
 def test_opening_a_group(reading: Page) -> None:
     reading.open()
-    reading.all('tr[data-id="5"] td.prompt')[0].click()
+    reading.click('tr[data-id="5"] td.prompt')
     reading.until(lambda: reading.texts("h1") == ["Group 5"])
     assert reading.texts(".response .letter") == ["B", "D", "C", "E", "A"], "best reward first"
     rewards = [float(text) for text in reading.texts(".response .reward")]
@@ -170,12 +180,12 @@ def test_steps_stay_within_the_filter(reading: Page) -> None:
     reading.open("/traces/5?sort=lowest&max=0.2")
     seen = []
     reading.open("/traces/1?sort=lowest&max=0.2")
-    while links := reading.all("#behind"):
-        links[0].click()
+    while reading.all("#behind"):
+        reading.click("#behind")
         reading.until(lambda: reading.texts("h1") != [f"Group {seen[-1] if seen else 1}"])
         seen.append(int(reading.texts("h1")[0].split()[1]))
     assert seen == [5, 3]
-    reading.all("#back")[0].click()
+    reading.click("#back")
     reading.until(lambda: reading.ids() == [1, 5, 3])
 
 
@@ -237,7 +247,7 @@ def test_new_rows_do_not_move_what_is_read(chromium: Any, store: Path) -> None:
         assert httpx.post(f"{address}/v1/score", json=body, timeout=60).status_code == 200
         page.until(lambda: page.texts("#fresh") == ["3 new"])
         assert page.ids() == before
-        page.all("#fresh")[0].click()
+        page.click("#fresh")
         page.until(lambda: page.ids()[:3] == [63, 62, 61])
 
 
