@@ -12,36 +12,36 @@ from pydantic import Field, model_validator
 from grm_plugin.access import TOKEN_ENV
 from grm_plugin.config_fields import ModelPath, Section, StatePath, TemplatePath
 from grm_plugin.config_models import (
-    AnyMetaRM,
+    AnyMetaRMConfig,
     EngineConfig,
-    FakeEngine,
-    FakeMetaRM,
+    FakeConfig,
+    FakeMetaRMConfig,
     MetaRMConfig,
-    OpenAIEngine,
-    VLLMModel,
+    OpenAIConfig,
+    VLLMConfig,
     replicas_of,
 )
 
 __all__ = [
     "NEUTRAL_REWARD",
     "AdaptiveConfig",
-    "AnyMetaRM",
+    "AnyMetaRMConfig",
     "Config",
     "ConversationConfig",
     "EngineConfig",
     "FailureConfig",
-    "FakeEngine",
-    "FakeMetaRM",
+    "FakeConfig",
+    "FakeMetaRMConfig",
     "GroupConfig",
     "JudgeConfig",
     "MetaRMConfig",
     "NormalizeConfig",
-    "OpenAIEngine",
+    "OpenAIConfig",
     "SamplingConfig",
     "Section",
     "ServiceConfig",
     "TraceConfig",
-    "VLLMModel",
+    "VLLMConfig",
     "replicas_of",
 ]
 
@@ -192,7 +192,7 @@ class Config(Section):
 
     engine: EngineConfig
     """Where the GRM runs."""
-    meta_rm: AnyMetaRM | None = None
+    meta_rm: AnyMetaRMConfig | None = None
     """The meta RM; null votes without one."""
     sampling: SamplingConfig = SamplingConfig()
     """How the GRM is sampled."""

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from grm_plugin.config_fields import ModelPath, Section, StatePath, TemplatePath
 
 
-class VLLMModel(Section):
+class VLLMConfig(Section):
     """A model served by vLLM inside Ray Serve replicas."""
 
     type: Literal["vllm"] = "vllm"
@@ -39,7 +39,7 @@ class VLLMModel(Section):
         return bool(self.engine_args.get("trust_remote_code", self.trust_remote_code))
 
 
-class OpenAIEngine(Section):
+class OpenAIConfig(Section):
     """A GRM behind any OpenAI-compatible server (vLLM, SGLang, a hosted API)."""
 
     type: Literal["openai"] = "openai"
@@ -54,7 +54,7 @@ class OpenAIEngine(Section):
     """Requests in flight; more wait in the service."""
 
 
-class FakeEngine(Section):
+class FakeConfig(Section):
     """No model: scores by a plain rule. For dry runs of a configuration and for tests."""
 
     type: Literal["fake"] = "fake"
@@ -69,10 +69,10 @@ class FakeEngine(Section):
     """A folder whose files make it misbehave, for tests of what is around it: see `grm_plugin.engines.faults`."""
 
 
-EngineConfig = Annotated[VLLMModel | OpenAIEngine | FakeEngine, Field(discriminator="type")]
+EngineConfig = Annotated[VLLMConfig | OpenAIConfig | FakeConfig, Field(discriminator="type")]
 
 
-class MetaFilter(Section):
+class MetaFilterConfig(Section):
     """What every kind of meta RM is told about the vote."""
 
     k_meta: int | None = Field(default=None, ge=1)
@@ -81,11 +81,11 @@ class MetaFilter(Section):
     """Prompt template file for the meta RM; null takes the built-in one."""
 
 
-class MetaRMConfig(VLLMModel, MetaFilter):
+class MetaRMConfig(VLLMConfig, MetaFilterConfig):
     """A scalar meta RM (one-label sequence classification): the critiques it rates worst do not vote."""
 
 
-class FakeMetaRM(FakeEngine, MetaFilter):
+class FakeMetaRMConfig(FakeConfig, MetaFilterConfig):
     """No model: rates critiques by a plain rule. For tests."""
 
 
@@ -93,11 +93,11 @@ def _meta_rm_type(data: Any) -> Any:
     return data.get("type", "vllm") if isinstance(data, dict) else getattr(data, "type", None)
 
 
-AnyMetaRM = Annotated[
-    Annotated[MetaRMConfig, Tag("vllm")] | Annotated[FakeMetaRM, Tag("fake")], Discriminator(_meta_rm_type)
+AnyMetaRMConfig = Annotated[
+    Annotated[MetaRMConfig, Tag("vllm")] | Annotated[FakeMetaRMConfig, Tag("fake")], Discriminator(_meta_rm_type)
 ]
 
 
-def replicas_of(model: VLLMModel | OpenAIEngine | FakeEngine | None) -> int:
+def replicas_of(model: VLLMConfig | OpenAIConfig | FakeConfig | None) -> int:
     """Processes of its own that a model has on Ray Serve; 0 where it runs inside the service, or elsewhere."""
-    return model.replicas if isinstance(model, VLLMModel | FakeEngine) else 0
+    return model.replicas if isinstance(model, VLLMConfig | FakeConfig) else 0

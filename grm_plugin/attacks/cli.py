@@ -20,7 +20,7 @@ from grm_plugin.attacks.pairs import Pair, read_pairs
 from grm_plugin.attacks.report import FormatFigures, table, write_json
 from grm_plugin.attacks.structure import check_prompts
 from grm_plugin.cli_options import FAILED, INTERRUPTED, OVERRIDABLE, OVERRIDES, ConfigPath, example, load
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.offline.scorers import engines
 from grm_plugin.progress import Meter
@@ -92,7 +92,7 @@ def _check_format(attacks: Sequence[Attack], config: Config) -> FormatFigures:
 
 
 def _tokenizer(model: object) -> Any:
-    if not isinstance(model, VLLMModel):
+    if not isinstance(model, VLLMConfig):
         return None
     from transformers import AutoTokenizer
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 
-from grm_plugin.config import Config, TraceConfig, VLLMModel
+from grm_plugin.config import Config, TraceConfig, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.errors import GRMError
 from grm_plugin.offline.scorers import in_process
@@ -21,7 +21,7 @@ RESPONSES = ("red and blue, which are two of the colours of many flags", "I do n
 
 def costs_nothing(config: Config) -> bool:
     """Whether a dry run loads no model here."""
-    return not any(isinstance(model, VLLMModel) for model in (config.engine, config.meta_rm))
+    return not any(isinstance(model, VLLMConfig) for model in (config.engine, config.meta_rm))
 
 
 def dry_run(config: Config) -> Finding:
@@ -62,7 +62,7 @@ async def _judge(config: Config) -> WireJudgement:
     one_each = {
         name: model.model_copy(update={"replicas": 1})
         for name, model in (("engine", config.engine), ("meta_rm", config.meta_rm))
-        if isinstance(model, VLLMModel)
+        if isinstance(model, VLLMConfig)
     }
     config = config.model_copy(update={"trace": TraceConfig(), "normalize": normalize, **one_each})
     async with in_process(config) as score:

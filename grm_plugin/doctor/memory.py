@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.machine import available_memory, local_gpus
@@ -34,7 +34,7 @@ def check_memory(config: Config) -> list[Finding]:
     return [on_gpu(f"{section}.model", model, files, smallest) for section, (model, files) in models.items()]
 
 
-def on_gpu(key: str, model: VLLMModel, files: ModelFiles, gpu_bytes: int) -> Finding:
+def on_gpu(key: str, model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -> Finding:
     """Whether a model fits into `tensor_parallel_size` GPUs of `gpu_bytes` each."""
     parallel = model.tensor_parallel_size
     usable = model.gpu_memory_utilization * gpu_bytes
@@ -58,7 +58,7 @@ def on_gpu(key: str, model: VLLMModel, files: ModelFiles, gpu_bytes: int) -> Fin
     return ok(key, f"{room}, {sequences:,.0f} of the longest sequences at once")
 
 
-def _in_main_memory(models: list[tuple[VLLMModel, ModelFiles]]) -> Finding:
+def _in_main_memory(models: list[tuple[VLLMConfig, ModelFiles]]) -> Finding:
     kv_gib = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or DEFAULTS["VLLM_CPU_KVCACHE_SPACE"])
     needed = sum(model.replicas * (files.weights + kv_gib * GIB + WORKING_BYTES) for model, files in models)
     available = available_memory()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.weights import find_folder, read_files, vllm_models
 
@@ -25,7 +25,7 @@ def check_meta_rm(config: Config) -> list[Finding]:
     """Whether the meta RM is a classification model with one label."""
     if config.meta_rm is None:
         return [ok("meta_rm", "none: all votes count")]
-    if not isinstance(config.meta_rm, VLLMModel):
+    if not isinstance(config.meta_rm, VLLMConfig):
         return [ok("meta_rm", f"none to load: meta_rm.type is {config.meta_rm.type}")]
     folder = find_folder(config.meta_rm.model)
     if folder is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.weights import find_folder, read_files
 from grm_plugin.engines.vllm import room_needed
@@ -36,16 +36,16 @@ def check_prompts(config: Config) -> list[Finding]:
     long = _group(config, _prose(config.judge.max_response_chars))
     order, marker = tuple(range(config.judge.list_size)), "X" * MARKER_LENGTH
     findings = [ok("prompt", "the template renders")]
-    if isinstance(config.engine, VLLMModel):
+    if isinstance(config.engine, VLLMConfig):
         prompts = [builder.listwise(group, order, marker).messages for group in (short, long)]
         findings = [_fit("prompt", config, config.engine, prompts, generates=True)]
-    if isinstance(config.meta_rm, VLLMModel):
+    if isinstance(config.meta_rm, VLLMConfig):
         prompts = [builder.meta(group, order, marker, "") for group in (short, long)]
         findings.append(_fit("meta prompt", config, config.meta_rm, prompts, generates=False))
     return findings
 
 
-def _fit(name: str, config: Config, model: VLLMModel, prompts: list[Conversation], generates: bool) -> Finding:
+def _fit(name: str, config: Config, model: VLLMConfig, prompts: list[Conversation], generates: bool) -> Finding:
     folder = find_folder(model.model)
     if folder is None:
         return warning(name, f"the template renders; its length is unknown without the tokenizer of {model.model}")

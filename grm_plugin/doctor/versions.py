@@ -8,7 +8,7 @@ from importlib import metadata
 
 from packaging.specifiers import SpecifierSet
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 
 
@@ -40,7 +40,7 @@ PACKAGES = (
 
 def check_versions(config: Config) -> list[Finding]:
     """One finding per package; a missing one is an error only if this configuration needs it."""
-    runs_vllm = any(isinstance(model, VLLMModel) for model in (config.engine, config.meta_rm))
+    runs_vllm = any(isinstance(model, VLLMConfig) for model in (config.engine, config.meta_rm))
     findings = [judge_version(PYTHON, "python", platform.python_version())]
     for package in PACKAGES:
         name, version = _installed(package)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 
 BYTES_PER_VALUE = 2
 """Of the KV cache: bfloat16 or float16."""
@@ -57,10 +57,10 @@ class ModelFiles:
             return None
 
 
-def vllm_models(config: Config) -> dict[str, VLLMModel]:
+def vllm_models(config: Config) -> dict[str, VLLMConfig]:
     """The models that vLLM would load, by their section."""
     sections = {"engine": config.engine, "meta_rm": config.meta_rm}
-    return {name: section for name, section in sections.items() if isinstance(section, VLLMModel)}
+    return {name: section for name, section in sections.items() if isinstance(section, VLLMConfig)}
 
 
 def find_folder(model: str) -> Path | None:

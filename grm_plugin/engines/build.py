@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from grm_plugin.config import AnyMetaRM, EngineConfig, FakeEngine, FakeMetaRM, OpenAIEngine, VLLMModel
+from grm_plugin.config import AnyMetaRMConfig, EngineConfig, FakeConfig, FakeMetaRMConfig, OpenAIConfig, VLLMConfig
 from grm_plugin.engines.base import Generator, MetaRM
 
 
@@ -18,13 +18,13 @@ def build_generator(config: EngineConfig) -> Generator:
     return _BUILDERS[type(config)](config)
 
 
-def build_meta_rm(config: AnyMetaRM) -> MetaRM:
+def build_meta_rm(config: AnyMetaRMConfig) -> MetaRM:
     """The meta RM, in this process.
 
     Raises:
         EngineError: it cannot start.
     """
-    if isinstance(config, FakeMetaRM):
+    if isinstance(config, FakeMetaRMConfig):
         from grm_plugin.engines import fake, faults
 
         return faults.FaultyMetaRM(fake.FakeMetaRM(fake.rate_by_length, config.delay_s), config.faults)
@@ -33,26 +33,26 @@ def build_meta_rm(config: AnyMetaRM) -> MetaRM:
     return VLLMMetaRM(config)
 
 
-def _vllm(config: VLLMModel) -> Generator:
+def _vllm(config: VLLMConfig) -> Generator:
     from grm_plugin.engines.vllm import VLLMEngine
 
     return VLLMEngine(config)
 
 
-def _openai(config: OpenAIEngine) -> Generator:
+def _openai(config: OpenAIConfig) -> Generator:
     from grm_plugin.engines.openai import OpenAIEngine
 
     return OpenAIEngine(config)
 
 
-def _fake(config: FakeEngine) -> Generator:
+def _fake(config: FakeConfig) -> Generator:
     from grm_plugin.engines import fake, faults
 
     return faults.FaultyGenerator(fake.FakeEngine(fake.score_by_vocabulary, config.delay_s), config.faults)
 
 
 _BUILDERS: dict[type[EngineConfig], Callable[[Any], Generator]] = {
-    VLLMModel: _vllm,
-    OpenAIEngine: _openai,
-    FakeEngine: _fake,
+    VLLMConfig: _vllm,
+    OpenAIConfig: _openai,
+    FakeConfig: _fake,
 }

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
-from grm_plugin.config import OpenAIEngine as OpenAIConfig
+from grm_plugin.config import OpenAIConfig
 from grm_plugin.deadline import time_left
 from grm_plugin.errors import EngineError, EngineTimeout
 from grm_plugin.types import Completion, Prompt, Sampling

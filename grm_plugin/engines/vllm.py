@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grm_plugin.bounded import all_of
-from grm_plugin.config import MetaRMConfig, VLLMModel
+from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
@@ -30,7 +30,7 @@ class VLLMEngine:
         EngineError: vLLM or the weights cannot be loaded.
     """
 
-    def __init__(self, config: VLLMModel) -> None:
+    def __init__(self, config: VLLMConfig) -> None:
         self._llm, self._tokenizer, self._max_len = start_vllm(config, "generate", enable_prefix_caching=True)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:

@@ -7,7 +7,7 @@ import os
 from importlib import metadata
 from typing import Any, Literal
 
-from grm_plugin.config import VLLMModel
+from grm_plugin.config import VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
 from grm_plugin.errors import EngineError
 
@@ -33,7 +33,7 @@ def is_cpu_build() -> bool:
     return False
 
 
-def start_vllm(config: VLLMModel, runner: Literal["generate", "pooling"], **arguments: Any) -> tuple[Any, Any, int]:
+def start_vllm(config: VLLMConfig, runner: Literal["generate", "pooling"], **arguments: Any) -> tuple[Any, Any, int]:
     """A running AsyncLLM, its tokenizer, and the longest prompt + completion in tokens. Blocks until it is loaded.
 
     On a CPU build the environment of `grm_plugin.cpu` is the default, and nothing is compiled.

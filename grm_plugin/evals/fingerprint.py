@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.items import digest
 from grm_plugin.prompts import PromptBuilder
@@ -72,7 +72,7 @@ _EXAMPLES = ((_PLAIN, (1, 0)), (_FULL, (0,)))
 
 def _engine(model: Any) -> Any:
     settings = model.model_dump(mode="json", exclude=_PLACEMENT | {"k_meta", "template", "faults"})
-    if isinstance(model, VLLMModel) and Path(model.model).is_dir():
+    if isinstance(model, VLLMConfig) and Path(model.model).is_dir():
         settings["model"] = _weights(Path(model.model))
     return settings
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from grm_plugin import judge, sampling
 from grm_plugin.cli_options import FAILED, INTERRUPTED
-from grm_plugin.config import Config, FakeEngine
+from grm_plugin.config import Config, FakeConfig
 from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.evals.drawing import VoteDrawing
 from grm_plugin.evals.fingerprint import fingerprint, model_name, require_same
@@ -81,7 +81,7 @@ def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> int:
     parts = {**found.fingerprint, "meta_rm": now["meta_rm"]}
     with VoteStore(folder, replace(found, meta_rm=model_name(config.meta_rm), fingerprint=parts)) as store:
         meter = VoteMeter(Console(stderr=True), len(records), len(store.done))
-        rating_only = config.model_copy(update={"engine": FakeEngine()})
+        rating_only = config.model_copy(update={"engine": FakeConfig()})
         return _carry_out(_rate(rating_only, records, store, meter, concurrency), meter, store)
 
 

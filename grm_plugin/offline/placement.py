@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 
-from grm_plugin.config import VLLMModel
+from grm_plugin.config import VLLMConfig
 from grm_plugin.doctor.machine import local_gpus
 from grm_plugin.engines.vllm_start import is_cpu_build
 from grm_plugin.errors import ConfigError
@@ -28,7 +28,7 @@ def visible_gpus() -> list[str] | None:
     return [str(number) for number in range(len(local_gpus()))] or None
 
 
-def hand_out(models: Mapping[str, VLLMModel], gpus: Sequence[str] | None) -> dict[str, list[GPUs]]:
+def hand_out(models: Mapping[str, VLLMConfig], gpus: Sequence[str] | None) -> dict[str, list[GPUs]]:
     """Per section of the configuration (`engine`, `meta_rm`) the GPUs of each of its engines.
 
     Each model gets one engine, then as many of its `replicas` as there are GPUs left, in the order of `models`. Models
@@ -70,13 +70,13 @@ def only(gpus: GPUs) -> Iterator[None]:
             os.environ[VISIBLE] = before
 
 
-def _take(left: list[str], model: VLLMModel) -> tuple[str, ...]:
+def _take(left: list[str], model: VLLMConfig) -> tuple[str, ...]:
     taken = tuple(left[: model.tensor_parallel_size])
     del left[: model.tensor_parallel_size]
     return taken
 
 
-def _too_few(models: Mapping[str, VLLMModel], gpus: Sequence[str]) -> str:
+def _too_few(models: Mapping[str, VLLMConfig], gpus: Sequence[str]) -> str:
     needs = " + ".join(f"{section} {model.tensor_parallel_size}" for section, model in models.items())
     total = sum(model.tensor_parallel_size for model in models.values())
     leave_out = ", set meta_rm to null" if len(models) > 1 else ""

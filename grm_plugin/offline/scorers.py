@@ -11,7 +11,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from grm_plugin.client import Client
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.offline.placement import GPUs, hand_out, only, visible_gpus
@@ -41,7 +41,7 @@ def engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]:
     models = {"engine": config.engine, "meta_rm": config.meta_rm}
     placed: dict[str, list[GPUs]] = {}
     with ExitStack() as stack:
-        if on_vllm := {section: model for section, model in models.items() if isinstance(model, VLLMModel)}:
+        if on_vllm := {section: model for section, model in models.items() if isinstance(model, VLLMConfig)}:
             placed = hand_out(on_vllm, visible_gpus())
             for section, model in on_vllm.items():
                 if len(placed[section]) < model.replicas:

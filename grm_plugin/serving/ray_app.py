@@ -19,7 +19,7 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from grm_plugin.access import Token
-from grm_plugin.config import AnyMetaRM, Config, FakeEngine, OpenAIEngine, VLLMModel, replicas_of
+from grm_plugin.config import AnyMetaRMConfig, Config, FakeConfig, OpenAIConfig, VLLMConfig, replicas_of
 from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.errors import EngineError
@@ -96,7 +96,7 @@ class EngineReplica(_Replica):
     """A replica of the GRM."""
 
     # A coroutine, because vLLM must be made on the event loop that it is used from.
-    async def __init__(self, config: VLLMModel | FakeEngine, hung_after_s: float) -> None:  # type: ignore[misc]
+    async def __init__(self, config: VLLMConfig | FakeConfig, hung_after_s: float) -> None:  # type: ignore[misc]
         _see_assigned_gpus()
         self._guard = guard_children(FROZEN_S)
         self._watchdog = Watchdog(hung_after_s)
@@ -111,7 +111,7 @@ class EngineReplica(_Replica):
 class MetaRMReplica(_Replica):
     """A replica of the meta RM."""
 
-    async def __init__(self, config: AnyMetaRM, hung_after_s: float) -> None:  # type: ignore[misc]
+    async def __init__(self, config: AnyMetaRMConfig, hung_after_s: float) -> None:  # type: ignore[misc]
         _see_assigned_gpus()
         self._guard = guard_children(FROZEN_S)
         self._watchdog = Watchdog(hung_after_s)
@@ -187,7 +187,7 @@ def build_app(config: Config, cluster_gpus: float, token: Token | None = None) -
     """The application of a configuration, on a cluster with that many GPUs; `token` is what its requests must carry."""
     engine = meta_rm = None
     hung_after_s = _hung_after_s(config)
-    if not isinstance(config.engine, OpenAIEngine) and replicas_of(config.engine):
+    if not isinstance(config.engine, OpenAIConfig) and replicas_of(config.engine):
         engine = _deployment(EngineReplica, "Engine", config.engine, cluster_gpus, hung_after_s)
     if config.meta_rm is not None and replicas_of(config.meta_rm):
         meta_rm = _deployment(MetaRMReplica, "MetaRM", config.meta_rm, cluster_gpus, hung_after_s)
@@ -210,9 +210,9 @@ def _hung_after_s(config: Config) -> float:
 
 
 def _deployment(
-    replica: type, name: str, model: VLLMModel | FakeEngine, cluster_gpus: float, hung_after_s: float
+    replica: type, name: str, model: VLLMConfig | FakeConfig, cluster_gpus: float, hung_after_s: float
 ) -> serve.Application:
-    gpus = gpus_per_replica(model, cluster_gpus) if isinstance(model, VLLMModel) else 0
+    gpus = gpus_per_replica(model, cluster_gpus) if isinstance(model, VLLMConfig) else 0
     deployment = serve.deployment(
         replica,
         name=name,

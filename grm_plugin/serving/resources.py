@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.vllm_start import is_cpu_build
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class GPUs:
         return sum(self.free_per_node)
 
 
-def gpus_per_replica(model: VLLMModel, cluster_gpus: float) -> int:
+def gpus_per_replica(model: VLLMConfig, cluster_gpus: float) -> int:
     """GPUs that one replica reserves.
 
     They are reserved by the replica's own actor, whose GPUs Ray always takes from one node; vLLM spreads a tensor
@@ -52,7 +52,7 @@ def gpus_per_replica(model: VLLMModel, cluster_gpus: float) -> int:
 
 def needed_gpus(config: Config, cluster_gpus: float) -> list[int]:
     """GPUs per replica, one entry per replica of the GRM and of the meta RM."""
-    models = [model for model in (config.engine, config.meta_rm) if isinstance(model, VLLMModel)]
+    models = [model for model in (config.engine, config.meta_rm) if isinstance(model, VLLMConfig)]
     return [gpus_per_replica(model, cluster_gpus) for model in models for _ in range(model.replicas)]
 
 

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from grm_plugin.access import exposure, read_token
-from grm_plugin.config import Config, VLLMModel, replicas_of
+from grm_plugin.config import Config, VLLMConfig, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.errors import ConfigError
 from grm_plugin.serving.http import create_app
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 def runs_alone(config: Config) -> bool:
     """Whether this configuration needs no process but the service's own: no model is loaded for it."""
     models = config.engine, config.meta_rm
-    return not any(isinstance(model, VLLMModel) or replicas_of(model) for model in models)
+    return not any(isinstance(model, VLLMConfig) or replicas_of(model) for model in models)
 
 
 def build(config: Config) -> tuple[FastAPI, RewardService]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers.trainer_utils import get_last_checkpoint
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.fingerprint import differing, fingerprint
 from grm_plugin.spct.meta_examples import Example
@@ -26,7 +26,7 @@ def digests(model: str, examples: Iterable[Example]) -> dict[str, str]:
     for example in examples:
         data.update(f"{example.item}\n{example.label} {len(example.ids)}\n".encode())
         data.update(example.ids)
-    return {"model": fingerprint(Config(engine=VLLMModel(model=model)))["engine"], "data": data.hexdigest()[:16]}
+    return {"model": fingerprint(Config(engine=VLLMConfig(model=model)))["engine"], "data": data.hexdigest()[:16]}
 
 
 def last_checkpoint(folder: Path, manifest: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.vllm import token_ids
 from grm_plugin.errors import ConfigError
 from grm_plugin.types import Conversation
@@ -31,7 +31,7 @@ class Room:
         if limit is None:
             return UNLIMITED
         engine = config.engine
-        if not isinstance(engine, VLLMModel):
+        if not isinstance(engine, VLLMConfig):
             raise ConfigError(f"{flag} needs the GRM's tokenizer: engine.type vllm")
         from transformers import AutoTokenizer
 

@@ -14,7 +14,7 @@ import statistics
 import time
 from pathlib import Path
 
-from grm_plugin.config import VLLMModel
+from grm_plugin.config import VLLMConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.engines.base import Generator
 from grm_plugin.engines.vllm import VLLMEngine
@@ -47,7 +47,7 @@ async def measure(generator: Generator, config_path: Path, k: int, count: int, t
 
 async def main(config_path: Path, count: int, rounds: int) -> None:
     engine = load_config(config_path).engine
-    assert isinstance(engine, VLLMModel)
+    assert isinstance(engine, VLLMConfig)
     generator = VLLMEngine(engine)
     await measure(generator, config_path, k=max(VOTES), count=count, turn=-1)  # warms up
     results: dict[int, list[tuple[float, float]]] = {k: [] for k in VOTES}

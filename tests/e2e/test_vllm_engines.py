@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from factories import until
 
-from grm_plugin.config import MetaRMConfig, VLLMModel
+from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
 from grm_plugin.errors import EngineError
 from grm_plugin.types import Message, Prompt, Sampling
@@ -35,7 +35,7 @@ CONVERSATIONS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator[VLLMEngine]:
-    engine = VLLMEngine(VLLMModel(model=str(GRM), max_model_len=512, dtype="bfloat16"))
+    engine = VLLMEngine(VLLMConfig(model=str(GRM), max_model_len=512, dtype="bfloat16"))
     yield engine
     engine.shutdown()
 

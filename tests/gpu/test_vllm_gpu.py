@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 
 from grm_plugin.client import Client
-from grm_plugin.config import MetaRMConfig, VLLMModel
+from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
 from grm_plugin.engines.vllm_start import is_cpu_build
@@ -93,7 +93,7 @@ def test_it_is_taken_for_a_gpu_build() -> None:
 
 @pytest.mark.parametrize("gpus", [1, pytest.param(2, marks=needs_two)])
 async def test_k_completions_share_one_request(gpus: int, eight_billion: Path) -> None:
-    model = VLLMModel(
+    model = VLLMConfig(
         model=str(eight_billion),
         max_model_len=4096,
         tensor_parallel_size=gpus,
@@ -109,7 +109,7 @@ async def test_k_completions_share_one_request(gpus: int, eight_billion: Path) -
 
 
 async def test_the_nano_grm_writes_critiques_on_a_gpu_too() -> None:
-    model = VLLMModel(model=str(NANO_GRM), max_model_len=1024, gpu_memory_utilization=NANO_SHARE)
+    model = VLLMConfig(model=str(NANO_GRM), max_model_len=1024, gpu_memory_utilization=NANO_SHARE)
     with running(VLLMEngine(model)) as engine:
         (completion,) = await engine.generate(PROMPT, Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=200))
     assert "Scores:" in completion.text

@@ -15,7 +15,7 @@ from factories import by_number, live, make_config, make_group, scoring
 
 from grm_plugin.access import Token, exposure, locate, read_token
 from grm_plugin.client import Client
-from grm_plugin.config import VLLMModel
+from grm_plugin.config import VLLMConfig
 from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.security import check_access, check_remote_code
 from grm_plugin.engines import vllm_start
@@ -312,5 +312,5 @@ def test_the_engine_says_it_too(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
 
     monkeypatch.setattr(vllm_start, "is_cpu_build", far_enough)
     with pytest.raises(EngineError):
-        vllm_start.start_vllm(VLLMModel(model="owner/grm", trust_remote_code=True), "generate")
+        vllm_start.start_vllm(VLLMConfig(model="owner/grm", trust_remote_code=True), "generate")
     assert "trust_remote_code is on: Python code shipped with owner/grm runs here" in caplog.text

@@ -7,7 +7,7 @@ import yaml
 from factories import make_config
 
 from grm_plugin import config as config_module
-from grm_plugin.config import Config, MetaRMConfig, OpenAIEngine, Section, VLLMModel
+from grm_plugin.config import Config, MetaRMConfig, OpenAIConfig, Section, VLLMConfig
 from grm_plugin.config_loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
 
@@ -124,7 +124,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path, monkeypatch: pytest.
     )
     monkeypatch.chdir(tmp_path / "elsewhere")
     config = load_config(path)
-    assert isinstance(config.engine, VLLMModel)
+    assert isinstance(config.engine, VLLMConfig)
     assert config.engine.model == str(tmp_path / "model")
     assert config.judge.template == str(tmp_path / "listwise.txt")
     assert config.normalize.state_path == str(tmp_path / "state.json")
@@ -132,7 +132,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_hugging_face_id_is_left_alone(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, "engine: {type: vllm, model: owner/name}"))
-    assert isinstance(config.engine, VLLMModel)
+    assert isinstance(config.engine, VLLMConfig)
     assert config.engine.model == "owner/name"
 
 
@@ -144,7 +144,7 @@ def test_paths_in_overrides_are_relative_to_the_current_directory(
     path = write(tmp_path / "there", "engine: {type: vllm, model: ./model}")
     monkeypatch.chdir(tmp_path / "here")
     config = load_config(path, {"engine.model": "./model"})
-    assert isinstance(config.engine, VLLMModel)
+    assert isinstance(config.engine, VLLMConfig)
     assert config.engine.model == str(tmp_path / "here" / "model")
     with pytest.raises(ConfigError, match=r"engine\.model: .*here/only"):
         load_config(path, {"engine.model": "./only"})
@@ -219,7 +219,7 @@ def test_every_section_forbids_unknown_keys_and_describes_its_fields(section: ty
 
 
 def test_no_section_is_missing_above() -> None:
-    assert {Config, MetaRMConfig, OpenAIEngine, Section} <= set(SECTIONS)
+    assert {Config, MetaRMConfig, OpenAIConfig, Section} <= set(SECTIONS)
     assert len(SECTIONS) >= 14
 
 

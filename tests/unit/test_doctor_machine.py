@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from factories import make_config
 
-from grm_plugin.config import VLLMModel
+from grm_plugin.config import VLLMConfig
 from grm_plugin.doctor import gpus, memory
 from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.machine import local_gpus
@@ -60,7 +60,7 @@ def test_the_kv_cache_of_a_token(shape: dict[str, Any], tensor_parallel: int, by
     ],
 )
 def test_a_model_is_held_against_a_gpu(weights_gib: int, gpu_gib: int, level: str, words: str) -> None:
-    section = VLLMModel(model="a/b", max_model_len=8192)
+    section = VLLMConfig(model="a/b", max_model_len=8192)
     files = ModelFiles(Path(), LLAMA_8B, weights_gib * GIB, ())
     found = memory.on_gpu("engine.model", section, files, gpu_gib * GIB)
     assert found.level == level

@@ -13,8 +13,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
-from grm_plugin.config import FakeEngine as FakeConfig
-from grm_plugin.config import OpenAIEngine as OpenAIConfig
+from grm_plugin.config import FakeConfig, OpenAIConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.deadline import deadline_within
 from grm_plugin.engines.build import build_generator

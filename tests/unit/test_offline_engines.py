@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from factories import completions, make_config
 
-from grm_plugin.config import Config, VLLMModel
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.machine import GPU
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.offline import placement, scorers
@@ -116,12 +116,12 @@ def test_too_few_gpus_are_said_with_numbers(built: list[Model], monkeypatch: pyt
     assert built == []
 
 
-def models(**sections: VLLMModel) -> dict[str, VLLMModel]:
+def models(**sections: VLLMConfig) -> dict[str, VLLMConfig]:
     return sections
 
 
-def model(tp: int = 1, replicas: int = 1, share: float = 0.9) -> VLLMModel:
-    return VLLMModel(model="a/b", tensor_parallel_size=tp, replicas=replicas, gpu_memory_utilization=share)
+def model(tp: int = 1, replicas: int = 1, share: float = 0.9) -> VLLMConfig:
+    return VLLMConfig(model="a/b", tensor_parallel_size=tp, replicas=replicas, gpu_memory_utilization=share)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def model(tp: int = 1, replicas: int = 1, share: float = 0.9) -> VLLMModel:
         (models(engine=model(share=0.5), meta_rm=model(share=0.4)), "01", {"engine": [("0",)], "meta_rm": [("1",)]}),
     ],
 )  # fmt: skip
-def test_replicas_get_what_is_left(sections: dict[str, VLLMModel], gpus: str, expected: dict[str, Any]) -> None:
+def test_replicas_get_what_is_left(sections: dict[str, VLLMConfig], gpus: str, expected: dict[str, Any]) -> None:
     assert hand_out(sections, gpus) == expected
 
 

@@ -10,7 +10,7 @@ from factories import make_config
 
 ray = pytest.importorskip("ray")
 
-from grm_plugin.config import FakeEngine, FakeMetaRM  # noqa: E402
+from grm_plugin.config import FakeConfig, FakeMetaRMConfig  # noqa: E402
 from grm_plugin.serving import ray_app  # noqa: E402
 from grm_plugin.serving.ray_app import EngineReplica, MetaRMReplica, build_app  # noqa: E402
 
@@ -43,7 +43,7 @@ def test_a_hang_is_noticed_long_before_a_long_deadline(
     ("assigned", "seen"), [([2, 3], "2,3"), (["GPU-4f1e"], "GPU-4f1e"), ([], "as before")], ids=["ids", "uuid", "none"]
 )
 @pytest.mark.parametrize(
-    ("replica", "model"), [(EngineReplica, FakeEngine()), (MetaRMReplica, FakeMetaRM())], ids=["grm", "meta-rm"]
+    ("replica", "model"), [(EngineReplica, FakeConfig()), (MetaRMReplica, FakeMetaRMConfig())], ids=["grm", "meta-rm"]
 )
 async def test_a_replica_sees_its_own_gpus_before_its_model_starts(
     monkeypatch: pytest.MonkeyPatch, replica: Any, model: Any, assigned: list[Any], seen: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grm_plugin.config import VLLMModel
+from grm_plugin.config import VLLMConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.serving import resources
 from grm_plugin.serving.resources import GPUs, Holder, gpus_per_replica, needed_gpus, shortage
@@ -40,7 +40,7 @@ def test_only_a_cpu_build_may_do_without_gpus(
 ) -> None:
     monkeypatch.setattr(resources, "is_cpu_build", lambda: cpu_build)
     monkeypatch.setenv("GRM_CPU", profile)
-    assert gpus_per_replica(VLLMModel(model="a/b", tensor_parallel_size=2), cluster) == expected
+    assert gpus_per_replica(VLLMConfig(model="a/b", tensor_parallel_size=2), cluster) == expected
 
 
 @pytest.mark.parametrize(

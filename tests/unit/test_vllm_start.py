@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.config import VLLMModel
+from grm_plugin.config import VLLMConfig
 from grm_plugin.engines import vllm_start
 from grm_plugin.engines.vllm_start import is_cpu_build, start_vllm
 from grm_plugin.errors import EngineError
@@ -65,7 +65,7 @@ def test_on_a_gpu_vllm_is_told_who_asks(
     for key in vllm_start.DEFAULTS | vllm_start.CPU_THREADS:
         monkeypatch.setenv(key, "as it was")
     with pytest.raises(EngineError, match="vLLM cannot start a/b: ValueError: far enough"):
-        start_vllm(VLLMModel(model="a/b", tensor_parallel_size=2), runner)
+        start_vllm(VLLMConfig(model="a/b", tensor_parallel_size=2), runner)
     arguments, usage_context = asked
     assert usage_context == context
     assert ("tensor_parallel_size" in arguments) is not on_cpu
