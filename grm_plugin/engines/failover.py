@@ -83,7 +83,7 @@ class Failover:
             good = True
             return answer
         except PromptTooLong:  # a good answer, if a sad one
-            good = True
+            good, timed = True, False  # the model was not asked
             raise
         finally:
             self._watch.end(attempt, good, timed)

@@ -20,7 +20,7 @@ STALLED_S = 4.0
 
 PATIENCE_S, LONGEST_ANSWERS = 30.0, 3.0
 """A replica with work is silent after this long without an answer: LONGEST_ANSWERS times the longest of the recent
-answers of all replicas, but at least SHORTEST_PATIENCE_S; PATIENCE_S while too few are known."""
+answers of all replicas, but at least SHORTEST_PATIENCE_S, or PATIENCE_S while fewer than KNOWN are known."""
 
 SHORTEST_PATIENCE_S = 5.0
 KNOWN = 8
@@ -102,6 +102,12 @@ class ReplicaWatch:
                 self._assign(chosen, id, now)
             return id
 
+    def avoided(self, attempt: int | None) -> frozenset[str]:
+        """The replicas that `choose` passes over for an attempt, unless there is no other."""
+        with self._lock:
+            begun = self._attempts.get(attempt) if attempt is not None else None
+            return frozenset() if begun is None else begun.avoid
+
     def begin(self, avoid: Collection[str] = ()) -> Attempt:
         """A new attempt, on the running event loop."""
         with self._lock:
@@ -113,7 +119,7 @@ class ReplicaWatch:
     def end(self, attempt: Attempt, good: bool | None, timed: bool = True) -> None:
         """The attempt is over: with a good answer, as its replica's failure, or (None) neither.
 
-        The time of one that is not `timed` says nothing about that of others.
+        One that is not `timed` says nothing about others: neither how long they take, nor that they are answered.
         """
         with self._lock:
             self._attempts.pop(attempt.id, None)
@@ -124,8 +130,9 @@ class ReplicaWatch:
             replica.attempts.pop(attempt.id, None)
             now = self._clock()
             if good:
-                replica.answered, replica.failures, replica.out_until = now, 0, 0.0
+                replica.failures, replica.out_until = 0, 0.0
                 if timed:
+                    replica.answered = now
                     self._latencies.append(now - attempt.sent)
             elif good is False:
                 self._fail(replica, now)
@@ -161,9 +168,8 @@ class ReplicaWatch:
     @property
     def patience_s(self) -> float:
         """How long a replica with work may go without an answer."""
-        if len(self._latencies) < KNOWN:
-            return PATIENCE_S
-        return max(SHORTEST_PATIENCE_S, LONGEST_ANSWERS * max(self._latencies))
+        shortest = PATIENCE_S if len(self._latencies) < KNOWN else SHORTEST_PATIENCE_S
+        return max(shortest, LONGEST_ANSWERS * max(self._latencies, default=0.0))
 
     def _assign(self, attempt: Attempt, id: str, now: float) -> None:
         if attempt.replica in self._replicas:  # the replica it was meant for had no place

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
@@ -25,7 +26,11 @@ PING_TIMEOUT_S = 10.0
 
 
 class LiveReplicasRouter(RequestRouter):  # type: ignore[misc]
-    """Sends each attempt to the least busy replica that answers; first come, first served."""
+    """Sends each attempt to the least busy replica that answers; first come, first served.
+
+    A retry waits for a replica that has not failed it, in a line with those that avoid the same ones: the others need
+    not wait for that replica.
+    """
 
     _watch: ReplicaWatch
 
@@ -33,7 +38,7 @@ class LiveReplicasRouter(RequestRouter):  # type: ignore[misc]
         """Serve calls this before the first request."""
         self._watch = watch_of(self._deployment_id.app_name, self._deployment_id.name)
         self._pings: dict[str, asyncio.Task[None]] = {}
-        self._turn = asyncio.Lock()
+        self._turns: WeakValueDictionary[frozenset[str], asyncio.Lock] = WeakValueDictionary()
 
     def update_replicas(self, replicas: list[RunningReplica]) -> None:
         """Serve's controller says what runs."""
@@ -61,7 +66,8 @@ class LiveReplicasRouter(RequestRouter):  # type: ignore[misc]
         attempt = pending_request.kwargs.get("attempt")
         if is_retry:  # the chosen one was full, or is gone
             await asyncio.sleep(FULL_PAUSE_S)
-        async with self._turn:
+        turn = self._turns.setdefault(self._watch.avoided(attempt), asyncio.Lock())
+        async with turn:
             while True:
                 running = {replica.replica_id.unique_id: replica for replica in self._replicas.values()}
                 places = {id: replica.max_ongoing_requests for id, replica in running.items()}

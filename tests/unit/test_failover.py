@@ -185,6 +185,27 @@ class TestWatch:
         watch.find_stuck()
         assert not any(attempt.stuck.done() for attempt in attempts)
 
+    async def test_slow_first_answers_are_waited_for(self, watch: ReplicaWatch, clock: Clock) -> None:
+        """That one replica has answered the first of its requests is no reason to give it those of the other."""
+        attempts = [send_to(watch) for _ in range(8)]
+        first = next(attempt for attempt in attempts if attempt.replica == "a")
+        clock.now += 2 * PATIENCE_S
+        watch.heard("a"), watch.heard("b")
+        watch.end(first, True)
+        clock.now += 1
+        watch.find_stuck()
+        assert not any(attempt.stuck.done() for attempt in attempts if attempt is not first)
+
+    async def test_a_short_answer_does_not_make_the_other_replica_silent(
+        self, watch: ReplicaWatch, clock: Clock
+    ) -> None:
+        working = send_to(watch, "a"), send_to(watch, "b")
+        clock.now += PATIENCE_S + 1
+        watch.heard("a"), watch.heard("b")
+        watch.end(send_to(watch), True, timed=False)
+        watch.find_stuck()
+        assert not any(attempt.stuck.done() for attempt in working)
+
     async def test_nothing_is_kept_of_what_is_over(self, watch: ReplicaWatch) -> None:
         for _ in range(1000):
             watch.end(send_to(watch), True)
@@ -300,6 +321,17 @@ class TestFailover:
                 await Failover(watch).call(replicas.send, accept)
         assert len(replicas.asked) == 2 * FAILURES
         assert all(replica.out_until == 0 for replica in watch._replicas.values())
+
+    async def test_a_prompt_that_is_too_long_says_nothing_about_the_time_of_others(self) -> None:
+        def refuse() -> str:
+            raise PromptTooLong("too long")
+
+        watch = ReplicaWatch()
+        replicas = Replicas(watch, a=refuse)
+        for _ in range(KNOWN):
+            with pytest.raises(PromptTooLong):
+                await Failover(watch).call(replicas.send, accept)
+        assert watch.patience_s == PATIENCE_S
 
     async def test_a_frozen_replicas_work_is_done_by_another(self, quick: None) -> None:
         clock = Clock()
