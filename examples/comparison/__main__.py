@@ -12,11 +12,13 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from examples.comparison.figure import draw
 from examples.comparison.summary import summarise
+from grm_plugin.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/nano_cpu_meta_rm.yaml"
@@ -30,13 +32,14 @@ REWARDS = {
 def main() -> None:
     options = _options()
     runs: dict[str, list[dict[str, Any]]] = {reward: [] for reward in REWARDS}
-    for seed in options.seeds:  # seed by seed: an interrupted comparison still compares like with like
-        for reward, overrides in REWARDS.items():
-            folder = options.run / f"{reward.replace(', ', '_').replace(' ', '_').replace('=', '')}_seed{seed}"
-            if not (folder / "summary.json").is_file():
-                print(f"=== {reward}, seed {seed} ===", flush=True)
-                _train(folder, seed, options.steps, overrides)
-            runs[reward].append(json.loads((folder / "summary.json").read_text()))
+    # Seed by seed: an interrupted comparison still compares like with like.
+    folders = {(seed, reward): _folder(options.run, reward, seed) for seed in options.seeds for reward in REWARDS}
+    require_steps(folders.values(), options.steps)
+    for (seed, reward), folder in folders.items():
+        if not (folder / "summary.json").is_file():
+            print(f"=== {reward}, seed {seed} ===", flush=True)
+            _train(folder, seed, options.steps, REWARDS[reward])
+        runs[reward].append(json.loads((folder / "summary.json").read_text()))
     table = summarise(runs)
     (options.run / "comparison.json").write_text(json.dumps(table, indent=2) + "\n")
     draw(options.run / "comparison.png", table)
@@ -45,6 +48,24 @@ def main() -> None:
         print(f"{reward:14} true quality at step {final['step']}: {final['mean']:.3f} ({_shown(final['runs'])})")
     for reward, difference in list(table.items())[1:]:
         print(f"{reward} - k=1, mean over steps and seeds: {difference['gain']:+.3f} ({_shown(difference['gains'])})")
+
+
+def require_steps(folders: Iterable[Path], steps: int) -> None:
+    """Refuse to compare with jobs of other lengths, before hours are spent and before any of them is overwritten.
+
+    Raises:
+        ConfigError: a folder holds a finished job of another number of steps.
+    """
+    for folder in folders:
+        summary = folder / "summary.json"
+        if summary.is_file() and (found := json.loads(summary.read_text())["steps"]) != steps:
+            raise ConfigError(
+                f"{folder} holds a job of {found} steps, not {steps}: give --steps {found} or another --run"
+            )
+
+
+def _folder(run: Path, reward: str, seed: int) -> Path:
+    return run / f"{reward.replace(', ', '_').replace(' ', '_').replace('=', '')}_seed{seed}"
 
 
 def _train(folder: Path, seed: int, steps: int, overrides: tuple[str, ...]) -> None:

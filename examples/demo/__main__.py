@@ -9,7 +9,6 @@ Everything is real: OpenRLHF, DeepSpeed, Ray, vLLM for policy and GRM. Leaves fi
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import shutil
@@ -24,6 +23,7 @@ from examples.demo.quality import Quality, held_out_prompts, measure
 from examples.nano.make_prompts import write_prompts
 from grm_plugin.config_loading import PREFIX, split_overrides
 from grm_plugin.integrations.openrlhf.progress import Step
+from grm_plugin.spct.training_files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "examples/nano/models/policy"
@@ -59,7 +59,7 @@ def main() -> None:
         print(f"  step {number:3}: {quality[number]}", flush=True)
     draw(run / "figure.png", options.algo, [step.reward for step in steps], quality)
     summary = _summary(options.algo, steps, quality, time.monotonic() - started)
-    (run / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_json(run / "summary.json", summary)
     _report(run, steps, quality[0], quality[len(steps)], summary)
 
 
@@ -100,6 +100,16 @@ def _stages(run: Path, last: int) -> list[tuple[int, Path]]:
     return sorted(found.items())
 
 
+def _vllm_kl_max(steps: list[Step]) -> float:
+    """The largest |vllm_kl|; NaN if one is NaN, which `max` alone may pass over."""
+    return max((abs(step.vllm_kl) for step in steps), key=lambda kl: (math.isnan(kl), kl))
+
+
+def _finite(value: float) -> float | None:
+    """None for what JSON has no word for."""
+    return value if math.isfinite(value) else None
+
+
 def _summary(algo: str, steps: list[Step], quality: dict[int, Quality], wall_s: float) -> dict[str, object]:
     # OpenRLHF logs the mean over a step's samples.
     fallbacks = round(sum(step.values["grm_fallback"] for step in steps) * PROMPTS_PER_STEP * N_SAMPLES)
@@ -109,9 +119,9 @@ def _summary(algo: str, steps: list[Step], quality: dict[int, Quality], wall_s: 
         "wall_s": round(wall_s, 1),
         "rewards_finite": all(math.isfinite(step.reward) for step in steps),
         "fallbacks": fallbacks,
-        "vllm_kl_max": max(abs(step.vllm_kl) for step in steps[1:]),
-        "reward_first": steps[0].reward,
-        "reward_last": steps[-1].reward,
+        "vllm_kl_max": _finite(_vllm_kl_max(steps)),
+        "reward_first": _finite(steps[0].reward),
+        "reward_last": _finite(steps[-1].reward),
         "true_quality": {"before": quality[0].as_json(), "after": quality[len(steps)].as_json()},
         "true_quality_by_step": {str(number): value.as_json() for number, value in sorted(quality.items())},
     }
@@ -122,7 +132,10 @@ def _report(run: Path, steps: list[Step], before: Quality, after: Quality, summa
     print(f"true quality  {before} -> {after}   (held-out prompts, rule-based, the GRM had no say)")
     rose = after.ci95[0] > before.ci95[1]
     print(f"the rise {'is larger than' if rose else 'is NOT larger than'} the 95 % intervals")
-    print(f"max |vllm_kl| {summary['vllm_kl_max']:.1e}   fallbacks {summary['fallbacks']}   {summary['wall_s']} s")
+    print(f"max |vllm_kl| {_vllm_kl_max(steps):.1e}   fallbacks {summary['fallbacks']}   {summary['wall_s']} s")
+    garbage = [step.number for step in steps if not math.isfinite(step.vllm_kl)]
+    if garbage:
+        print(f"WARNING: vllm_kl is not finite in steps {garbage}: the rollout engine's weights were garbage")
     print(f"see {run / 'figure.png'}, {run / 'summary.json'}, {run / 'job.log'}")
 
 

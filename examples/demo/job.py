@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from examples.processes import end_group
 from grm_plugin.integrations.openrlhf.progress import Step, parse_step
 
 N_SAMPLES = 4
 PROMPTS_PER_STEP = 16
+POLL_S = 0.2
 
 _ALGORITHM = {
     "grpo": ("--algo.advantage.estimator", "group_norm"),
@@ -49,36 +50,47 @@ def command(algo: str, config: Path, policy: Path, prompts: Path, run: Path, sav
 
 
 def run_job(arguments: list[str], log: Path, timeout_s: float) -> Iterator[Step]:
-    """Run the job, writing its output to `log`; yields each training step as it ends.
+    """Run the job, which writes its output to `log`; yields each training step as it ends.
+
+    The log is a file, and not a pipe: a pipe ends with the last process that holds it, whatever became of the job.
 
     Raises:
-        RuntimeError: the job failed or took longer than `timeout_s`; the message shows the end of the log.
+        RuntimeError: the job failed, took longer than `timeout_s` or logged no step; the message shows the end of the
+            log.
     """
-    with log.open("w", encoding="utf-8", errors="replace") as sink:
+    with log.open("wb") as sink:
         job = subprocess.Popen(
             arguments,
-            stdout=subprocess.PIPE,
+            stdout=sink,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             env=os.environ | {"GRM_CPU": "1"},
             start_new_session=True,
         )
-        timer = threading.Timer(timeout_s, lambda: os.killpg(job.pid, signal.SIGTERM))
-        timer.start()
-        try:
-            assert job.stdout is not None
-            for line in job.stdout:
-                sink.write(line)
-                step = parse_step(line)
-                if step is not None:
-                    sink.flush()
-                    yield step
-            status = job.wait(timeout=60)
-        finally:
-            timer.cancel()
-            if job.poll() is None:
-                os.killpg(job.pid, signal.SIGTERM)
-    if status:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
-        raise RuntimeError(f"the OpenRLHF job ended with status {status}; the end of {log}:\n{tail}")
+    deadline, steps, line = time.monotonic() + timeout_s, 0, ""
+    try:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            while time.monotonic() < deadline:
+                ended = job.poll() is not None  # asked before the log is read: what it wrote last is read, too
+                line += lines.readline()
+                if line.endswith("\n"):
+                    step, line = parse_step(line), ""
+                    if step is not None:
+                        steps += 1
+                        yield step
+                elif ended:
+                    break
+                else:
+                    time.sleep(POLL_S)
+            else:
+                raise RuntimeError(_failure(f"took longer than {timeout_s:.0f} s", log))
+    finally:
+        end_group(job)
+    if job.returncode:
+        raise RuntimeError(_failure(f"ended with status {job.returncode}", log))
+    if not steps:
+        raise RuntimeError(_failure("ended without an error and without a training step", log))
+
+
+def _failure(what: str, log: Path) -> str:
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
+    return f"the OpenRLHF job {what}; the end of {log}:\n{tail}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -50,9 +50,8 @@ class Optimizers:
         self._schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda s: _factor(s, steps)) for o in self._optimizers]
 
     def step(self, loss: torch.Tensor) -> None:
-        """One update: backward, clip to norm 1, step, clear."""
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        """One update: backward, clip to norm 1, step, clear. Raises FloatingPointError as `descend` does."""
+        descend(loss, self._parameters, self._schedules[0].last_epoch)
         for optimizer, schedule in zip(self._optimizers, self._schedules, strict=True):
             optimizer.step()
             schedule.step()
@@ -64,9 +63,32 @@ def _factor(step: int, steps: int) -> float:
     return min((step + 1) / warmup, 1.0, max(0.02, (steps - step) / math.ceil(steps - decay_from)))
 
 
+def descend(loss: torch.Tensor, parameters: Iterable[nn.Parameter], step: int) -> None:
+    """Backward, and the gradients clipped to norm 1; `step` is for the message.
+
+    Raises:
+        FloatingPointError: the loss or the gradient is not finite. The parameters are as they were.
+    """
+    _require_finite(loss, f"the loss of step {step}")
+    loss.backward()
+    _require_finite(nn.utils.clip_grad_norm_(parameters, 1.0), f"the gradient of step {step}")
+
+
 def save(model: PreTrainedModel, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
-    """Writes bf16 safetensors, config, generation config and tokenizer."""
+    """Writes bf16 safetensors, config, generation config and tokenizer.
+
+    Raises:
+        FloatingPointError: a weight is not finite, as the last step may leave it.
+    """
+    model.to(torch.bfloat16)
+    for name, weights in model.state_dict().items():
+        _require_finite(weights, name)
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _require_finite(values: torch.Tensor, name: str) -> None:
+    if not values.isfinite().all():
+        raise FloatingPointError(f"{name} is not finite: lower the learning rate; nothing was saved")

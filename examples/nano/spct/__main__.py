@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--no-ablations", action="store_true", help="leave out a third of the work: SFT, RFT and RL only"
     )
-    parser.add_argument("--resume", action="store_true", help="keep what an interrupted run of the same seed finished")
+    parser.add_argument("--resume", action="store_true", help="keep what an interrupted run of the same plan finished")
     parser.add_argument("--ship", action="store_true", help="replace the models of examples/nano in the end")
     args = parser.parse_args(arguments)
     run = args.run.resolve()
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: the stages are stopped
     plan = Plan.fast(run, args.seed) if args.fast else Plan(run, args.seed)
     plan = replace(plan, ablations=not args.no_ablations)
+    plan.keep()
     began = time.monotonic()
     run_stages(stages(plan), run / "logs", args.lanes, args.timeout_s, lambda text: print(text, flush=True))
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from examples.nano.batches import Batch, collate
-from examples.nano.model import save
+from examples.nano.model import descend, save
 from grm_plugin.spct.training_files import TrainingRow, read_rows
 
 
@@ -51,8 +51,7 @@ def train(
         learned = batch.weights[:, 1:] == 1.0
         logits = model(batch.ids[:, :-1], use_cache=False).logits
         loss = F.cross_entropy(logits[learned], batch.ids[:, 1:][learned])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        descend(loss, model.parameters(), step)
         optimizer.step()
         optimizer.zero_grad()
         if step % 20 == 0 or step == len(batches) - 1:

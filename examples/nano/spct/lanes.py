@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+from examples.processes import end_group
 
 POLL_S = 0.2
 
@@ -71,7 +72,8 @@ def run_stages(
             time.sleep(POLL_S)
     finally:
         for job in running:
-            _stop(job)
+            end_group(job.process)
+            job.log.close()
     return took
 
 
@@ -96,14 +98,3 @@ def _failure(job: _Running, logs: Path) -> str:
     path = logs / f"{job.stage.name}.log"
     tail = "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
     return f"{job.stage.name} ended with status {job.process.returncode}; the end of {path}:\n{tail}"
-
-
-def _stop(job: _Running) -> None:
-    if job.process.poll() is None:
-        os.killpg(job.process.pid, signal.SIGTERM)
-        try:
-            job.process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(job.process.pid, signal.SIGKILL)
-            job.process.wait()
-    job.log.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from examples.nano.spct.lanes import Stage
+from grm_plugin.errors import ConfigError
+from grm_plugin.spct.training_files import write_json
 
 ROOT = Path(__file__).resolve().parents[3]
 NANO = ROOT / "examples/nano"
@@ -56,6 +59,30 @@ class Plan:
         """Tiny sizes. It starts from the shipped GRM: after a few steps a GRM would write nothing that can be read."""
         sizes = {"rft_items": 12, "rl_steps": 2, "meta_steps": 4, "meta_items": 12, "pairs": 6, "fours": 4}
         return cls(run, seed, **sizes, k=4, ablation_k=4, start=NANO / "models/grm")
+
+    def keep(self) -> None:
+        """Write plan.json to `run`, or require that the run began with the same plan: what it made is not made again.
+
+        `ablations` may differ, which adds stages and changes none.
+
+        Raises:
+            ConfigError: the run began with another plan; the message says what differs.
+        """
+        path = self.run / "plan.json"
+        own = {name: str(value) for name, value in asdict(self).items() if name not in ("run", "ablations")}
+        if not path.is_file():
+            write_json(path, own)
+            return
+        former = json.loads(path.read_text(encoding="utf-8"))
+        changed = [
+            f"{name} {former.get(name)}, now {own.get(name)}"
+            for name in own | former
+            if former.get(name) != own.get(name)
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.run} was begun with another plan ({'; '.join(changed)}): resume that, or give a new --run"
+            )
 
     def model(self, name: str) -> str:
         return str(self.run / "models" / name)
@@ -223,7 +250,12 @@ def _nano(name: str, module: str, *flags: str, after: Sequence[str] = ()) -> Sta
 
 
 def _copied(source: Path, target: Path) -> list[str]:
-    return [sys.executable, "-c", f"import shutil; shutil.copytree({str(source)!r}, {str(target)!r})"]
+    # A copy that was cut short is gone over again.
+    return [
+        sys.executable,
+        "-c",
+        f"import shutil; shutil.copytree({str(source)!r}, {str(target)!r}, dirs_exist_ok=True)",
+    ]
 
 
 def _product(*arguments: str) -> list[str]:

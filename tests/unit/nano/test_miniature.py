@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from examples.nano.spct import items, results
 from examples.nano.spct.lanes import Stage, run_stages
 from examples.nano.spct.stages import ABLATIONS, GRMS, Plan, stages
 from grm_plugin.cli import app
+from grm_plugin.errors import ConfigError
 from grm_plugin.evals.items import Item, read_items
 from grm_plugin.evals.store import ItemVotes, Manifest, StoredVote, VoteStore
 from grm_plugin.types import Message
@@ -78,6 +81,29 @@ def test_every_stage_needs_only_earlier_ones_and_the_commands_exist(tmp_path: Pa
             known = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "300", "TERM": "dumb"}).output
             flags = [text for text in arguments if text.startswith("--") and not text.startswith("--grm.")]
             assert [flag for flag in flags if flag not in known] == []
+
+
+def test_a_run_goes_on_with_its_own_plan_only(tmp_path: Path) -> None:
+    Plan(tmp_path, 1).keep()
+    Plan(tmp_path, 1).keep()
+    replace(Plan(tmp_path, 1), ablations=False).keep()
+    with pytest.raises(ConfigError, match=r"another plan \(seed 1, now 2\)"):
+        Plan(tmp_path, 2).keep()
+    with pytest.raises(ConfigError, match=r"rft_items 800, now 12.*start None, now .*models/grm"):
+        Plan.fast(tmp_path, 1).keep()
+
+
+def test_a_copy_that_was_cut_short_is_made_whole(tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "config.json").write_text("{}")
+    (start / "weights").write_text("whole")
+    plan = replace(Plan(tmp_path / "run", 1), start=start)
+    copy = Path(plan.model("sft"))
+    copy.mkdir(parents=True)
+    (copy / "weights").write_text("wh")
+    subprocess.run(stages(plan)[0].command, check=True)
+    assert {path.name: path.read_text() for path in copy.iterdir()} == {"config.json": "{}", "weights": "whole"}
 
 
 def store(folder: Path, right: dict[str, list[bool]]) -> None:

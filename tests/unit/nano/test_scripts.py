@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Qwen2ForCausalLM
 
 from examples.nano import make_prompts, train_grm, train_meta_rm, train_policy
+from examples.nano.model import descend, save
+from examples.nano.spct import finetune
 
 TINY = ("--hidden", "64", "--layers", "2", "--ffn", "64")
 
@@ -67,6 +70,41 @@ def test_same_seed_same_weights(tmp_path: Path) -> None:
         train_policy.main(["--output", str(tmp_path / name), "--steps", "3", "--batch-rows", "4", *TINY])
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
     assert first == second
+
+
+def test_the_nano_scripts_save_nothing_after_training_diverged(tiny_grm: Path, tmp_path: Path) -> None:
+    row = {"prompt": [{"role": "user", "content": "?"}], "completion": [{"role": "assistant", "content": "Scores: 1"}]}
+    (tmp_path / "sft.jsonl").write_text(json.dumps(row | {"kind": "plain", "group_id": "a"}) + "\n")
+    flags = ["--grm", str(tiny_grm), "--data", str(tmp_path / "sft.jsonl"), "--output", str(tmp_path / "tuned")]
+    with pytest.raises(FloatingPointError, match=r"of step 1 is not finite: lower the learning rate; nothing"):
+        finetune.main([*flags, "--lr", "1e30", "--steps", "3", "--batch-rows", "1"])
+    sizes = ("--steps", "3", "--batch-tokens", "512", *TINY)
+    with pytest.raises(FloatingPointError, match=r"step \d is not finite"):
+        train_grm.main(["--output", str(tmp_path / "grm"), "--lr", "1e30", *sizes])
+    assert {path.name for path in tmp_path.iterdir()} == {"sft.jsonl"}
+
+
+@pytest.mark.parametrize(("value", "what"), [(math.nan, "loss of step 0"), (0.0, "gradient of step 0")])
+def test_a_loss_and_a_gradient_that_are_not_finite_are_refused(value: float, what: str) -> None:
+    weights = torch.nn.Parameter(torch.zeros(1))
+    with pytest.raises(FloatingPointError, match=what):
+        descend(weights.sum().sqrt() + value, [weights], 0)  # the root's slope at 0 is infinite
+
+
+def test_the_gradient_is_clipped_to_norm_one() -> None:
+    weights = torch.nn.Parameter(torch.zeros(2))
+    descend((weights * torch.tensor([30.0, 40.0])).sum(), [weights], 0)
+    assert weights.grad is not None
+    assert weights.grad.tolist() == pytest.approx([0.6, 0.8])
+
+
+def test_weights_that_the_last_step_spoilt_are_not_saved(tiny_grm: Path, tmp_path: Path) -> None:
+    model = Qwen2ForCausalLM.from_pretrained(tiny_grm)
+    with torch.no_grad():
+        model.model.norm.weight[0] = math.inf
+    with pytest.raises(FloatingPointError, match=r"model\.norm\.weight is not finite"):
+        save(model, AutoTokenizer.from_pretrained(tiny_grm), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_prompts(tmp_path: Path) -> None:
