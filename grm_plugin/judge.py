@@ -12,9 +12,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from grm_plugin.adaptive import RankingSettled
-from grm_plugin.bounded import all_of
+from grm_plugin.concurrency import all_of
 from grm_plugin.config import Config, JudgeConfig
 from grm_plugin.deadline import deadline_within
 from grm_plugin.engines.answers import check_logits
@@ -189,10 +190,10 @@ class Judge:
     def _read(self, outcome: Sampled, order: tuple[int, ...], sample: int) -> Critique | Unparsed:
         """One vote, its scores mapped back from the positions shown to the request's order."""
         if isinstance(outcome, Unparsed):
-            return outcome
+            return replace(outcome, order=order)
         parsed = parse(outcome, len(order), self.config.judge.decimals)
         if isinstance(parsed, Unparsed):
-            return parsed
+            return replace(parsed, order=order)
         by_response = dict(zip(order, parsed.values, strict=True))
         return Critique(
             scores=tuple(by_response[index] for index in range(len(order))),

@@ -114,12 +114,13 @@ class UnparsedReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unparsed:
-    """A vote that is missing. Never a score."""
+    """A vote that is missing. Never a score. `order` is the one that was shown; empty where no judge has named it."""
 
     reason: UnparsedReason
     text: str = ""
     detail: str = ""
     tokens: int = 0
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,9 @@ class Reward:
     `total` and `spread` describe the kept votes and are None without them; `unit` is the mean mapped to [0, 1].
     `votes_asked` >= `votes_parsed` >= `votes_kept`; asked is k (fewer with `sampling.adaptive`), or twice that where a
     list's critiques could not be read and its responses were judged once more, each alone. `meta` is the mean logit of
-    the kept critiques, if a meta RM rated them. `tokens` is this response's share of the generated tokens. `cut` counts
-    characters left out of an over-long response.
+    the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that could
+    be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out of an
+    over-long response.
     """
 
     value: float | None
@@ -187,6 +189,7 @@ class Reward:
     votes_parsed: int = 0
     votes_kept: int = 0
     meta: float | None = None
+    meta_failed: bool = False
     tokens: float = 0.0
     cut: int = 0
 

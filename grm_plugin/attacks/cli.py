@@ -105,7 +105,7 @@ def _tokenizer(model: object) -> Any:
 async def _measure(
     config: Config, pairs: Sequence[Pair], todo: Sequence[Case], deadline_s: float, concurrency: int, console: Console
 ) -> tuple[list[AttackResult], str]:
-    """The rows, and why the engine was given up (empty if it was not)."""
+    """The rows, and what the engine failed with (empty if it did not)."""
     with engines(config) as (generator, meta_rm):
         measurement = Measurement(config, generator, meta_rm, concurrency)
         await measurement.rehearse(pairs)

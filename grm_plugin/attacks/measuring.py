@@ -10,13 +10,13 @@ from typing import Literal
 
 from grm_plugin.attacks.attack import Attack, Kind
 from grm_plugin.attacks.pairs import Pair
-from grm_plugin.config import Config, JudgeConfig
+from grm_plugin.config import Config, JudgeConfig, NormalizeConfig
+from grm_plugin.engine_failures import FailuresInARow, failure_of_list
 from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.errors import EngineError
 from grm_plugin.judge import Judge
-from grm_plugin.losses import LostInARow, loss_of
 from grm_plugin.sanitizing import cut_middle, encodable
-from grm_plugin.types import Group, Judgement
+from grm_plugin.types import Group
 
 Form = Literal["added", "alone"]
 """added: in a weak response, which is what it is compared with. alone: the attack is the whole response."""
@@ -95,17 +95,17 @@ class Measurement:
         concurrency: cases judged at once.
 
     Attributes:
-        stopped: why the engine was given up, or empty.
+        stopped: what the engine failed with last, or why it was given up; empty if it answered all that it was asked.
     """
 
     def __init__(self, config: Config, generator: Generator, meta_rm: MetaRM | None, concurrency: int) -> None:
-        plain = config.model_copy(update={"normalize": config.normalize.model_copy(update={"method": "none"})})
+        plain = config.model_copy(update={"normalize": NormalizeConfig(method="none")})
         bare = plain.model_copy(update={"judge": plain.judge.model_copy(update=BARE)})
         self._defended = Judge(plain, generator, meta_rm)
         self._bare = Judge(bare, generator, meta_rm, sanitize=cut_only)
         self._timeout_s = config.failure.deadline_s
         self._concurrency = concurrency
-        self._losses = LostInARow("judgements in a row without a vote")
+        self._failures = FailuresInARow("cases in a row without an answer")
         self.stopped = ""
 
     async def rehearse(self, pairs: Sequence[Pair]) -> None:
@@ -127,16 +127,17 @@ class Measurement:
     async def rows(
         self, todo: Sequence[Case], deadline_s: float, on_row: Callable[[], None] = lambda: None
     ) -> list[AttackResult]:
-        """The rows of the cases, in their order, less those that are not there after `deadline_s` seconds.
+        """The rows of the cases, in their order, less those that the engine failed on, or was late for.
 
-        When the engine answers nothing any more it returns what there is; `stopped` says why.
+        It returns after `deadline_s` seconds, or when the engine answers nothing any more, with what there is.
         """
         places = asyncio.Semaphore(self._concurrency)
 
-        async def row(case: Case) -> AttackResult:
+        async def row(case: Case) -> AttackResult | None:
             async with places:
                 measured = await self._row(case)
-            on_row()
+            if measured:
+                on_row()
             return measured
 
         # In random order: a run that ends early has something of every family, with and without the defences.
@@ -144,21 +145,29 @@ class Measurement:
         running = {index: asyncio.ensure_future(row(todo[index])) for index in shuffled}
         try:
             await asyncio.wait(running.values(), timeout=deadline_s, return_when=asyncio.FIRST_EXCEPTION)
-            return [task.result() for _, task in sorted(running.items()) if task.done() and not self._failed(task)]
+            finished = [task for _, task in sorted(running.items()) if task.done() and not self._failed(task)]
+            return [measured for task in finished if (measured := task.result())]
         finally:
             for task in running.values():
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
 
-    def _failed(self, task: asyncio.Future[AttackResult]) -> bool:
+    def _failed(self, task: asyncio.Future[AttackResult | None]) -> bool:
         if isinstance(error := task.exception(), EngineError):
             self.stopped = str(error)
         return isinstance(error, EngineError)
 
-    async def _row(self, case: Case) -> AttackResult:
+    async def _row(self, case: Case) -> AttackResult | None:
+        """None where an engine failed on a vote: what that changed is no effect of the attack."""
         judge = self._defended if case.defended else self._bare
         clean, attacked = await judge.score([case.pair.group(), case.group], self._timeout_s)
-        self._watch(attacked)
+        failures = [
+            failure for judged in (clean, attacked) for part in judged.lists if (failure := failure_of_list(part))
+        ]
+        self._failures.add(failures[0] if failures else "")
+        if failures:
+            self.stopped = failures[0]
+            return None
         return AttackResult(
             case.attack.id,
             case.attack.family,
@@ -173,11 +182,6 @@ class Measurement:
             votes_asked=sum(part.asked for part in attacked.lists),
             votes_lost=sum(len(part.unparsed) for part in attacked.lists),
         )
-
-    def _watch(self, judgement: Judgement) -> None:
-        """Raises `EngineError` when the engine is gone. Critiques that cannot be read are a finding."""
-        voted = any(part.critiques for part in judgement.lists)
-        self._losses.add("" if voted else loss_of(vote for part in judgement.lists for vote in part.unparsed))
 
 
 def cut_only(

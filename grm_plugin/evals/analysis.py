@@ -21,7 +21,7 @@ from grm_plugin.evals.ballots import (
 )
 from grm_plugin.evals.diagnostics import conduct_of
 from grm_plugin.evals.items import Item, digest
-from grm_plugin.evals.report import OVERALL, Naming, Part, Report
+from grm_plugin.evals.report import OTHER, OVERALL, Naming, Part, Report
 from grm_plugin.evals.statistics import bootstrap_aucs, bootstrap_means, mean_of, shares_below
 from grm_plugin.evals.store import ItemVotes, Manifest
 from grm_plugin.evals.suites import by_items, metric_of, suite_named
@@ -75,10 +75,11 @@ def _parts(
     items: Sequence[Item], verdicts: Sequence[Any], part_of: PartOf, seeds: Sequence[int], one: bool
 ) -> dict[str, Part]:
     """Subset -> figures; with `one`, all items together too, as the first."""
-    subsets = sorted({item.subset for item in items})
-    groups = {subset: [index for index, item in enumerate(items) if item.subset == subset] for subset in subsets}
-    if one or subsets == [OVERALL]:
-        groups = {OVERALL: list(range(len(items)))} | {name: group for name, group in groups.items() if name}
+    divided = any(item.subset for item in items)
+    names = [item.subset or (OTHER if divided else OVERALL) for item in items]
+    groups = {subset: [index for index, name in enumerate(names) if name == subset] for subset in sorted({*names})}
+    if one:
+        groups = {OVERALL: list(range(len(items)))} | groups
     found = {
         name: part_of(
             [items[index] for index in group],

@@ -56,10 +56,11 @@ def evaluate(
     """Measure a GRM on a benchmark: accuracy of a greedy vote and of k sampled ones, with and without the meta RM.
 
     K votes and a greedy one are drawn per item, once, and kept in OUTPUT/votes.jsonl; the same command goes on after a
-    kill. Everything is computed from them: a table, OUTPUT/report.json, OUTPUT/curve.png. --from FOLDER computes it
-    again, and takes several folders for a mean over benchmarks; --from FOLDER with --config and --output rates the kept
-    critiques with the configuration's meta RM. Exit status: 0, all items have votes; 1, the engine failed for some, or
-    not one vote could be read; 2, a wrong command, configuration or data.
+    kill. Everything is computed from the votes on the items of this command: a table, OUTPUT/report.json,
+    OUTPUT/curve.png. --from FOLDER computes it again, over all items in the store, and takes several folders for a mean
+    over benchmarks; --from FOLDER with --config and --output rates the kept critiques with the configuration's meta RM.
+    Exit status: 0, all items have votes; 1, the engine failed for some, or not one vote could be read; 2, a wrong
+    command, configuration or data.
     """
     loaded = _config(config, context.args, meta)
     if stored:
@@ -68,22 +69,21 @@ def evaluate(
         if not stored:
             raise ConfigError("give --config (draws votes with its GRM), or --from (figures of an earlier run)")
         _refuse("--from without --config", concurrency=concurrency, no_meta=not meta)
-        runs.report(stored, output, k_meta or (), seed, _console())
-        return
+        raise typer.Exit(runs.report(stored, output, k_meta or (), seed, _console()))
     concurrency = concurrency or DEFAULT_CONCURRENCY
     if stored:
         folder = _other_folder(stored, output)
-        status = runs.rate(loaded, stored[0], folder, concurrency)
+        status, ids = runs.rate(loaded, stored[0], folder, concurrency)
     else:
         if not suite:
             raise ConfigError(f"--suite is missing: give one of {', '.join([*suites.SUITES, suites.OWN])}")
         folder = output or Path("runs/eval") / suite
         items = suites.load(suite, data, limit, seed)
-        status = runs.draw(
+        status, ids = runs.draw(
             sampled_config(loaded, k or DEFAULT_K, seed), items, suite, folder, name, concurrency, keep_going
         )
     if status == 0:
-        status = runs.report([folder], None, k_meta or (), seed, _console())
+        status = runs.report([folder], None, k_meta or (), seed, _console(), ids)
     raise typer.Exit(status)
 
 

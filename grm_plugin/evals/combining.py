@@ -31,7 +31,16 @@ class Mean:
 
 
 def combine(reports: Sequence[Report]) -> dict[str, Mean]:
-    """Method -> mean over the reports, for the methods that all of them have."""
+    """Method -> mean over the reports, for the methods that all of them have.
+
+    Raises:
+        ConfigError: they are of several models, or not all measured alike.
+    """
+    models = dict.fromkeys(report.manifest.model for report in reports)
+    metrics = dict.fromkeys(report.rows[0].metric for report in reports)
+    for what, different in (("models", models), ("metrics", metrics)):
+        if len(different) > 1:
+            raise ConfigError(f"there is no mean over different {what} ({', '.join(different)}): give --from of one")
     suites = tuple(report.manifest.suite for report in reports)
     shared = [method for method in reports[0].estimates if all(method in report.estimates for report in reports)]
     lenient = [{row.method: row.lenient for row in report.overall()} for report in reports]

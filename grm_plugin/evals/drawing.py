@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
-from grm_plugin.bounded import all_of, for_each
+from grm_plugin.concurrency import all_of, for_each
 from grm_plugin.config import Config
+from grm_plugin.engine_failures import FailuresInARow, failure_of_list
 from grm_plugin.engines.base import Generator, MetaRM
-from grm_plugin.errors import ConfigError, EngineError
+from grm_plugin.errors import EngineError
 from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.store import ItemVotes, StoredVote, VoteStore, votes_of
 from grm_plugin.judge import Judge
-from grm_plugin.losses import LostInARow, loss_of
-from grm_plugin.types import ListJudgement, UnparsedReason
+from grm_plugin.types import UnparsedReason
 
 ITEM_DEADLINE_S = 1800.0
-"""For all votes on one item; those that are not in are not stored, and drawn again by the next run."""
+"""For all votes or ratings of one item; those that are not in are not stored, and asked for again by the next run."""
 
 NEVER_PARSED_ITEMS = 20
 """So many items without one readable vote mean that the model or the template is the wrong one."""
@@ -56,31 +55,25 @@ class VoteDrawing:
         concurrency: int,
         keep_going: bool = False,
     ) -> None:
-        self.last_loss = ""
+        self.last_failure = ""
         once = {"sampling": config.sampling.model_copy(update={"k": 1, "temperature": 0.0}), "meta_rm": None}
-        self._k, self._orders = config.sampling.k, config.sampling.orders
         self._sampled = Judge(config, generator, meta_rm)
         self._greedy = Judge(config.model_copy(update=once), generator)
         self._store = store
         self._meter = meter
         self._concurrency = concurrency
         self._keep_going = keep_going
-        self._losses = LostInARow("items in a row without an answer")
+        self._failures = FailuresInARow("items in a row without an answer")
         self._reasons: Counter[str] = Counter()
 
     async def run(self, items: Sequence[Item]) -> None:
         """Judge the items that have no votes yet, in any order.
 
         Raises:
-            ConfigError: the store has votes on another item of the same id, or its disk is full.
+            ConfigError: the disk of the store is full, or gone.
             EngineError: nothing but failures for a while, or nothing that can be read.
             PromptError: the template cannot be rendered.
         """
-        for item in items:
-            if item.id in self._store.done and self._store.done[item.id] != item:
-                raise ConfigError(
-                    f"{self._store.folder} has votes on another item with the id {item.id!r}: give another --output"
-                )
         self._sampled.prompts.check()
         missing = (item for item in items if item.id not in self._store.done)
         await for_each(missing, self._one, self._concurrency)
@@ -90,15 +83,14 @@ class VoteDrawing:
         greedy, sampled = await all_of(
             judge.judge_list(item.group, members, ITEM_DEADLINE_S) for judge in (self._greedy, self._sampled)
         )
-        loss = _loss(greedy) or _loss(sampled)
-        if loss:
-            self.last_loss = loss
+        failure = failure_of_list(greedy) or failure_of_list(sampled)
+        if failure:
+            self.last_failure = failure
             self._meter.lose()
-        self._losses.add(loss)
-        if loss:
+        self._failures.add(failure)
+        if failure:
             return
-        orders = min(self._orders or len(members), self._k, math.factorial(len(members)))
-        record = ItemVotes(item, votes_of(greedy, 1, 1), votes_of(sampled, self._k, orders), sampled.cut)
+        record = ItemVotes(item, votes_of(greedy), votes_of(sampled), sampled.cut)
         self._store.add(record)
         self._meter.drawn(record.votes)
         self._check_readable(record.votes)
@@ -116,10 +108,3 @@ class VoteDrawing:
                 f"the GRM never parses: no vote on {NEVER_PARSED_ITEMS} items could be read ({times} times {reason}). "
                 "Is it a GRM, and is judge.template the one that it was trained with? (--keep-going judges all items)"
             )
-
-
-def _loss(judged: ListJudgement) -> str:
-    """What the engine or the meta RM failed with, or an empty string."""
-    if judged.meta_error and not judged.meta_too_long:
-        return loss_of(judged.unparsed) or f"the meta RM failed: {judged.meta_error}".rstrip(": ")
-    return loss_of(judged.unparsed)

@@ -65,6 +65,8 @@ def ppe_correctness(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]
             continue
         seen.add(frozenset((first, second)))
         scores = row.values["scores"][first], row.values["scores"][second]
+        if not all(isinstance(score, int | float) for score in scores):
+            raise WireError(f"scores: {scores[0]!r} and {scores[1]!r} of pair {first}, {second} are not two numbers")
         if scores[0] == scores[1]:
             left_out[EQUAL] += 1
             continue
@@ -86,11 +88,19 @@ def _subset(row: BenchmarkRow) -> str:
 
 
 def _pairs(row: BenchmarkRow) -> Iterator[tuple[int, int]]:
-    count = len(row.values["scores"])
-    for pair in row.values["sampled_conflict_pairs"]:
-        if len(pair) != 2 or not all(isinstance(index, int) and 0 <= index < count for index in pair):
+    count = len(_list(row, "scores"))
+    for pair in _list(row, "sampled_conflict_pairs"):
+        indices = pair if isinstance(pair, list) else []
+        if len(indices) != 2 or not all(isinstance(index, int) and 0 <= index < count for index in indices):
             raise WireError(f"sampled_conflict_pairs: {pair} are not two indices of {count} scores")
-        yield pair[0], pair[1]
+        yield indices[0], indices[1]
+
+
+def _list(row: BenchmarkRow, column: str) -> list[Any]:
+    value = row.values[column]
+    if not isinstance(value, list):
+        raise WireError(f"{column} must be a list, not {type(value).__name__}")
+    return value
 
 
 def _response(row: BenchmarkRow, index: int) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grm_plugin.bounded import for_each
+from grm_plugin.concurrency import for_each
 from grm_plugin.config import Config, JudgeConfig
 from grm_plugin.engines.answers import check_logits
 from grm_plugin.engines.base import MetaRM
-from grm_plugin.errors import ConfigError, PromptTooLong
+from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
+from grm_plugin.evals.drawing import ITEM_DEADLINE_S
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.store import ItemVotes, StoredVote, VoteStore
 from grm_plugin.prompts import PromptBuilder, draw_marker
@@ -44,7 +46,7 @@ class Rating:
         """Rate the records that the store lacks.
 
         Raises:
-            EngineError: the meta RM failed.
+            EngineError: the meta RM failed, or took longer than `ITEM_DEADLINE_S` for an item.
             ConfigError: the critiques were not kept, or the disk is full.
         """
         missing = (record for record in records if record.item.id not in self._store.done)
@@ -56,11 +58,14 @@ class Rating:
             raise ConfigError("the store holds no texts of the critiques: there is nothing to rate")
         conversations = self._conversations(record, critiques)
         try:
-            ratings = await self._meta_rm.rate(conversations) if conversations else []
+            async with asyncio.timeout(ITEM_DEADLINE_S):
+                ratings = await self._meta_rm.rate(conversations) if conversations else []
             check_logits(ratings, len(critiques))
             logits = {critique.sample: critique.meta for critique in with_ratings(critiques, ratings)}
         except PromptTooLong:  # such an item is voted on without the meta RM, as in the service
             logits = {}
+        except TimeoutError:
+            raise EngineError(f"the meta RM has not rated an item within {ITEM_DEADLINE_S:g} s") from None
         votes = tuple(replace(vote, meta=logits.get(sample)) for sample, vote in enumerate(record.votes))
         self._store.add(replace(record, votes=votes))
         self._meter.drawn(votes)

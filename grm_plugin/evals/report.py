@@ -16,6 +16,9 @@ from grm_plugin.evals.suites import Metric
 OVERALL = ""
 """Name of the row over all subsets."""
 
+OTHER = "other"
+"""Name of the row of items without a subset, where there are items with one."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:

@@ -72,5 +72,5 @@ def _printed(text: str, row: BenchmarkRow) -> Any:
     """The object whose printed form a text is. Literals only: nothing is run."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise WireError("an answer is neither an object nor the printed form of one") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from grm_plugin.config import Config, FakeConfig
 from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.evals.drawing import VoteDrawing
 from grm_plugin.evals.fingerprint import fingerprint, model_name, require_same
+from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.rating import Rating
 from grm_plugin.evals.store import FILE_NAME, Manifest, VoteStore, read_store
@@ -36,8 +37,8 @@ def draw(
     name: str | None,
     concurrency: int,
     keep_going: bool = False,
-) -> int:
-    """Draw the votes that the store in `folder` lacks; the exit status of the command.
+) -> tuple[int, set[str]]:
+    """Draw the votes that the store in `folder` lacks; the exit status of the command, and the ids of the items.
 
     Args:
         config: of `sampled_config`.
@@ -49,7 +50,8 @@ def draw(
         keep_going: judge all items, even if nothing can be read.
 
     Raises:
-        ConfigError: the store is another run's, in use, or cannot be written.
+        ConfigError: the store is another run's, holds votes on other items of these ids, is in use, or cannot be
+            written.
     """
     console = Console(stderr=True)
     for reason, count in loaded.left_out.items():
@@ -62,16 +64,17 @@ def draw(
         fingerprint(config),
     )
     with VoteStore(folder, manifest) as store:
-        before = sum(item.id in store.done for item in loaded.items)
-        meter = VoteMeter(console, len(loaded.items), before)
-        return _carry_out(_draw(config, loaded, store, meter, concurrency, keep_going), meter, store)
+        ids = _ids(loaded.items, store)
+        meter = VoteMeter(console, len(ids), len(ids & store.done.keys()))
+        return _carry_out(_draw(config, loaded, store, meter, concurrency, keep_going), meter, store), ids
 
 
-def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> int:
-    """Rate the critiques of the store in `stored` into one in `folder`; the exit status of the command.
+def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[int, set[str]]:
+    """Rate the critiques of the store in `stored` into one in `folder`; the exit status of the command, and the ids.
 
     Raises:
-        ConfigError: the configuration has no meta RM, or judges otherwise than the one that drew the votes.
+        ConfigError: the configuration has no meta RM, judges otherwise than the one that drew the votes, or of
+            `folder` what `draw` raises.
     """
     if config.meta_rm is None:
         raise ConfigError("rating needs a meta RM: the configuration has no meta_rm section (or --no-meta was given)")
@@ -80,12 +83,26 @@ def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> int:
     require_same(found.fingerprint, now, ("judge", "prompt"), stored)
     parts = {**found.fingerprint, "meta_rm": now["meta_rm"]}
     with VoteStore(folder, replace(found, meta_rm=model_name(config.meta_rm), fingerprint=parts)) as store:
-        meter = VoteMeter(Console(stderr=True), len(records), len(store.done))
+        ids = _ids([record.item for record in records], store)
+        meter = VoteMeter(Console(stderr=True), len(ids), len(ids & store.done.keys()))
         rating_only = config.model_copy(update={"engine": FakeConfig()})
-        return _carry_out(_rate(rating_only, records, store, meter, concurrency), meter, store)
+        return _carry_out(_rate(rating_only, records, store, meter, concurrency), meter, store), ids
 
 
-def report(folders: Sequence[Path], output: Path | None, k_metas: Sequence[int], seed: int, console: Console) -> int:
+def _ids(items: Sequence[Item], store: VoteStore) -> set[str]:
+    """The ids of the items, once it is known that the store's votes are on these very items."""
+    store.check(items)
+    return {item.id for item in items}
+
+
+def report(
+    folders: Sequence[Path],
+    output: Path | None,
+    k_metas: Sequence[int],
+    seed: int,
+    console: Console,
+    ids: Collection[str] | None = None,
+) -> int:
     """Compute, print and write what the stores say; the exit status of the command.
 
     Args:
@@ -93,6 +110,7 @@ def report(folders: Sequence[Path], output: Path | None, k_metas: Sequence[int],
         output: where to write; None writes beside each store.
         k_metas, seed: of `analyse`.
         console: for the tables.
+        ids: of the items to report; None reports all that a store holds.
 
     Raises:
         ConfigError: a store is missing, empty or damaged, or the report cannot be written.
@@ -104,7 +122,9 @@ def report(folders: Sequence[Path], output: Path | None, k_metas: Sequence[int],
         raise ConfigError("--output takes the report of one --from; of several, each is written beside its store")
     reports = []
     for folder in folders:
-        found = analyse(*read_store(folder, texts=False), k_metas, seed)
+        manifest, records = read_store(folder, texts=False)
+        chosen = records if ids is None else [record for record in records if record.item.id in ids]
+        found = analyse(manifest, chosen, k_metas, seed)
         show_report(found, console)
         where = output or (folder if folder.is_dir() else folder.parent)
         _write(where / REPORT_NAME, found.to_json())
@@ -140,7 +160,7 @@ async def _draw(
     with _counted_elsewhere(), engines(config) as (generator, meta_rm), meter:
         drawing = VoteDrawing(config, generator, meta_rm, store, meter, concurrency, keep_going)
         await drawing.run(loaded.items)
-    return drawing.last_loss
+    return drawing.last_failure
 
 
 @contextmanager

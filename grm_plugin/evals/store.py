@@ -7,7 +7,7 @@ with its votes (`ItemVotes`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.evals.fingerprint import differing
 from grm_plugin.evals.items import Item, item_from_json
 from grm_plugin.offline.appending import AppendOnlyFile
-from grm_plugin.types import Critique, ListJudgement
+from grm_plugin.types import Critique, ListJudgement, Unparsed
 
 FILE_NAME = "votes.jsonl"
 FORMAT = 1
@@ -48,7 +48,7 @@ class StoredVote:
 
     Attributes:
         scores: 1..10 per response, in the order of the item's responses; None when the critique gave no vote.
-        order: which response stood at each position shown; empty where that is not known.
+        order: which response stood at each position shown; empty for some lost votes of older stores.
         reason: of an absent vote, an `UnparsedReason`; else empty.
         detail: what was found instead.
         tokens: generated.
@@ -101,6 +101,18 @@ class VoteStore(AppendOnlyFile):
         if self._found is None:
             self.append({"evals": FORMAT, **asdict(manifest)})
 
+    def check(self, items: Iterable[Item]) -> None:
+        """Check that what it holds are votes on these items, as far as it has their ids.
+
+        Raises:
+            ConfigError: an item is another one now (its texts, its label), or had another id.
+        """
+        for item in items:
+            if self.done.get(item.id, item) != item:
+                raise ConfigError(
+                    f"{self.folder} has votes on another item with the id {item.id!r}: give another --output"
+                )
+
     def add(self, record: ItemVotes) -> None:
         """Add the votes on an item. They are safe from kill -9 when this returns.
 
@@ -144,51 +156,19 @@ def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[ItemVot
         ) from None
 
 
-def votes_of(judged: ListJudgement, k: int, orders: int, texts: bool = True) -> tuple[StoredVote, ...]:
-    """The k votes of a judgement in the order of their samples.
-
-    The judge numbers the samples order by order, and names the order of parsed critiques only; that of a lost vote is
-    its neighbours'.
-
-    Args:
-        judged: what `Judge.judge_list` says, without early stopping.
-        k: votes asked for.
-        orders: distinct orders that were shown.
-        texts: whether to keep the critiques.
-    """
-    sizes = [len(range(first, k, orders)) for first in range(orders)]
-    block_of = [block for block, size in enumerate(sizes) for _ in range(size)]
+def votes_of(judged: ListJudgement) -> tuple[StoredVote, ...]:
+    """The votes of a `Judge.judge_list`, lost ones too, in the order of their samples."""
     parsed = {critique.sample: critique for critique in judged.critiques}
-    shown = {block_of[critique.sample]: critique.order for critique in judged.critiques}
     lost = iter(judged.unparsed)
-    votes = []
-    for sample in range(k):
-        if sample in parsed:
-            votes.append(_parsed(parsed[sample], texts))
-            continue
-        missing = next(lost)
-        votes.append(
-            StoredVote(
-                None,
-                shown.get(block_of[sample], ()),
-                str(missing.reason),
-                missing.detail,
-                missing.tokens,
-                None,
-                missing.text if texts else "",
-            )
-        )
-    return tuple(votes)
+    return tuple(_parsed(parsed[sample]) if sample in parsed else _lost(next(lost)) for sample in range(judged.asked))
 
 
-def _parsed(critique: Critique, texts: bool) -> StoredVote:
-    return StoredVote(
-        critique.scores,
-        critique.order,
-        tokens=critique.tokens,
-        meta=critique.meta,
-        text=critique.text if texts else "",
-    )
+def _parsed(vote: Critique) -> StoredVote:
+    return StoredVote(vote.scores, vote.order, tokens=vote.tokens, meta=vote.meta, text=vote.text)
+
+
+def _lost(vote: Unparsed) -> StoredVote:
+    return StoredVote(None, vote.order, str(vote.reason), vote.detail, vote.tokens, text=vote.text)
 
 
 def _to_row(record: ItemVotes) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _turns(value: Any) -> Conversation:
 
 def _turn(turn: Mapping[str, Any]) -> Message:
     role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise WireError(f"a turn needs a role out of {', '.join(ROLES)}, not {role!r}")
     return Message(ROLES[role], clean_text(content))
 

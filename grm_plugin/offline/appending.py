@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -26,7 +27,7 @@ class AppendOnlyFile:
         on_row: called with every row that is there already and its line number; what it raises refuses the file.
 
     Raises:
-        ConfigError: the file cannot be written, or is in use by another run.
+        ConfigError: the file cannot be written or locked, or is in use by another run.
     """
 
     def __init__(self, path: Path, row_start: bytes, on_row: Callable[[bytes, int], None]) -> None:
@@ -47,10 +48,14 @@ class AppendOnlyFile:
         """
         # A lone surrogate, which UTF-8 cannot hold, becomes its own JSON escape.
         left = json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
+        file = self._stream.fileno()
+        whole = os.fstat(file).st_size
         try:
             while left:
-                left = left[os.write(self._stream.fileno(), left) :]
+                left = left[os.write(file, left) :]
         except OSError as error:
+            with suppress(OSError):  # the next row must not stand behind a part of this one
+                os.ftruncate(file, whole)
             raise ConfigError(
                 f"{self.path} cannot be written: {error.strerror or error}; the same command goes on from here"
             ) from None
@@ -83,7 +88,13 @@ def _open(path: Path) -> BinaryIO:
         raise ConfigError(f"--output {path} cannot be written: {error.strerror or error}") from None
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         stream.close()
         raise ConfigError(f"--output {path} is in use by another run: wait for it, or give another file") from None
+    except OSError as error:
+        stream.close()
+        raise ConfigError(
+            f"--output {path} cannot be locked: {error.strerror or error}; give a file on a local disk (Lustre locks "
+            "files where it is mounted with -o flock)"
+        ) from None
     return stream

@@ -103,4 +103,4 @@ async def _run(
                 await run.run(read_tasks(file, lambda _: None))
         except (EngineError, ServiceError) as error:
             return str(error)
-    return run.last_loss
+    return run.last_failure

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from grm_plugin.bounded import for_each
+from grm_plugin.concurrency import for_each
+from grm_plugin.engine_failures import FailuresInARow, failure_of
 from grm_plugin.errors import GroupError, WireError
-from grm_plugin.losses import LostInARow, loss_of
 from grm_plugin.offline.progress import ScoreMeter
 from grm_plugin.offline.results import Results
 from grm_plugin.offline.scorers import Scorer
@@ -27,8 +27,10 @@ class Run:
     results: Results
     meter: ScoreMeter
     concurrency: int
-    last_loss: str = ""
-    _losses: LostInARow = field(default_factory=lambda: LostInARow("groups in a row without a vote"), init=False)
+    last_failure: str = ""
+    _failures: FailuresInARow = field(
+        default_factory=lambda: FailuresInARow("groups in a row without a vote"), init=False
+    )
 
     async def run(self, tasks: Iterable[Task]) -> None:
         """Score the tasks that have no result yet, at most `concurrency` at once, in any order.
@@ -45,20 +47,20 @@ class Run:
             judgement = await self.score(task.group)
         except (GroupError, WireError) as error:
             raise type(error)(f"line {task.line}: {error}") from None
-        loss = _loss(judgement)
-        if loss:
-            self.last_loss = loss
+        failure = _failure(judgement)
+        if failure:
+            self.last_failure = failure
             self.meter.lose()
         else:
             self.results.write(task, judgement)
             self.meter.scored(judgement)
-        self._losses.add(loss)
+        self._failures.add(failure)
 
 
-def _loss(judgement: WireJudgement) -> str:
+def _failure(judgement: WireJudgement) -> str:
     """Why a reward of the group is missing, if the engine is to blame; else an empty string."""
     if all(reward.status != "no_votes" for reward in judgement.rewards):
         return ""
     if not judgement.unparsed:
         return "the judge was late (failure.deadline_s)"
-    return loss_of(judgement.unparsed)
+    return failure_of(judgement.unparsed)

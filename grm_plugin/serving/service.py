@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from grm_plugin import __version__
-from grm_plugin.bounded import all_of
+from grm_plugin.concurrency import all_of
 from grm_plugin.config import Config
 from grm_plugin.conversation import ConversationReader, response_of
 from grm_plugin.engines.base import Generator, MetaRM

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from grm_plugin.bounded import for_each
+from grm_plugin.concurrency import for_each
 from grm_plugin.config import Config
+from grm_plugin.engine_failures import FailuresInARow, failure_of
 from grm_plugin.engines.base import Generator
 from grm_plugin.errors import EngineError
 from grm_plugin.evals.items import Item
-from grm_plugin.losses import LostInARow, loss_of
 from grm_plugin.sampling import Sampled, sample_all
 from grm_plugin.sanitizing import encodable
 from grm_plugin.spct.outcome import verdict_of
@@ -50,7 +50,9 @@ class TrajectoryDrawing:
     timeout_s: float = 1800.0
     _unread: Counter[str] = field(default_factory=Counter, init=False)
     _readable: bool = field(default=False, init=False)
-    _losses: LostInARow = field(default_factory=lambda: LostInARow("items in a row without an answer"), init=False)
+    _failures: FailuresInARow = field(
+        default_factory=lambda: FailuresInARow("items in a row without an answer"), init=False
+    )
 
     async def run(self, items: Iterable[Item], generator: Generator) -> None:
         """Draw for the items that have no record yet, at most `concurrency` at once, in any order.
@@ -103,11 +105,11 @@ class TrajectoryDrawing:
 
     def _lost(self, drawn: list[tuple[Kind, Sampled]]) -> bool:
         """Whether the engine failed on a part of an item."""
-        loss = loss_of(each for _, each in drawn if isinstance(each, Unparsed))
-        if loss:
-            self.meter.lose(loss)
-        self._losses.add(loss)
-        return bool(loss)
+        failure = failure_of(each for _, each in drawn if isinstance(each, Unparsed))
+        if failure:
+            self.meter.lose(failure)
+        self._failures.add(failure)
+        return bool(failure)
 
     def _watch(self, record: ItemTrajectories) -> None:
         """Stop early where the GRM never writes anything that can be read."""

@@ -16,7 +16,7 @@ class DrawMeter(Meter):
         super().__init__(console, "items", total, before)
         self._rules = rules
         self.lost = self.tokens = self.kept = self.trajectories = self.easy = 0
-        self.last_loss = ""
+        self.last_failure = ""
 
     def drawn(self, record: ItemTrajectories) -> None:
         """Count an item that has a record."""
@@ -29,7 +29,7 @@ class DrawMeter(Meter):
     def lose(self, reason: str) -> None:
         """Count an item that the engine failed on."""
         self.lost += 1
-        self.last_loss = reason
+        self.last_failure = reason
         self.show()
 
     @property
@@ -43,5 +43,5 @@ class DrawMeter(Meter):
         if self.now:
             parts.append(self.rates.replace("  ", ", "))
         if self.lost:
-            parts.append(f"{self.lost:,} items lost ({self.last_loss})")
+            parts.append(f"{self.lost:,} items lost ({self.last_failure})")
         return "; ".join(parts)

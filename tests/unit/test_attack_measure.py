@@ -23,8 +23,8 @@ from grm_plugin.attacks.pairs import BUILT_IN, Pair, read_pairs
 from grm_plugin.attacks.report import FormatFigures
 from grm_plugin.attacks.structure import Change
 from grm_plugin.cli import app
+from grm_plugin.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.errors import ConfigError, EngineError, GRMError, WireError
-from grm_plugin.losses import LOST_IN_A_ROW
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 
 MAGIC = Attack("magic-001", "magic", "persuasion", Injection("abracadabra"))
@@ -127,7 +127,7 @@ async def test_a_grm_that_cannot_be_read_is_named_at_once() -> None:
 
 
 async def test_an_engine_that_dies_ends_the_run_and_keeps_what_there_is() -> None:
-    attacks = [replace(MAGIC, id=str(number)) for number in range(LOST_IN_A_ROW)]
+    attacks = [replace(MAGIC, id=str(number)) for number in range(FAILURES_IN_A_ROW)]
     generator = scoring(gullible)
 
     def dying(prompt: Prompt, sampling: Sampling) -> Any:
@@ -139,16 +139,43 @@ async def test_an_engine_that_dies_ends_the_run_and_keeps_what_there_is() -> Non
     measured = measurement(generator)
     rows = await measured.rows(cases(attacks, PAIRS, compare=False), 30)
     assert any(row.attacked == 9 for row in rows)
-    assert len(rows) < 2 * LOST_IN_A_ROW
+    assert len(rows) < 2 * FAILURES_IN_A_ROW
     assert measured.stopped.startswith(
-        f"{LOST_IN_A_ROW} judgements in a row without a vote: engine: EngineError: the GPU fell"
+        f"{FAILURES_IN_A_ROW} cases in a row without an answer: engine: EngineError: the GPU fell"
     )
 
 
+@pytest.mark.parametrize("lost", ["abracadabra", "weak"])
+async def test_what_the_engine_fails_on_is_no_effect_of_an_attack(lost: str) -> None:
+    """One vote of two is lost, of the attacked judgement only or of the clean one too: neither makes a row."""
+
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        shown = responses_shown(prompt)
+        if shown[0].startswith("good") and any(lost in response for response in shown):
+            raise EngineError("gone")
+        return completions(*[[gullible(response) for response in shown]] * sampling.n)
+
+    measured = measurement(Scripted(reply))
+    calm = Attack("calm", "calm", "control", Injection("That is all."))
+    rows = await measured.rows(cases([MAGIC, calm], PAIRS, compare=False), 30)
+    assert [row.attack for row in rows] == (["calm"] if lost == "abracadabra" else [])
+    assert measured.stopped == "engine: EngineError: gone"
+
+
+def test_rows_that_the_engine_failed_on_are_missing_ones(tmp_path: Path) -> None:
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "all").write_text("few")  # of every call's two votes one is lost
+    path = tmp_path / "config.yaml"
+    path.write_text(f"engine: {{type: fake, faults: {tmp_path / 'faults'}}}\nsampling: {{k: 4}}\n")
+    failed = attack("-c", path, "--families", "harmless")
+    assert failed.exit_code == 1, failed.output
+    assert "0 of 8 rows: engine: 1 of 2 completions missing" in failed.stderr
+
+
 async def test_critiques_that_cannot_be_read_do_not_end_the_run() -> None:
-    attacks = [replace(MAGIC, id=str(number)) for number in range(LOST_IN_A_ROW)]
+    attacks = [replace(MAGIC, id=str(number)) for number in range(FAILURES_IN_A_ROW)]
     mute = Scripted(lambda _, sampling: [Completion("Both are nice.")] * sampling.n)
-    assert len(await rows_of(attacks, mute)) == 2 * LOST_IN_A_ROW
+    assert len(await rows_of(attacks, mute)) == 2 * FAILURES_IN_A_ROW
 
 
 async def test_what_is_there_at_the_deadline_is_kept() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from grm_plugin.cli import app
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.drawing import VoteDrawing
-from grm_plugin.evals.items import Item, write_items
+from grm_plugin.evals.items import Item, read_items, write_items
 from grm_plugin.types import Message
 
 runner = CliRunner()
@@ -71,6 +72,31 @@ def test_the_command_from_items_to_a_report(tmp_path: Path, config_file: Path, i
     assert len(read_rows(out / "votes.jsonl")) == 9
 
 
+def test_a_report_is_of_the_items_of_its_command(tmp_path: Path, config_file: Path, items_file: Path) -> None:
+    out, more = tmp_path / "out", tmp_path / "more.jsonl"
+    write_items(more, [Item("new", (Message("user", "Name one."),), ("fig plum kiwi", "fig"), (0,))])
+    command = ("-c", config_file, "--suite", "jsonl", "-o", out, "--k", 2)
+    counts = []
+    for data in ([items_file], [more], [items_file, "--limit", 3], [items_file]):
+        done = run(*command, "--data", *data)
+        assert done.exit_code == 0, done.output
+        counts.append(json.loads((out / "report.json").read_text())["conduct"]["items"])
+    assert counts == [8, 1, 3, 8]
+    assert run("--from", out).exit_code == 0
+    assert json.loads((out / "report.json").read_text())["conduct"]["items"] == 9
+
+
+def test_labels_that_have_changed_are_not_reported_by_old_ones(
+    tmp_path: Path, config_file: Path, items_file: Path
+) -> None:
+    command = ("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
+    assert run(*command).exit_code == 0
+    write_items(items_file, [replace(item, best=(0,)) for item in read_items(items_file)])
+    done = run(*command)
+    assert isinstance(done.exception, ConfigError)
+    assert "has votes on another item with the id '1': give another --output" in str(done.exception)
+
+
 def test_lost_votes_are_counted_and_not_logged_one_by_one(
     tmp_path: Path, config_file: Path, items_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -105,6 +131,12 @@ def test_the_command_rates_a_store(tmp_path: Path, config_file: Path, items_file
     done = run("--from", out, "-c", config_file, "-o", rated, "--concurrency", 2)
     assert done.exit_code == 0, done.output
     assert "meta@4" in done.stdout
+    few = ("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "few", "--k", 4, "--no-meta")
+    write_items(items_file, [replace(item, id=f"other {item.id}") for item in read_items(items_file)])
+    assert run(*few).exit_code == 0
+    done = run("--from", tmp_path / "few", "-c", config_file, "-o", rated)  # as many items, none of them rated yet
+    assert "8 of 8 items with votes;" in done.stderr
+    assert json.loads((rated / "report.json").read_text())["conduct"]["items"] == 8
     done = run("--from", out, "-c", config_file, "-o", tmp_path / "x", "--grm.judge.max_response_chars", "100")
     assert "was drawn with another judge" in str(done.exception)
 
@@ -157,6 +189,7 @@ def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(tmp_path
     assert done.exit_code == 1
     assert "0 of 16 votes read" in done.stdout
     assert "items without a single vote: they count as wrong" in done.stdout
+    assert run("--from", tmp_path / "out").exit_code == 1
 
 
 def test_a_dead_meta_rm_is_no_clean_evaluation(tmp_path: Path, items_file: Path) -> None:

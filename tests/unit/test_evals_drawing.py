@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,10 @@ from factories import completions, critique_text, make_config, responses_shown
 from rich.console import Console
 
 from grm_plugin.config import Config
+from grm_plugin.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
-from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
+from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.diagnostics import conduct_of
 from grm_plugin.evals.drawing import NEVER_PARSED_ITEMS, VoteDrawing, sampled_config
@@ -23,7 +26,6 @@ from grm_plugin.evals.items import Item
 from grm_plugin.evals.progress import VoteMeter
 from grm_plugin.evals.rating import Rating
 from grm_plugin.evals.store import Manifest, VoteStore, read_store
-from grm_plugin.losses import LOST_IN_A_ROW
 from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
 
 MANIFEST = Manifest("jsonl", "a model", 8, None, {"engine": "e", "prompt": "p"})
@@ -102,6 +104,26 @@ async def test_lost_votes_keep_their_reason_and_the_order_they_were_shown_in(tmp
     assert sorted(given.order for given in lost) == [(0, 1)] * 3 + [(1, 0)] * 3
 
 
+async def test_orders_of_which_every_vote_is_lost_are_told_apart(tmp_path: Path) -> None:
+    """Two of four orders are lost: @1 has no vote in half of all choices, @8 always has."""
+
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion | str]:
+        shown = responses_shown(prompt)
+        if shown[0] in ("a", "b"):
+            return ["I like all."] * sampling.n
+        return [*completions(*[[7 if text == "a" else 3 for text in shown]] * sampling.n)]
+
+    items = [Item(str(number), (Message("user", "Which?"),), tuple("abcd"), (0,)) for number in range(100)]
+    await draw(tmp_path, items, FakeEngine(script))
+    found, records = read_store(tmp_path)
+    for record in records:
+        assert all(given.order for given in record.votes)
+        assert set(Counter(given.order for given in record.votes).values()) == {2}
+        assert {given.order[0] for given in record.votes if given.scores is None} == {0, 1}
+    lost = {row.method: row.lost for row in analyse(found, records).rows}
+    assert (lost["@1"], lost["@8"]) == (pytest.approx(0.5, abs=0.03), 0.0)
+
+
 async def test_a_run_goes_on_where_it_stopped_and_draws_the_same_votes(tmp_path: Path) -> None:
     await draw(tmp_path / "whole", pairs(6), known(0.6))
     await draw(tmp_path / "parts", pairs(3), known(0.6))
@@ -120,7 +142,7 @@ async def test_items_that_the_engine_fails_for_are_left_to_the_next_run(tmp_path
         return completions(*[[5, 4]] * sampling.n)
 
     drawing = await draw(tmp_path, pairs(3), FakeEngine(script))
-    assert drawing.last_loss == "engine: EngineError: gone"
+    assert drawing.last_failure == "engine: EngineError: gone"
     assert {record.item.id for record in read_store(tmp_path)[1]} == {"item 0", "item 2"}
 
 
@@ -135,7 +157,7 @@ async def test_items_that_the_meta_rm_fails_for_are_left_to_the_next_run(tmp_pat
             return await super().rate(conversations)
 
     drawing = await draw(tmp_path, pairs(3), known(1.0), Failing(lambda _: 1.0))
-    assert drawing.last_loss == "the meta RM failed: EngineError: out of memory"
+    assert drawing.last_failure == "the meta RM failed: EngineError: out of memory"
     assert _ratings(tmp_path) == {"item 0": {1.0}, "item 2": {None}}
     await draw(tmp_path, pairs(3), known(1.0), FakeMetaRM(lambda _: 1.0))
     assert _ratings(tmp_path) == {"item 0": {1.0}, "item 1": {1.0}, "item 2": {None}}
@@ -154,10 +176,10 @@ async def test_an_engine_that_only_fails_ends_the_run(tmp_path: Path) -> None:
         raise EngineError("gone")
 
     with pytest.raises(
-        EngineError, match=f"{LOST_IN_A_ROW} items in a row without an answer: engine: EngineError: gone"
+        EngineError, match=f"{FAILURES_IN_A_ROW} items in a row without an answer: engine: EngineError: gone"
     ):
         await draw(tmp_path, pairs(500), FakeEngine(script))
-    assert calls < 3 * (LOST_IN_A_ROW + 16)
+    assert calls < 3 * (FAILURES_IN_A_ROW + 16)
 
 
 async def test_a_grm_that_never_parses_ends_the_run(tmp_path: Path) -> None:
@@ -177,13 +199,6 @@ async def test_prompts_that_are_too_long_are_counted_and_do_not_end_the_run(tmp_
     report = analyse(*read_store(tmp_path))
     assert report.conduct.lost == {"too_long": 8 * report.conduct.items}
     assert all((row.mean, row.lost) == (0.0, 1.0) for row in report.rows)
-
-
-async def test_votes_on_another_item_of_the_same_id_are_refused(tmp_path: Path) -> None:
-    await draw(tmp_path, pairs(1), known(1.0))
-    other = replace(pairs(1)[0], responses=("good 0", "bad 0"))
-    with pytest.raises(ConfigError, match="votes on another item with the id 'item 0'"):
-        await draw(tmp_path, [other], known(1.0))
 
 
 async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path) -> None:
@@ -211,6 +226,20 @@ async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) ->
     _, records = read_store(tmp_path / "after")
     assert all(vote.meta is None for vote in records[0].votes)
     assert conduct_of(records, rated=True).unrated == 1
+
+
+async def test_a_meta_rm_that_hangs_ends_the_rating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(FakeMetaRM):
+        async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+    monkeypatch.setattr("grm_plugin.evals.rating.ITEM_DEADLINE_S", 0.05)
+    await draw(tmp_path / "before", pairs(1), known(1.0))
+    with VoteStore(tmp_path / "after", MANIFEST) as store:
+        rating = Rating(make_config(meta_rm={"type": "fake"}), Hanging(lambda _: 1.0), store, meter(1), 4)
+        with pytest.raises(EngineError, match=r"the meta RM has not rated an item within 0\.05 s"):
+            await asyncio.wait_for(rating.run(read_store(tmp_path / "before")[1]), 20)
 
 
 def _digest(conversation: Conversation) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from evals_factories import make_record, manifest, vote
 
+from grm_plugin.errors import ConfigError
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.ballots import Method, Tally, methods_for, outcome_of, tally_item
 from grm_plugin.evals.combining import combine, compare
@@ -206,6 +207,25 @@ def test_the_overall_figure_adds_up_subsets_by_their_weights() -> None:
     assert report.overall()[0].n == 8
     by_item = analyse(manifest("jsonl", k=1), records)
     assert figures(by_item) == {"@1": 0.25}
+
+
+def test_items_without_a_subset_are_one_of_several() -> None:
+    """Their row must not stand for all: 4 right ones beside 2 of 2 wrong ones are 4 of 6 by items."""
+    records = [make_record(votes=[vote(9, 1)])] * 4 + [make_record(votes=[vote(1, 9)], subset="named")] * 2
+    for suite, expected in (("jsonl", 4 / 6), ("rmb", 1 / 2)):
+        report = analyse(manifest(suite, k=1), records)
+        assert figures(report)["@1"] == pytest.approx(expected, abs=1e-6)
+        assert [(row.subset, row.n) for row in report.rows] == [("", 6), ("named", 2), ("other", 4)]
+
+
+def test_there_is_no_mean_over_models_or_over_metrics() -> None:
+    pairs = analyse(manifest("rmb", k=1), [make_record(votes=[vote(9, 1)], subset="Helpfulness BoN")])
+    singles = [make_record(votes=[vote(8)], label=1), make_record(votes=[vote(2)], label=0)]
+    with pytest.raises(ConfigError, match=r"different metrics \(accuracy, auc\)"):
+        combine([pairs, analyse(manifest("realmistake", k=1), singles)])
+    named = replace(manifest("judgebench", k=1), model="another")
+    with pytest.raises(ConfigError, match=r"different models \(a model, another\)"):
+        combine([pairs, analyse(named, [make_record(votes=[vote(9, 1)])])])
 
 
 def test_the_mean_over_benchmarks_weighs_them_alike() -> None:

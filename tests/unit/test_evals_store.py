@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evals_factories import make_record, vote
+from evals_factories import make_item, make_record, vote
 from factories import make_config
 
 from grm_plugin.config import JudgeConfig
@@ -29,6 +29,15 @@ async def test_a_store_of_another_run_is_refused(tmp_path: Path) -> None:
         VoteStore(tmp_path, replace(MANIFEST, fingerprint={**MANIFEST.fingerprint, "meta_rm": "m"}))
     with VoteStore(tmp_path, MANIFEST), pytest.raises(ConfigError, match="in use by another run"):
         VoteStore(tmp_path, MANIFEST)
+
+
+def test_votes_on_another_item_of_the_same_id_are_refused(tmp_path: Path) -> None:
+    with VoteStore(tmp_path, MANIFEST) as store:
+        store.add(make_record([vote(9, 1)], name="same"))
+    with VoteStore(tmp_path, MANIFEST) as store:
+        store.check([make_item("same"), make_item("new")])
+        with pytest.raises(ConfigError, match="has votes on another item with the id 'same': give another --output"):
+            store.check([make_item("same", best=1)])
 
 
 def test_a_full_disk_stops_and_keeps_what_is_there(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ import pytest
 from factories import Scripted, completions, critique_text, make_config, responses_shown
 from rich.console import Console
 
+from grm_plugin.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, PromptTooLong
 from grm_plugin.evals.items import Item, write_items
 from grm_plugin.judge import Judge
-from grm_plugin.losses import LOST_IN_A_ROW
 from grm_plugin.spct.drawing import PATIENCE, TrajectoryDrawing
 from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.progress import DrawMeter
@@ -228,9 +228,9 @@ class TestDrawing:
             raise EngineError("down")
 
         grm = Scripted(down)
-        with pytest.raises(EngineError, match=f"{LOST_IN_A_ROW} items in a row without an answer: engine.*down"):
+        with pytest.raises(EngineError, match=f"{FAILURES_IN_A_ROW} items in a row without an answer: engine.*down"):
             await draw(tmp_path, pairs(200), grm, concurrency=2)
-        assert len(grm.calls) < 2 * (LOST_IN_A_ROW + 4)
+        assert len(grm.calls) < 2 * (FAILURES_IN_A_ROW + 4)
         assert list(read_trajectories(tmp_path)) == []
 
     async def test_a_grm_that_never_parses_ends_the_run(self, tmp_path: Path) -> None:

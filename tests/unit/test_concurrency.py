@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from factories import until
 
-from grm_plugin.bounded import all_of, for_each
+from grm_plugin.concurrency import all_of, for_each
 from grm_plugin.errors import EngineError
 
 

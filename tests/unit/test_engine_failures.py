@@ -2,8 +2,8 @@
 
 import pytest
 
+from grm_plugin.engine_failures import FAILURES_IN_A_ROW, FailuresInARow, failure_of
 from grm_plugin.errors import EngineError
-from grm_plugin.losses import LOST_IN_A_ROW, LostInARow, loss_of
 from grm_plugin.serving.schemas import WireUnparsed
 from grm_plugin.types import Unparsed, UnparsedReason
 
@@ -22,12 +22,12 @@ UNREAD = Unparsed(UnparsedReason.NO_SCORES, detail="prose")
     ],
 )
 def test_what_the_engine_failed_with(missing: list[Unparsed | WireUnparsed], loss: str) -> None:
-    assert loss_of(missing) == loss
+    assert failure_of(missing) == loss
 
 
 def test_only_failures_in_a_row_end_a_run() -> None:
-    losses = LostInARow("items in a row without an answer")
-    for loss in [*["gone"] * (LOST_IN_A_ROW - 1), "", *["gone"] * (LOST_IN_A_ROW - 1)]:
+    losses = FailuresInARow("items in a row without an answer")
+    for loss in [*["gone"] * (FAILURES_IN_A_ROW - 1), "", *["gone"] * (FAILURES_IN_A_ROW - 1)]:
         losses.add(loss)
-    with pytest.raises(EngineError, match=f"{LOST_IN_A_ROW} items in a row without an answer: gone for good"):
+    with pytest.raises(EngineError, match=f"{FAILURES_IN_A_ROW} items in a row without an answer: gone for good"):
         losses.add("gone for good")

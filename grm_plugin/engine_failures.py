@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from grm_plugin.errors import EngineError
-from grm_plugin.types import UnparsedReason
+from grm_plugin.types import ListJudgement, UnparsedReason
 
-LOST_IN_A_ROW = 20
+FAILURES_IN_A_ROW = 20
 """So many failures in a row mean that the engine is gone, not that it had a bad moment."""
 
 _ENGINE_FAILED = {reason for reason in UnparsedReason if reason.engine_failed}
@@ -24,7 +24,7 @@ class LostVote(Protocol):
     def detail(self) -> str: ...
 
 
-def loss_of(missing: Iterable[LostVote]) -> str:
+def failure_of(missing: Iterable[LostVote]) -> str:
     """What the engine failed with, by the first vote that it did not answer; empty if it answered all of them."""
     for vote in missing:
         if vote.reason in _ENGINE_FAILED:
@@ -32,7 +32,14 @@ def loss_of(missing: Iterable[LostVote]) -> str:
     return ""
 
 
-class LostInARow:
+def failure_of_list(judged: ListJudgement) -> str:
+    """What the engine or the meta RM failed with on a list; empty if both answered."""
+    if judged.meta_error and not judged.meta_too_long:
+        return failure_of(judged.unparsed) or f"the meta RM failed: {judged.meta_error}".rstrip(": ")
+    return failure_of(judged.unparsed)
+
+
+class FailuresInARow:
     """Counts failures without a success between them.
 
     Args:
@@ -43,12 +50,12 @@ class LostInARow:
         self._what = what
         self._count = 0
 
-    def add(self, loss: str) -> None:
-        """Count one more: `loss` is what the engine failed with, or empty if it did not.
+    def add(self, failure: str) -> None:
+        """Count one more: `failure` is what the engine failed with, or empty if it did not.
 
         Raises:
-            EngineError: that was the last of `LOST_IN_A_ROW`.
+            EngineError: that was the last of `FAILURES_IN_A_ROW`.
         """
-        self._count = self._count + 1 if loss else 0
-        if self._count >= LOST_IN_A_ROW:
-            raise EngineError(f"{LOST_IN_A_ROW} {self._what}: {loss}")
+        self._count = self._count + 1 if failure else 0
+        if self._count >= FAILURES_IN_A_ROW:
+            raise EngineError(f"{FAILURES_IN_A_ROW} {self._what}: {failure}")
