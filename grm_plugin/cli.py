@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +20,9 @@ import grm_plugin.trace.cli
 from grm_plugin import __version__
 from grm_plugin.cli_options import OVERRIDABLE, OVERRIDES, USAGE_ERROR, ConfigPath, example, load
 from grm_plugin.config import Config
-from grm_plugin.errors import ConfigError, GRMError
-from grm_plugin.integrations.openrlhf.hook_files import HookModule, hook_file
+from grm_plugin.config_explaining import explained
+from grm_plugin.errors import ConfigError, GRMError, ServiceError
+from grm_plugin.integrations.openrlhf.hook_files import HookFile
 
 DEBUG = "--debug"
 
@@ -37,21 +37,6 @@ app = typer.Typer(
     help="A generative reward model (GRM) as the reward of RLHF: it reads a prompt and its responses, writes "
     "critiques, and scores every response by votes.",
 )
-
-
-class Hook(StrEnum):
-    """The hook files that OpenRLHF loads by path."""
-
-    OPENRLHF_REWARD = "openrlhf-reward"
-    OPENRLHF_AGENT = "openrlhf-agent"
-    OPENRLHF_SPCT_REWARD = "openrlhf-spct-reward"
-
-
-HOOK_MODULES: dict[Hook, HookModule] = {
-    Hook.OPENRLHF_REWARD: "reward_func",
-    Hook.OPENRLHF_AGENT: "agent",
-    Hook.OPENRLHF_SPCT_REWARD: "spct_reward",
-}
 
 
 @app.command(
@@ -76,25 +61,39 @@ def serve(
 
 @app.command(epilog=example("stop --name grm"))
 def stop(name: Annotated[str, typer.Option(help="The service's name (service.name).")] = "grm") -> None:
-    """Stop a service on the Ray cluster of RAY_ADDRESS, or else on the one that runs on this machine."""
+    """Stop a service: on the Ray cluster of RAY_ADDRESS, or else on this machine, without Ray or with it."""
     from grm_plugin.serving import launch
 
-    typer.echo(f"{name} stopped" if launch.stop(name) else f"there is no service named {name}")
+    if launch.stop(name):
+        typer.echo(f"{name} stopped")
+        return
+    cluster = os.environ.get("RAY_ADDRESS")
+    looked = (
+        f"on the Ray cluster at {cluster}, nor on this machine without Ray"
+        if cluster
+        else "on this machine, with Ray or without; for one on another machine, set RAY_ADDRESS"
+    )
+    typer.echo(f"there is no service named {name} {looked}")
 
 
 @app.command(
-    "config", context_settings=OVERRIDABLE, epilog=example("config configs/nano_cpu.yaml --grm.sampling.k 4", OVERRIDES)
+    "config", context_settings=OVERRIDABLE, epilog=example("config configs/nano_cpu.yaml --explain", OVERRIDES)
 )
-def show_config(context: typer.Context, config: Annotated[Path, typer.Argument(help="YAML file.")]) -> None:
+def show_config(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="YAML file.")],
+    explain: Annotated[bool, typer.Option(help="Say above every key what it means.")] = False,
+) -> None:
     """Print the whole configuration that a file and overrides amount to."""
     loaded = load(config, context.args)
-    typer.echo(yaml.safe_dump(loaded.model_dump(mode="json"), sort_keys=False), nl=False)
+    plain = yaml.safe_dump(loaded.model_dump(mode="json"), sort_keys=False)
+    typer.echo(explained(loaded) if explain else plain, nl=False)
 
 
-@app.command(epilog=example("path openrlhf-reward"))
-def path(hook: Annotated[Hook, typer.Argument(help="Which hook.")]) -> None:
+@app.command(epilog=example("path openrlhf-function"))
+def path(hook: Annotated[HookFile, typer.Argument(help="Which hook.")]) -> None:
     """Print the path of an installed hook file, for --reward.remote_url or --train.agent_func_path."""
-    typer.echo(hook_file(HOOK_MODULES[hook]))
+    typer.echo(hook.path)
 
 
 app.add_typer(grm_plugin.doctor.cli.app)
@@ -102,8 +101,7 @@ app.add_typer(grm_plugin.offline.cli.app)
 app.add_typer(grm_plugin.evals.cli.app)
 app.add_typer(grm_plugin.attacks.cli.app)
 app.add_typer(grm_plugin.spct.cli.app, name="spct")
-app.command(epilog=example("traces runs/traces.db --min-spread 2 --sort disputed"))(grm_plugin.trace.cli.traces)
-app.command(epilog=example("view runs/traces.db"))(grm_plugin.trace.cli.view)
+app.add_typer(grm_plugin.trace.cli.app)
 
 
 @app.callback(invoke_without_command=True)
@@ -143,11 +141,20 @@ def _serve_on_ray(config: Config, detach: bool) -> None:
     _announce(service.url, config.group.n)
     if detach:
         return
+    ours = private or config.service.lifetime == "job"
     try:
         service.wait()
     except KeyboardInterrupt:
-        if private or config.service.lifetime == "job":
+        if ours:
             service.stop()
+    except ServiceError as error:
+        if ours:
+            service.stop()
+            raise ServiceError(f"{error}. What was left of the service is stopped: start it again") from None
+        raise ServiceError(
+            f"{error}. The service still answers at {service.url}, but no further job finds it: end it with "
+            f"grm-plugin stop --name {service.name}, and start it again"
+        ) from None
 
 
 def _loading(config: Config) -> str:

@@ -16,7 +16,7 @@ import asyncio
 import json
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -76,17 +76,26 @@ class Client:
         self._has_answered = False
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
-    async def ascore(self, groups: Sequence[Group | WireGroup]) -> list[WireJudgement]:
-        """One judgement per group, in order.
+    async def ascore(
+        self, groups: Sequence[Group | WireGroup], on_place: Callable[[], None] = lambda: None
+    ) -> list[WireJudgement]:
+        """One judgement per group, in order; at most 1,024 groups.
 
         `WireJudgement.rewards[i].settled` is always a finite number, `.value` is None where there was no vote.
+        `on_place` is called when the call has its place and is sent.
 
         Raises:
             ServiceError: the service cannot be reached, has failed, or did not answer in time.
-            WireError: a group does not fit the schema (the message names the field), or the reply does not.
+            WireError: a group does not fit the schema (the message names the field), there are too many, or the reply
+                does not fit.
         """
-        request = ScoreRequest(groups=[_to_wire(group) for group in groups], request_id=_new_id())
-        return read_judgements(await self._in_place("/v1/score", request.model_dump_json()), request.groups)
+        wire = [_to_wire(group) for group in groups]
+        try:
+            request = ScoreRequest(groups=wire, request_id=_new_id())
+        except ValidationError as error:
+            raise WireError(f"too much for one call: {explain(error.errors())}; make several calls") from None
+        answer = await self._in_place("/v1/score", request.model_dump_json(), on_place)
+        return read_judgements(answer, request.groups)
 
     async def areward(self, sample: Group | WireGroup, n: int) -> float:
         """The reward of one response, judged with the n - 1 others to its prompt that the service receives meanwhile.
@@ -161,9 +170,10 @@ class Client:
             self._sessions[loop] = _Session(http, CallSlots(self.max_concurrency, self.timeout_s))
         return self._sessions[loop]
 
-    async def _in_place(self, path: str, body: str) -> httpx.Response:
+    async def _in_place(self, path: str, body: str, on_place: Callable[[], None]) -> httpx.Response:
         try:
             async with self._session().places.hold():
+                on_place()
                 return await self._call(path, body)
         except TimeoutError:
             raise self._late() from None

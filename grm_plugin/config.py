@@ -5,9 +5,9 @@ Files and overrides are read by `grm_plugin.config_loading.load_config`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grm_plugin.access import TOKEN_ENV
 from grm_plugin.config_fields import ModelPath, Section, StatePath, TemplatePath
@@ -108,11 +108,21 @@ class NormalizeConfig(Section):
     """none: the mean itself. unit: (mean - 1) / 9. group: z-score inside the group. running: z-score over all
     mean votes so far. rank: rank inside the group in [0, 1]."""
     clip: float | None = Field(default=None, gt=0)
-    """Bounds the absolute value of the reward; null leaves it."""
+    """For `group` and `running`: bounds the absolute value of the z-score; null leaves it."""
     momentum: float | None = Field(default=None, gt=0, lt=1)
     """For `running`: weight of the past in a moving average; null weighs all samples equally (Welford)."""
     state_path: StatePath | None = None
     """For `running`: file in which the statistics survive a restart."""
+
+    @field_validator("clip", "momentum", "state_path")
+    @classmethod
+    def _has_an_effect(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
+        """The other methods keep no statistics, and their reward is bounded: a clip would level its upper end."""
+        methods = ("group", "running") if info.field_name == "clip" else ("running",)
+        method = info.data.get("method", "running")
+        if value is not None and method not in methods:
+            raise ValueError(f"method {method} has no use for it, only {' and '.join(methods)}: leave it out, or null")
+        return value
 
 
 class GroupConfig(Section):
@@ -130,8 +140,8 @@ class FailureConfig(Section):
     policy: Literal["group_mean", "constant", "raise"] = "group_mean"
     """group_mean: the mean of the group's other rewards (no advantage), `constant` if there is none."""
     constant: float = Field(default=NEUTRAL_REWARD["unit"], allow_inf_nan=False)
-    """The fallback reward. Where it is not set, the neutral reward of `normalize.method`: 0.5 for unit and rank,
-    5.5 for none, 0 for group and running."""
+    """The fallback reward. Where it is not set, a `Config` puts the neutral reward of `normalize.method` here: 0.5 for
+    unit and rank, 5.5 for none, 0 for group and running."""
     deadline_s: float = Field(default=170.0, gt=0)
     """Every request is answered within this time, and `POST /get_reward` within 170 s even where this is longer:
     OpenRLHF gives it up after 180 s, and that call only."""
@@ -191,7 +201,7 @@ class Config(Section):
     """The whole configuration of a GRM reward."""
 
     engine: EngineConfig
-    """Where the GRM runs."""
+    """Where the GRM runs: type vllm, openai or fake, each with keys of its own."""
     meta_rm: AnyMetaRMConfig | None = None
     """The meta RM; null votes without one."""
     sampling: SamplingConfig = SamplingConfig()
@@ -202,7 +212,7 @@ class Config(Section):
     """How votes become rewards."""
     group: GroupConfig = GroupConfig()
     """How samples become groups."""
-    failure: FailureConfig = FailureConfig()
+    failure: FailureConfig = Field(default=FailureConfig(), validate_default=True)  # after normalize, which it reads
     """What replaces a missing reward."""
     conversation: ConversationConfig = ConversationConfig()
     """How prompts become conversations."""
@@ -211,17 +221,14 @@ class Config(Section):
     trace: TraceConfig = TraceConfig()
     """What is kept of the judging."""
 
-    @model_validator(mode="before")
+    @field_validator("failure")
     @classmethod
-    def _neutral_fallback(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        normalize, failure = data.get("normalize") or {}, data.get("failure") or {}
-        if not isinstance(normalize, dict) or not isinstance(failure, dict) or "constant" in failure:
-            return data
-        method = normalize.get("method")
-        neutral = NEUTRAL_REWARD.get(method if isinstance(method, str) else "unit", NEUTRAL_REWARD["unit"])
-        return data | {"failure": failure | {"constant": neutral}}
+    def _neutral_fallback(cls, failure: FailureConfig, info: ValidationInfo) -> FailureConfig:
+        normalize = info.data.get("normalize")  # absent where it is wrong itself
+        if "constant" in failure.model_fields_set or normalize is None:
+            return failure
+        values = failure.model_dump() | {"constant": NEUTRAL_REWARD[normalize.method]}
+        return FailureConfig.model_construct(failure.model_fields_set, **values)  # still not one that is set
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -137,12 +137,13 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
     found: set[str] = set()
     for name, field in model.model_fields.items():
         found.add(prefix + name)
-        for section in _sections(field.annotation):
+        for section in sections_of(field.annotation):
             found |= _keys(section, f"{prefix}{name}.")
     return found
 
 
-def _sections(annotation: Any) -> list[type[BaseModel]]:
+def sections_of(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a key's annotation allows, in its order; none for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [section for part in getattr(annotation, "__args__", ()) for section in _sections(part)]
+    return [section for part in getattr(annotation, "__args__", ()) for section in sections_of(part)]

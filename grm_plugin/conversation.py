@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,6 +17,9 @@ Format = Literal["auto", "plain", "chatml", "llama3", "gemma", "deepseek", "mist
 
 MIN_OVERLAP = 32
 """Fewer characters shared by the end of a prompt and the start of a query are taken for chance."""
+
+LOOKS = 32
+"""So many places are compared at the speed of C before a search takes over that repeats cannot make quadratic."""
 
 END_TOKENS = (
     *("<|im_end|>", "<|endoftext|>", "<|end|>", "<|return|>"),  # Qwen, Phi, gpt-oss
@@ -85,8 +89,8 @@ def response_of(query: str, prompt: str) -> str:
     for start in (prompt, composed):
         if query.startswith(start):
             return _without_end_tokens(query[len(start) :])
-    for start in (prompt, composed):
-        if (shared := _overlap(start, query)) >= MIN_OVERLAP:
+    for start in {prompt: None, composed: None}:  # mostly one and the same
+        if shared := _overlap(start, query):
             return _without_end_tokens(query[shared:])
     raise GroupError(_mismatch(query, prompt))
 
@@ -104,9 +108,26 @@ def _without_end_tokens(text: str) -> str:
 
 
 def _overlap(prompt: str, query: str) -> int:
-    """Length of the longest end of `prompt` that `query` starts with (Knuth, Morris and Pratt, linear)."""
-    if not query:
+    """Length of the longest end of `prompt` that `query` starts with; 0 where it is below `MIN_OVERLAP`.
+
+    Millions of characters take milliseconds, which the service's event loop can stand; up to a second only where the
+    query's first characters come again and again in the prompt, and the prompt's last ones in the query.
+    """
+    start, head, tail = -1, query[:MIN_OVERLAP], prompt[-MIN_OVERLAP:]
+    if min(len(head), len(tail)) < MIN_OVERLAP or tail not in query:
         return 0
+    for _ in range(LOOKS):
+        start = prompt.find(head, start + 1)
+        if start < 0:
+            return 0
+        if query.startswith(prompt[start:]):
+            return len(prompt) - start
+    shared = _overlap_of_repeats(prompt[start + 1 :], query)
+    return shared if shared >= MIN_OVERLAP else 0
+
+
+def _overlap_of_repeats(prompt: str, query: str) -> int:
+    """Length of the longest end of `prompt` that `query` starts with (Knuth, Morris and Pratt, linear)."""
     borders, length = [0], 0
     for character in query[1 : len(prompt)]:
         while length and character != query[length]:
@@ -122,8 +143,9 @@ def _overlap(prompt: str, query: str) -> int:
 
 
 def _mismatch(query: str, prompt: str) -> str:
-    pairs = enumerate(zip(query, prompt, strict=False))
-    position = next((index for index, (left, right) in pairs if left != right), min(len(query), len(prompt)))
+    shorter = min(len(query), len(prompt))
+    # By halves, which compares whole slices: a loop over a million characters would hold up the event loop.
+    position = bisect_left(range(shorter), True, key=lambda index: query[: index + 1] != prompt[: index + 1])
     # Code points, no text: this ends up in logs.
     theirs, ours = (f"U+{ord(text[position]):04X}" if position < len(text) else "its end" for text in (prompt, query))
     return (

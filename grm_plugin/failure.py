@@ -61,8 +61,14 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
 def log_values(reward: Reward, settled: Settled, latency_s: float) -> dict[str, float]:
     """The scalars logged beside a reward. Always these keys, always finite: OpenRLHF batches them by key.
 
-    `grm_mean` (1..10), `grm_spread` and `grm_meta` are 0 without a vote: read them beside `grm_fallback`.
-    `grm_votes_lost` counts the critiques that gave no vote, for whatever reason.
+    `grm_mean` (1..10) is 0 where `grm_fallback` is 1, so read them together. A blank response has its reward by rule:
+    `grm_mean` 1 without votes, and no fallback. `grm_spread` is 0 without votes, `grm_meta` (a logit) without ratings.
+    `grm_meta_failed` is 1 where the meta RM could not rate the response's critiques (it is down, late or wrong, or they
+    are too long for it), so that all of them voted, and else 0, also without a meta RM: its mean is the share of
+    responses whose votes went unfiltered.
+    `grm_votes_lost` counts the critiques that gave no vote, for whatever reason. `grm_latency_s` is to be read against
+    `failure.deadline_s`: in the service it counts from the sample's arrival, the wait for siblings included; in a hook
+    that sends whole groups from when the call has its place in the client.
     """
     return {
         "grm_mean": reward.mean or 0.0,
@@ -70,6 +76,7 @@ def log_values(reward: Reward, settled: Settled, latency_s: float) -> dict[str, 
         "grm_votes_kept": float(reward.votes_kept),
         "grm_votes_lost": float(reward.votes_asked - reward.votes_parsed),
         "grm_meta": reward.meta or 0.0,
+        "grm_meta_failed": float(reward.meta_failed),
         "grm_fallback": float(settled.fallback),
         "grm_latency_s": latency_s,
         "grm_tokens": reward.tokens,

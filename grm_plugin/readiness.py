@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from grm_plugin.access import Token, locate
 from grm_plugin.errors import ServiceError
-from grm_plugin.serving.schemas import Ready
+from grm_plugin.serving.ready import Ready
 
 TIMEOUT_S = 40.0
 """The service asks its GRM for a token, and gives up after 30 s."""
@@ -17,16 +17,13 @@ TIMEOUT_S = 40.0
 LOOK_S = 2.0
 
 
-def require_ready(url: str, token: Token | None = None, patience_s: float = 0.0) -> float:
-    """Return once the service at `url` (`http://HOST:PORT`) has shown that its GRM answers.
+def read_ready(url: str, token: Token | None = None, patience_s: float = 0.0) -> Ready:
+    """What the service at `url` (`http://HOST:PORT`) says of itself, once its GRM answers.
 
     Args:
         url: its address.
         token: its token; None takes the one in `url`, or else that of GRM_TOKEN.
         patience_s: a service that is starting, or on its way back, is asked again for so many seconds.
-
-    Returns:
-        The service's deadline in seconds: an answer that takes longer will not come.
 
     Raises:
         ConfigError: `url` is no address, or more than one.
@@ -41,8 +38,8 @@ def require_ready(url: str, token: Token | None = None, patience_s: float = 0.0)
     return answer
 
 
-def _ask(url: str, token: Token | None) -> float | str:
-    """The service's deadline in seconds, or why it cannot be used now."""
+def _ask(url: str, token: Token | None) -> Ready | str:
+    """The service's answer, or why it cannot be used now."""
     advice = f"start it (grm-plugin serve --config ...) and check that this host reaches it: curl {url}/ready"
     try:
         headers = token.headers if token else None
@@ -59,4 +56,4 @@ def _ask(url: str, token: Token | None) -> float | str:
         ready = Ready.model_validate_json(answer.content)
     except ValidationError:
         return f"what answers at {url} is no GRM service ({answer.status_code}); {advice}"
-    return ready.deadline_s if ready.ready else f"the GRM service at {url} cannot judge: {ready.problem}"
+    return ready if ready.ready else f"the GRM service at {url} cannot judge: {ready.problem}"

@@ -52,6 +52,7 @@ def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
         votes_parsed=len(judged.critiques),
         votes_kept=len(kept),
         meta=fmean(ratings) if ratings else None,
+        meta_failed=bool(judged.meta_error),
         tokens=before.tokens + judged.tokens / len(judged.members),
         cut=judged.cut[position],
     )

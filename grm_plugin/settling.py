@@ -35,8 +35,13 @@ async def score_settled(client: Client, group: Group | WireGroup, failure: Failu
         RewardError: the service failed and the policy is `raise`.
     """
     started = time.monotonic()
+
+    def restart() -> None:  # the service's deadline does not count what is waited for before
+        nonlocal started
+        started = time.monotonic()
+
     try:
-        [judgement] = await client.ascore([group])
+        [judgement] = await client.ascore([group], on_place=restart)
         pairs = [_core(reward) for reward in judgement.rewards]
     except GRMError as error:
         rewards = [Reward(None, "no_votes")] * len(group.responses)

@@ -6,8 +6,9 @@ launcher sets them itself.
     GRM_CONFIG     path of the configuration, or the configuration itself as a JSON object. Its service is attached to,
                    or started on the job's Ray cluster.
     GRM_OVERRIDES  changes to GRM_CONFIG: a JSON object of dotted keys, for example {"sampling.k": 16}.
-    GRM_URL        http://HOST:PORT of a service that runs already. Beats GRM_CONFIG, whose failure policy still applies
-                   where the service goes away later; it must be there when the job starts.
+    GRM_URL        http://HOST:PORT of a service that runs already; it must be there when the job starts. Beats
+                   GRM_CONFIG, whose `failure` section still says what to do where the service goes away later. What
+                   that does not set, the service's own does.
     GRM_TOKEN      with GRM_URL: the service's token, if it has one (or the variable that `service.token_env` of
                    GRM_CONFIG names). A service that is attached to, or started, tells its token itself.
     GRM_N          samples per prompt, for hooks that are not told; `group.n` of GRM_CONFIG where absent.
@@ -23,13 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.access import read_token
+from grm_plugin.access import Token, read_token
 from grm_plugin.background import start_in_background
 from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import Config, FailureConfig, GroupConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.errors import ConfigError
-from grm_plugin.readiness import require_ready
+from grm_plugin.readiness import read_ready
+from grm_plugin.serving.ready import Ready
 
 READY_PATIENCE_S = 60.0
 """A service that is on its way back, Ray Serve's proxy included, is there again within some 35 s."""
@@ -42,10 +44,6 @@ class HookSettings:
     url: str | None
     config: Config | None
     n: int | None
-
-    @property
-    def failure(self) -> FailureConfig:
-        return self.config.failure if self.config else FailureConfig()
 
     @property
     def group(self) -> GroupConfig:
@@ -79,31 +77,44 @@ def read_environment(environ: Mapping[str, str] | None = None) -> HookSettings:
     return HookSettings(url or None, config, int(n) if n else config.group.n if config else None)
 
 
-def connect(settings: HookSettings) -> Future[Client]:
-    """A client of the service. Starting one takes minutes, so it goes on in a thread while the framework starts:
-    the future raises ServiceError when there is no service and none can be started.
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A service, and what samples get while it is down."""
+
+    client: Future[Client]
+    """Raises ServiceError when there is no service and none can be started."""
+    failure: FailureConfig
+
+
+def connect(settings: HookSettings) -> Connection:
+    """The connection to the service. Starting one takes minutes, so it goes on in a thread while the framework starts.
 
     Raises:
         ConfigError: GRM_URL holds more than an address.
         ServiceError: nothing that can judge answers at GRM_URL within `READY_PATIENCE_S`. A failure policy is for
             a service that has been there.
     """
+    config = settings.config
     if settings.url is None:
-        return start_in_background(lambda: _started(settings), "grm-connect")
+        assert config is not None
+        return Connection(start_in_background(lambda: _started(config, settings.n), "grm-connect"), config.failure)
     # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
-    token = read_token(settings.config.service.token_env) if settings.config else None
-    deadline_s = require_ready(settings.url, token, READY_PATIENCE_S)
-    future: Future[Client] = Future()
-    future.set_result(Client(settings.url, timeout_s=deadline_s + MARGIN_S, token=token))
-    return future
+    token = read_token(config.service.token_env) if config else None
+    service = read_ready(settings.url, token, READY_PATIENCE_S)
+    client: Future[Client] = Future()
+    client.set_result(_client(settings.url, service, settings.n, token))
+    return Connection(client, service.failure(config.failure if config else None))
 
 
-def _started(settings: HookSettings) -> Client:
+def _started(config: Config, n: int | None) -> Client:
     from grm_plugin.serving.launch import start_or_attach
 
-    assert settings.config is not None
-    service = start_or_attach(settings.config)
-    return Client(service.url, timeout_s=settings.failure.deadline_s + MARGIN_S, token=service.token)
+    service = start_or_attach(config)
+    return _client(service.url, Ready.of(config, ""), n, service.token)
+
+
+def _client(url: str, service: Ready, n: int | None, token: Token | None) -> Client:
+    return Client(url, service.deadline_s + MARGIN_S, service.calls(n), token)
 
 
 def _load(source: str, overrides: str) -> Config:

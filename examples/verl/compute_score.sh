@@ -16,7 +16,7 @@ curl --fail --silent --show-error "$GRM_URL/ready"
 
 python -m verl.trainer.main_ppo \
     reward.custom_reward_function.path=pkg://grm_plugin.integrations.verl.compute_score \
-    +reward.custom_reward_function.reward_kwargs.grm.url="$GRM_URL" +reward.custom_reward_function.reward_kwargs.grm.failure.deadline_s=1200 \
+    +reward.custom_reward_function.reward_kwargs.grm.url="$GRM_URL" \
     algorithm.adv_estimator=grpo \
     data.train_files="$TRAIN" data.val_files="$VAL" data.train_batch_size=256 \
     data.max_prompt_length=1024 data.max_response_length=2048 \

@@ -17,7 +17,7 @@ python -m verl.trainer.main_ppo \
     reward.reward_manager.source=importlib \
     reward.reward_manager.module.path=pkg://grm_plugin.integrations.verl.reward_manager \
     reward.reward_manager.name=GRMRewardManager \
-    +reward.reward_kwargs.grm.url="$GRM_URL" +reward.reward_kwargs.grm.failure.deadline_s=1200 \
+    +reward.reward_kwargs.grm.url="$GRM_URL" \
     algorithm.adv_estimator=grpo \
     data.train_files="$TRAIN" data.val_files="$VAL" data.train_batch_size=256 \
     data.max_prompt_length=1024 data.max_response_length=2048 \

@@ -18,7 +18,7 @@ from grm_plugin.offline.results import Results
 from grm_plugin.offline.scorers import Scorer, in_process, over_http
 from grm_plugin.offline.scoring import Run
 from grm_plugin.offline.tasks import read_tasks
-from grm_plugin.readiness import require_ready
+from grm_plugin.readiness import read_ready
 
 BAD_LINES_SHOWN = 5
 
@@ -87,7 +87,7 @@ def _scorer(
     assert url is not None
     if arguments:
         raise ConfigError(f"{arguments[0]} has no effect on a running service; leave it out, or use --config")
-    return over_http(url, concurrency, require_ready(url) + MARGIN_S)
+    return over_http(url, concurrency, read_ready(url).deadline_s + MARGIN_S)
 
 
 async def _run(

@@ -17,6 +17,7 @@ from grm_plugin.serving.disconnects import until_disconnect
 from grm_plugin.serving.error_shield import HideErrorText
 from grm_plugin.serving.gym import gym_router
 from grm_plugin.serving.limits import LimitBody, check_limits
+from grm_plugin.serving.ready import Ready
 from grm_plugin.serving.sample_route import sample_router
 from grm_plugin.serving.schemas import (
     GetRewardReply,
@@ -24,7 +25,6 @@ from grm_plugin.serving.schemas import (
     Health,
     Info,
     Invalid,
-    Ready,
     Refusal,
     ScoreReply,
     ScoreRequest,
@@ -94,7 +94,7 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     async def ready(response: Response) -> Ready:
         problem = await service().problem()
         response.status_code = 503 if problem else 200
-        return Ready(ready=not problem, problem=problem, deadline_s=service().config.failure.deadline_s)
+        return Ready.of(service().config, problem)
 
     @app.get("/metrics", include_in_schema=False)  # for Prometheus: no JSON
     async def metrics(request: Request) -> Response:

@@ -54,9 +54,15 @@ class ServiceHandle:
         stop_on_ray(self.name)
 
     def wait(self) -> None:
-        """Block until someone else has stopped the service."""
+        """Block until someone else has stopped the service.
+
+        Raises:
+            ServiceError: its keeper has died: the service is still there, and nothing would end it with its owner.
+        """
         while _find_keeper(self.name) is not None:
             time.sleep(WATCH_PERIOD_S)
+        if _is_deployed(self.name):
+            raise ServiceError(f"the keeper of the service {self.name!r} has died; see the logs of Ray")
 
     def __enter__(self) -> ServiceHandle:
         return self
@@ -123,14 +129,28 @@ def exists(name: str) -> bool:
 
 
 def stop(name: str = "grm") -> bool:
-    """Stop the service of this name, on this machine without Ray or on the Ray cluster; False if there is none.
+    """Stop the service of this name; False if there is none.
 
-    What is under way is finished within 20 s, or handed back. A service on Ray whose keeper is gone is found, too.
+    It is looked for on the Ray cluster of RAY_ADDRESS first, where that is set, then on this machine: without Ray, then
+    on the cluster that runs here. What is under way is finished within 20 s, or handed back. A service on Ray whose
+    keeper is gone is found, too.
 
     Raises:
-        ServiceError: there is no Ray cluster to look on, or the service does not stop within a minute.
+        ServiceError: the cluster of RAY_ADDRESS does not answer, or the service does not stop within a minute.
     """
-    return registry.stop(name) or stop_on_ray(name)
+    if os.environ.get("RAY_ADDRESS"):
+        return stop_on_ray(name) or registry.stop(name)
+    return registry.stop(name) or (_cluster_is_here() and stop_on_ray(name))
+
+
+def _cluster_is_here() -> bool:
+    """Whether this process is connected to a Ray cluster, or could be to one on this machine."""
+    try:
+        import ray
+
+        return ray.is_initialized() or listens(resolve("auto"))
+    except (ImportError, ConnectionError):
+        return False
 
 
 def stop_on_ray(name: str) -> bool:
@@ -156,6 +176,15 @@ def _stop_orphan(name: str) -> bool:
     from grm_plugin.serving.deploying import delete_app
 
     return delete_app(name, DRAIN_S)
+
+
+def _is_deployed(name: str) -> bool:
+    from ray import serve
+
+    from grm_plugin.serving.deploying import serve_runs
+
+    app = serve.status().applications.get(name) if serve_runs() else None
+    return app is not None and app.status != "DELETING"
 
 
 def connect(default: str = "local") -> None:

@@ -128,6 +128,8 @@ class WireReward(WireModel):
     """Critiques that the meta RM let through."""
     meta: Number | None
     """Mean meta score of the kept critiques (logit)."""
+    meta_failed: bool = False
+    """Whether the meta RM failed, so that all critiques that could be read voted."""
     tokens: Number
     """This response's share of the generated tokens."""
     cut: Count
@@ -203,17 +205,6 @@ class Health(WireModel):
 
     status: Literal["ok"] = "ok"
     """Always ok."""
-
-
-class Ready(WireModel):
-    """Whether the GRM answers."""
-
-    ready: bool
-    """True when the GRM answers."""
-    problem: str
-    """Why it does not; empty when it does."""
-    deadline_s: float = 170.0
-    """Every answer of the service comes within this time: `failure.deadline_s`."""
 
 
 class Refusal(WireModel):

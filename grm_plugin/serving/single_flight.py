@@ -13,9 +13,16 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+TAKEN_S = 30.0
+"""A result that was taken, but whose reply may be lost, is kept so long: a client pauses at most 8 s between tries."""
+
 
 class SingleFlight(Generic[T]):
-    """Runs work apart from its callers; results nobody took are kept for `keep_s` seconds."""
+    """Runs work apart from its callers.
+
+    A result that nobody took is kept for `keep_s` seconds after its last caller left. One that was taken is kept for
+    at most `TAKEN_S` where its request has an id, and else not at all.
+    """
 
     def __init__(self, keep_s: float) -> None:
         self.keep_s = keep_s
@@ -30,7 +37,7 @@ class SingleFlight(Generic[T]):
         """
         flight = self._joinable(key, identified)
         if flight is None:
-            flight = _Flight(asyncio.create_task(work()))
+            flight = _Flight(asyncio.create_task(work()), self.keep_s)
             self._flights.setdefault(key, []).append(flight)
         else:
             self.attached += 1
@@ -48,6 +55,7 @@ class SingleFlight(Generic[T]):
             self._forget(key, flight)
             raise
         if identified:
+            flight.keep_s = min(self.keep_s, TAKEN_S)
             self._forget_later(key, flight)
         else:
             self._forget(key, flight)
@@ -59,8 +67,9 @@ class SingleFlight(Generic[T]):
         try:
             return await self.get(key, work)
         except asyncio.CancelledError:
-            for flight in self._flights.pop(key, []):
+            for flight in list(self._flights.get(key, ())):
                 flight.task.cancel()
+                self._forget(key, flight)
             raise
 
     def hand_back(self, error: Exception) -> None:
@@ -75,9 +84,13 @@ class SingleFlight(Generic[T]):
         return next((flight for flight in flights if not flight.failed and (identified or flight.waiters == 0)), None)
 
     def _forget_later(self, key: Hashable, flight: _Flight[T]) -> None:
-        asyncio.get_running_loop().call_later(self.keep_s, self._forget, key, flight)
+        if flight.timer:
+            flight.timer.cancel()
+        flight.timer = asyncio.get_running_loop().call_later(flight.keep_s, self._forget, key, flight)
 
     def _forget(self, key: Hashable, flight: _Flight[T]) -> None:
+        if flight.timer:
+            flight.timer.cancel()  # or it would hold the result until its time
         flights = self._flights.get(key, [])
         if flight in flights:
             flights.remove(flight)
@@ -88,8 +101,10 @@ class SingleFlight(Generic[T]):
 
 
 class _Flight(Generic[T]):
-    def __init__(self, task: asyncio.Task[T]) -> None:
+    def __init__(self, task: asyncio.Task[T], keep_s: float) -> None:
         self.task = task
+        self.keep_s = keep_s
+        self.timer: asyncio.TimerHandle | None = None
         self.waiters = 0
         self.handed_back: Exception | None = None
 

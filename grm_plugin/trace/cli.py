@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grm_plugin.cli_options import example
 from grm_plugin.errors import ConfigError
 from grm_plugin.trace.display import plain
 from grm_plugin.trace.export import write_json_lines, write_parquet
@@ -21,7 +22,7 @@ app = typer.Typer()
 StorePath = Annotated[Path, typer.Argument(help="The store: trace.path of the service.", metavar="STORE")]
 
 
-@app.command()
+@app.command(epilog=example("traces runs/traces.db --min-spread 2 --sort disputed"))
 def traces(
     store: StorePath,
     text: Annotated[str, typer.Option("--text", "-t", help="Words in the prompt, a response or a critique.")] = "",
@@ -50,7 +51,7 @@ def traces(
         reader.close()
 
 
-@app.command()
+@app.command(epilog=example("view runs/traces.db"))
 def view(
     store: StorePath,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

@@ -86,13 +86,13 @@ def _schema(pa: Any) -> Any:
     reward = {
         "text": text, "value": number, "settled": number, "fallback": yes, "status": text, "mean": number,
         "total": number, "spread": number, "unit": number, "votes_asked": count, "votes_parsed": count,
-        "votes_kept": count, "meta": number, "tokens": number, "cut": count,
+        "votes_kept": count, "meta": number, "meta_failed": yes, "tokens": number, "cut": count,
     }  # fmt: skip
     critique = {
         "members": pa.list_(count), "order": pa.list_(count), "scores": pa.list_(number), "text": text,
         "principles": text, "analysis": text, "sample": count, "tokens": count, "meta": number, "kept": yes,
     }  # fmt: skip
-    unparsed = {"reason": text, "detail": text, "text": text, "tokens": count}
+    unparsed = {"reason": text, "detail": text, "text": text, "tokens": count, "order": pa.list_(count)}
 
     def rows_of(fields: dict[str, Any]) -> Any:
         return pa.list_(pa.struct(list(fields.items())))

@@ -50,7 +50,7 @@ def number(text: str | None) -> float | None:
 
 
 def whole(text: str | None) -> int | None:
-    """A number of a group, or None for anything else."""
+    """A number of a group (within SQLite's integers), or None for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 

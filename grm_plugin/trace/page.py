@@ -58,10 +58,10 @@ def page_router(source: Callable[[], Source]) -> APIRouter:
         return JSONResponse(news, headers=HEADERS)
 
     @router.get("/traces/{group}")
-    def group_page(request: Request, group: int) -> Response:
-        here = source()
+    def group_page(request: Request, group: str) -> Response:
+        here, number = source(), links.whole(group)
         with opened(here.path) as store:
-            found = _group(store, group, request.query_params) if store else None
+            found = _group(store, number, request.query_params) if store and number is not None else None
         if found is None:
             problem = f"There is no group #{group}: it was never here, or it made room for newer ones."
             return html("problem.html", 404, base="..", problem=problem)

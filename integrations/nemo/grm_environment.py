@@ -12,7 +12,6 @@ a placeholder, so it is tested against that interface as documented: see example
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
@@ -21,10 +20,11 @@ import torch
 
 from grm_plugin.background import run_in_background
 from grm_plugin.client import MARGIN_S, Client
+from grm_plugin.concurrency import all_of
 from grm_plugin.contiguous import BatchRow, contiguous_groups
 from grm_plugin.errors import GroupError
 from grm_plugin.framework_messages import as_reference, text_of
-from grm_plugin.readiness import require_ready
+from grm_plugin.readiness import read_ready
 from grm_plugin.serving.schemas import WireGroup
 
 try:
@@ -58,8 +58,9 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
     """
 
     def __init__(self, cfg: GRMEnvironmentConfig) -> None:
-        self._client = Client(cfg["url"], timeout_s=require_ready(cfg["url"]) + MARGIN_S)
         self._n = int(cfg["n"])
+        service = read_ready(cfg["url"])
+        self._client = Client(cfg["url"], service.deadline_s + MARGIN_S, service.calls(self._n))
         self._reference = cfg.get("reference")
 
     def step(
@@ -102,7 +103,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         groups = contiguous_groups(rows)
         if len(rows) == 1 and self._n > 1:
             return [await self._client.areward(groups[0], self._n)]
-        judged = await asyncio.gather(*(self._judge(group) for group in groups))
+        judged = await all_of(self._judge(group) for group in groups)
         return [reward for rewards in judged for reward in rewards]
 
     async def _judge(self, group: WireGroup) -> list[float]:

@@ -29,9 +29,8 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(remote_rm_url=None)
-        settings = read_environment()
-        scorer = GroupScorer(connect(settings), settings.failure)
-        self._groups = SiblingGroups(scorer.score)
+        connection = connect(read_environment())
+        self._groups = SiblingGroups(GroupScorer(connection.client, connection.failure).score)
 
     async def execute(
         self,

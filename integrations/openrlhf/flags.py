@@ -7,47 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from packaging.version import Version
-
 from grm_plugin.config import Config
 from grm_plugin.config_loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
 from grm_plugin.grouping import split_evenly
 
-Hook = Literal["agent", "func", "http"]
+Hook = Literal["agent", "function", "http"]
+"""How OpenRLHF asks for rewards: through a file that it loads by path, or the service's URL."""
+
+REWARD_URL = "--reward.remote_url"
+AGENT = "--train.agent_func_path"
+N = "--rollout.n_samples_per_prompt"
+EVAL_N = "--eval.n_samples_per_prompt"
+EVAL_DATASET = "--eval.dataset"
+BATCH_SIZE = "--rollout.batch_size"
+GENERATE_BATCH_SIZE = "--rollout.vllm_generate_batch_size"
 
 OPENRLHF_DEFAULT_N, OPENRLHF_DEFAULT_EVAL_N = 1, 4
 OPENRLHF_DEFAULT_BATCH_SIZE = 1024
 """Prompts whose samples it asks rewards for at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlagNames:
-    """How a version of OpenRLHF calls the flags that the launcher reads or sets."""
-
-    reward_url: str = "--reward.remote_url"
-    agent: str = "--train.agent_func_path"
-    n: str = "--rollout.n_samples_per_prompt"
-    eval_n: str = "--eval.n_samples_per_prompt"
-    eval_dataset: str = "--eval.dataset"
-    batch_size: str = "--rollout.batch_size"
-    generate_batch_size: str = "--rollout.vllm_generate_batch_size"
-
-
-BEFORE_0_10_2 = FlagNames(
-    reward_url="--remote_rm_url",
-    agent="--agent_func_path",
-    n="--n_samples_per_prompt",
-    eval_n="--eval_n_samples_per_prompt",
-    eval_dataset="--eval_dataset",
-    batch_size="--rollout_batch_size",
-    generate_batch_size="--vllm_generate_batch_size",
-)
-
-
-def flag_names(version: str) -> FlagNames:
-    """The names of an OpenRLHF version; dotted ones came with 0.10.2."""
-    return FlagNames() if Version(version) >= Version("0.10.2") else BEFORE_0_10_2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +44,7 @@ class Job:
     notes: tuple[str, ...] = ()
 
 
-def parse(argv: Sequence[str], names: FlagNames) -> Job:
+def parse(argv: Sequence[str]) -> Job:
     """Read a command line.
 
     Raises:
@@ -83,35 +61,35 @@ def parse(argv: Sequence[str], names: FlagNames) -> Job:
     cpu = overrides.pop("cpu", os.environ.get("GRM_CPU", "0")).lower()
     if cpu not in ("true", "false", "1", "0"):
         raise ConfigError(f"--grm.cpu {cpu} is unknown: take true or false")
-    for flag in (names.reward_url, names.agent):
+    for flag in (REWARD_URL, AGENT):
         if _value(arguments, flag) is not None:
             raise ConfigError(f"{flag} is the launcher's to set: drop it, or run OpenRLHF itself with it")
-    n = _number(arguments, names.n, OPENRLHF_DEFAULT_N)
+    n = _number(arguments, N, OPENRLHF_DEFAULT_N)
     if "group.n" in overrides:
-        raise ConfigError(f"group.n is {names.n} here ({n}): drop --grm.group.n")
+        raise ConfigError(f"group.n is {N} here ({n}): drop --grm.group.n")
     config = load_config(path, {**overrides, "group.n": str(n)})
     if hook == "http":
-        _check_room(config, n, arguments, names)
+        _check_room(config, n, arguments)
     return Job(
         config=config,
         hook=cast(Hook, hook),
         cpu=cpu in ("true", "1"),
         n=n,
         arguments=tuple(arguments),
-        demand=_demand(config, _number(arguments, names.batch_size, OPENRLHF_DEFAULT_BATCH_SIZE)),
-        notes=_notes(hook, n, arguments, names),
+        demand=_demand(config, _number(arguments, BATCH_SIZE, OPENRLHF_DEFAULT_BATCH_SIZE)),
+        notes=_notes(hook, n, arguments),
     )
 
 
-def _check_room(config: Config, n: int, arguments: Sequence[str], names: FlagNames) -> None:
+def _check_room(config: Config, n: int, arguments: Sequence[str]) -> None:
     """OpenRLHF's HTTP call sends a whole batch at once, and gives a sample up that is refused five times in 5 s."""
-    batch = _number(arguments, names.batch_size, OPENRLHF_DEFAULT_BATCH_SIZE)
-    samples = n * max(batch, _number(arguments, names.generate_batch_size, batch))
-    if _value(arguments, names.eval_dataset) is not None:
-        samples = max(samples, batch * _number(arguments, names.eval_n, OPENRLHF_DEFAULT_EVAL_N))
+    batch = _number(arguments, BATCH_SIZE, OPENRLHF_DEFAULT_BATCH_SIZE)
+    samples = n * max(batch, _number(arguments, GENERATE_BATCH_SIZE, batch))
+    if _value(arguments, EVAL_DATASET) is not None:
+        samples = max(samples, batch * _number(arguments, EVAL_N, OPENRLHF_DEFAULT_EVAL_N))
     if samples > config.service.max_waiting:
         raise ConfigError(
-            f"OpenRLHF may ask for {samples} rewards at once ({names.batch_size} x samples per prompt), but the "
+            f"OpenRLHF may ask for {samples} rewards at once ({BATCH_SIZE} x samples per prompt), but the "
             f"service takes {config.service.max_waiting} (service.max_waiting), and what it refuses is lost to the "
             f"http hook: add --grm.service.max_waiting {samples}, or take --grm.hook agent"
         )
@@ -127,13 +105,13 @@ def _demand(config: Config, prompts: int) -> str:
     )
 
 
-def _notes(hook: str, n: int, arguments: Sequence[str], names: FlagNames) -> tuple[str, ...]:
-    eval_n = _number(arguments, names.eval_n, OPENRLHF_DEFAULT_EVAL_N)
-    if hook == "agent" or _value(arguments, names.eval_dataset) is None or eval_n % n == 0:
+def _notes(hook: str, n: int, arguments: Sequence[str]) -> tuple[str, ...]:
+    eval_n = _number(arguments, EVAL_N, OPENRLHF_DEFAULT_EVAL_N)
+    if hook == "agent" or _value(arguments, EVAL_DATASET) is None or eval_n % n == 0:
         return ()
     return (
         f"evaluation draws {eval_n} samples per prompt, but the {hook} hook groups by {n} in training and evaluation "
-        f"alike: its incomplete groups wait group.wait_s. Make {names.eval_n} a multiple of {names.n}, "
+        f"alike: its incomplete groups wait group.wait_s. Make {EVAL_N} a multiple of {N}, "
         "or take --grm.hook agent",
     )
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal
-
-HookModule = Literal["agent", "reward_func", "spct_reward"]
 
 
-def hook_file(module: HookModule) -> str:
-    """The absolute path of a hook, as this grm_plugin is installed; the hook itself is not imported."""
-    return str(Path(__file__).absolute().with_name(f"{module}.py"))
+class HookFile(StrEnum):
+    """The files, by the names that `grm-plugin path` takes."""
+
+    AGENT = "openrlhf-agent"
+    FUNCTION = "openrlhf-function"
+    SPCT_REWARD = "openrlhf-spct-reward"
+
+    @property
+    def path(self) -> str:
+        """The absolute path, as this grm_plugin is installed; the hook itself is not imported."""
+        return str(Path(__file__).absolute().with_name(_MODULES[self]))
+
+
+_MODULES = {
+    HookFile.AGENT: "agent.py",
+    HookFile.FUNCTION: "reward_func.py",
+    HookFile.SPCT_REWARD: "spct_reward.py",
+}

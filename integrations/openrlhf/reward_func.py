@@ -27,43 +27,35 @@ logger = logging.getLogger(__name__)
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object]) -> dict[str, Any]:
-    """Rewards of samples; called from many threads at once, it blocks until each sample's group is judged.
+    """The reward of a sample; called from many threads at once, it blocks until the sample's group is judged.
 
     Args:
-        queries: prompt + response, decoded with special tokens.
-        prompts: as the policy saw them.
-        labels: reference answers, or empty strings.
+        queries: one prompt + response, decoded with special tokens.
+        prompts: one, as the policy saw it.
+        labels: one reference answer, or an empty string.
 
     Returns:
-        `rewards`, `scores` (in [0, 1]) and `extra_logs`. Plain floats for one sample, which is how OpenRLHF calls since
-        0.9.1; lists in the order of `queries` for several (0.8.3 to 0.9.0).
+        `rewards`, `scores` (in [0, 1]) and the values of `extra_logs`, each a plain float.
 
     Raises:
-        GroupError: a query holds no response to its prompt.
+        GroupError: the query holds no response to its prompt.
         ServiceError: there is no service: none answers at GRM_URL, or none could be started (GRM_CONFIG).
         RewardError: a reward is missing and `failure.policy` is `raise`.
     """
+    (query,), (prompt,), (label,) = queries, prompts, labels
     try:
-        rows = _rows(queries, prompts, labels)
+        row = _row(prompt, response_of(query, prompt), label)
     except GRMError as error:
         logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause
         raise
-    if len(rows) == 1:
-        return {"rewards": rows[0].reward, "scores": rows[0].unit, "extra_logs": rows[0].logs}
-    return {
-        "rewards": [row.reward for row in rows],
-        "scores": [row.unit for row in rows],
-        "extra_logs": {key: [row.logs[key] for row in rows] for key in rows[0].logs} if rows else {},
-    }
+    return {"rewards": row.reward, "scores": row.unit, "extra_logs": row.logs}
 
 
-def _rows(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object]) -> list[OpenRLHFReward]:
-    responses = [response_of(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
+def _row(prompt: str, response: str, label: object) -> OpenRLHFReward:
     backlog = backlog_of_this_thread()
 
-    async def gather() -> list[OpenRLHFReward]:
-        samples = zip(prompts, responses, labels, strict=True)
-        return await asyncio.gather(*(_gatherer().reward(*sample, backlog) for sample in samples))
+    async def gather() -> OpenRLHFReward:
+        return await _gatherer().reward(prompt, response, label, backlog)
 
     return run_in_background(gather())
 
@@ -73,8 +65,9 @@ def _gatherer() -> CallGatherer:
     settings = read_environment()
     if settings.n is None:
         raise ConfigError("GRM_N is not set: set it to OpenRLHF's --rollout.n_samples_per_prompt")
-    scorer = GroupScorer(connect(settings), settings.failure)
-    return CallGatherer(scorer.score, settings.n, settings.group, keep_s=settings.failure.deadline_s)
+    connection = connect(settings)
+    scorer = GroupScorer(connection.client, connection.failure)
+    return CallGatherer(scorer.score, settings.n, settings.group, keep_s=connection.failure.deadline_s)
 
 
 def _prepare_rollout_actor() -> None:

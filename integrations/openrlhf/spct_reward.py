@@ -12,47 +12,34 @@ from typing import Any
 
 from grm_plugin.conversation import response_of
 from grm_plugin.errors import GRMError
-from grm_plugin.spct.outcome import Target, Verdict, verdict_of
+from grm_plugin.spct.outcome import Target, verdict_of
 from grm_plugin.types import Completion
 
 logger = logging.getLogger(__name__)
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-    """Rewards of critiques.
+    """The reward of a critique.
 
     Args:
-        queries: prompt + critique, decoded with special tokens.
-        prompts: as the GRM saw them.
-        labels: of `rl-data`.
+        queries: one prompt + critique, decoded with special tokens.
+        prompts: one, as the GRM saw it.
+        labels: one, of `rl-data`.
 
     Returns:
-        `rewards` (+1 or -1), `scores` (1 for right, else 0, for dynamic filtering) and `extra_logs`. Plain floats for
-        one sample, which is how OpenRLHF calls since 0.9.1; lists in the order of `queries` for several.
+        `rewards` (+1 or -1), `scores` (1 for right, else 0, for dynamic filtering) and the values of `extra_logs`, each
+        a plain float.
 
     Raises:
-        WireError: a label is none of `rl-data`.
-        GroupError: a query does not begin with its prompt.
+        WireError: the label is none of `rl-data`.
+        GroupError: the query does not begin with its prompt.
     """
+    (query,), (prompt,), (label,) = queries, prompts, labels
     try:
-        verdicts = [_verdict(*sample) for sample in zip(queries, prompts, labels, strict=True)]
+        verdict = verdict_of(Completion(response_of(query, prompt)), Target.from_json(label))
     except GRMError as error:
         logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause
         raise
-    columns = {
-        "rewards": [verdict.reward for verdict in verdicts],
-        "scores": [float(verdict.right) for verdict in verdicts],
-    }
-    logs = {
-        "spct_right": columns["scores"],
-        "spct_parsed": [float(verdict.scores is not None) for verdict in verdicts],
-        "spct_tie": [float(verdict.tie) for verdict in verdicts],
-    }
-    if len(verdicts) == 1:
-        single = {key: value for key, (value,) in columns.items()}
-        return {**single, "extra_logs": {key: value for key, (value,) in logs.items()}}
-    return {**columns, "extra_logs": logs}
-
-
-def _verdict(query: str, prompt: str, label: str) -> Verdict:
-    return verdict_of(Completion(response_of(query, prompt)), Target.from_json(label))
+    right = float(verdict.right)
+    logs = {"spct_right": right, "spct_parsed": float(verdict.scores is not None), "spct_tie": float(verdict.tie)}
+    return {"rewards": verdict.reward, "scores": right, "extra_logs": logs}

@@ -6,7 +6,8 @@ FLAGS are those of `python -m openrlhf.cli.train_ppo_ray`, without --reward.remo
 
     --grm.config CONFIG.yaml      required; see configs/
     --grm.KEY VALUE               overrides a key of the configuration, for example --grm.sampling.k 16
-    --grm.hook agent|func|http    how OpenRLHF asks for rewards (default: agent)
+    --grm.hook agent|function|http
+                                  how OpenRLHF asks for rewards (default: agent)
     --grm.cpu true                runs on a machine without a GPU (as GRM_CPU=1 does; see grm_plugin.cpu)
 
 The GRM's GPUs are taken and its service is started before OpenRLHF reserves any; the service ends with the job, however
@@ -26,8 +27,8 @@ from contextlib import nullcontext
 
 from grm_plugin.background import start_in_background
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
-from grm_plugin.integrations.openrlhf.flags import FlagNames, Hook, Job, flag_names, parse
-from grm_plugin.integrations.openrlhf.hook_files import hook_file
+from grm_plugin.integrations.openrlhf.flags import AGENT, REWARD_URL, Hook, Job, parse
+from grm_plugin.integrations.openrlhf.hook_files import HookFile
 from grm_plugin.serving.launch import ServiceHandle, start, start_or_attach, stop_on_ray
 from grm_plugin.serving.supervisor import Supervisor
 
@@ -42,15 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__doc__)
         return 0
     try:
-        names = flag_names(_openrlhf_version())
-        run(parse(argv, names), names)
+        job = parse(argv)
+        _require_openrlhf()
+        run(job)
     except GRMError as error:
         print(f"grm_plugin: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def run(job: Job, names: FlagNames) -> None:
+def run(job: Job) -> None:
     """Start the service, run OpenRLHF in this process, and stop the service whatever happens.
 
     Raises:
@@ -72,7 +74,7 @@ def run(job: Job, names: FlagNames) -> None:
     try:
         service = _start_beside_imports(job)
         print(f"grm_plugin: the GRM answers at {service.url}; the job asks it through the {job.hook} hook", flush=True)
-        sys.argv = [OPENRLHF, *job.arguments, *_reward_flag(job.hook, service, job.n, names)]
+        sys.argv = [OPENRLHF, *job.arguments, *_reward_flag(job.hook, service, job.n)]
         # A shared service may be stopped on purpose, and other jobs would bring it back, too.
         own = job.config.service.lifetime == "job"
         with Supervisor(job.config, service.url) if own else nullcontext():
@@ -98,17 +100,17 @@ def _start_beside_imports(job: Job) -> ServiceHandle:
     return service.result()
 
 
-def _reward_flag(hook: Hook, service: ServiceHandle, n: int, names: FlagNames) -> tuple[str, str]:
+def _reward_flag(hook: Hook, service: ServiceHandle, n: int) -> tuple[str, str]:
     if hook == "http":
         if service.token is not None:
             raise ConfigError(
                 "--grm.hook http cannot carry the service's token: it would stand among OpenRLHF's arguments, which go "
-                "to its log and its tracker. Take --grm.hook agent or func, or unset the token"
+                "to its log and its tracker. Take --grm.hook agent or function, or unset the token"
             )
-        return names.reward_url, f"{service.reward_url}?n={n}"
-    if hook == "func":
-        return names.reward_url, hook_file("reward_func")
-    return names.agent, hook_file("agent")
+        return REWARD_URL, f"{service.reward_url}?n={n}"
+    if hook == "function":
+        return REWARD_URL, HookFile.FUNCTION.path
+    return AGENT, HookFile.AGENT.path
 
 
 def workers_environment(job: Job) -> dict[str, str]:
@@ -124,9 +126,9 @@ def workers_environment(job: Job) -> dict[str, str]:
     return {key: os.environ.get(key, value) for key, value in defaults.items()} | ours
 
 
-def _openrlhf_version() -> str:
+def _require_openrlhf() -> None:
     try:
-        return importlib.metadata.version("openrlhf")
+        importlib.metadata.version("openrlhf")
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError('OpenRLHF is not installed: pip install -e ".[openrlhf]"') from None
 

@@ -7,21 +7,21 @@ service. With `--reward-key K` a reward is a dict with K, and the log values of 
 refuses `--group-rm` together with evaluation; give evaluation datasets `custom_rm_path: ...grm_reward.custom_rm_eval`.
 
 The address comes from `--rm-url`, or GRM_URL. slime cannot take None: for a missing reward the service's own
-`failure.policy` gives a number; where the service goes away, that of GRM_CONFIG (the YAML's absolute path) does, or
-else the default one, whose equal rewards have no advantage in their group. With `raise` the rollout ends.
+`failure.policy` gives a number. Where the service goes away it still does, unless GRM_CONFIG (the YAML's absolute path)
+sets another: all samples of a group get `failure.constant`, or with `raise` the rollout ends.
 
 Written for slime 0.3.1 (slime/rollout/rm_hub/__init__.py), which is on no package index: see examples/README.md.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from grm_plugin.client import Client
+from grm_plugin.concurrency import all_of
 from grm_plugin.config import FailureConfig
 from grm_plugin.contiguous import BatchRow, contiguous_groups
 from grm_plugin.errors import ConfigError, GRMError
@@ -52,7 +52,7 @@ async def custom_rm(args: Any, samples: SlimeSample | Sequence[SlimeSample], **_
     if isinstance(samples, Sequence):
         client, failure = _service(_url(args))
         groups = contiguous_groups(map(_row, samples))
-        judged = await asyncio.gather(*(score_settled(client, group, failure) for group in groups))
+        judged = await all_of(score_settled(client, group, failure) for group in groups)
         return [_reply(args, reward.settled.value, reward.logs) for rewards in judged for reward in rewards]
     # Where training hands over groups, a sample on its own comes from evaluation.
     in_evaluation = getattr(args, "group_rm", False)
@@ -103,5 +103,5 @@ def _url(args: Any) -> str:
 @functools.cache
 def _service(url: str) -> tuple[Client, FailureConfig]:
     """Made by the first reward, which waits until the service is there; slime waits with it, and ends where none is."""
-    settings = read_environment({**os.environ, "GRM_URL": url})
-    return connect(settings).result(), settings.failure
+    connection = connect(read_environment({**os.environ, "GRM_URL": url}))
+    return connection.client.result(), connection.failure

@@ -11,7 +11,6 @@ as well; axolotl (TRL 1.9) does not await objects, there use its method `blockin
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import weakref
@@ -22,6 +21,7 @@ from typing import Any
 from grm_plugin.access import Token
 from grm_plugin.background import run_in_background
 from grm_plugin.client import MARGIN_S, Client
+from grm_plugin.concurrency import all_of
 from grm_plugin.config import Config
 from grm_plugin.contiguous import contiguous_groups
 from grm_plugin.errors import ConfigError, GRMError
@@ -29,7 +29,7 @@ from grm_plugin.integrations.trl.batches import Batch, Turns
 from grm_plugin.integrations.trl.local_service import find_or_start, stop_service
 from grm_plugin.integrations.trl.logs import critique_columns, metrics
 from grm_plugin.integrations.trl.versions import warn_unless_tested
-from grm_plugin.readiness import require_ready
+from grm_plugin.readiness import read_ready
 from grm_plugin.serving.schemas import WireGroup, WireJudgement
 
 logger = logging.getLogger(__name__)
@@ -82,8 +82,9 @@ class GRMReward:
         self.rubric = rubric
         self.on_outage = on_outage
         self._stop = weakref.finalize(self, stop_service, source.started)
-        deadline_s = require_ready(self.url, self._token)
-        self.timeout_s = deadline_s + MARGIN_S if timeout_s is None else timeout_s
+        service = read_ready(self.url, self._token)
+        self.timeout_s = service.deadline_s + MARGIN_S if timeout_s is None else timeout_s
+        self._calls = service.calls()
 
     async def __call__(
         self,
@@ -110,7 +111,7 @@ class GRMReward:
         """
         groups = contiguous_groups(Batch(completions, prompts, columns).rows(self.reference, self.rubric))
         _warn_of_parts(tuple(sorted({len(group.responses) for group in groups})))
-        judgements = await asyncio.gather(*(self._judge(group) for group in groups))
+        judgements = await all_of(self._judge(group) for group in groups)
         rewards: list[float | None] = []
         for group, judgement in zip(groups, judgements, strict=True):
             rewards += [reward.value for reward in judgement.rewards] if judgement else [None] * len(group.responses)
@@ -142,7 +143,7 @@ class GRMReward:
 
     async def _judge(self, group: WireGroup) -> WireJudgement | None:
         try:
-            [judgement] = await _client(self.url, self.timeout_s, self._token).ascore([group])
+            [judgement] = await _client(self.url, self.timeout_s, self._calls, self._token).ascore([group])
         except GRMError as error:
             if self.on_outage == "raise":
                 raise
@@ -153,7 +154,7 @@ class GRMReward:
 
 @functools.cache
 def _warn_of_parts(sizes: tuple[int, ...]) -> None:
-    """Say once per process that groups differ in size."""
+    """Say that groups differ in size: once per process for each combination of sizes."""
     if len(sizes) > 1:
         logger.warning(
             "groups of %s completions came in one batch: where that is because a group spans ranks, its parts are "
@@ -163,6 +164,6 @@ def _warn_of_parts(sizes: tuple[int, ...]) -> None:
 
 
 @functools.cache
-def _client(url: str, timeout_s: float, token: Token | None) -> Client:
+def _client(url: str, timeout_s: float, calls: int, token: Token | None) -> Client:
     """One per process: it keeps its connections however often the reward function is copied."""
-    return Client(url, timeout_s, token=token)
+    return Client(url, timeout_s, calls, token)

@@ -11,7 +11,7 @@ from grm_plugin.access import Token, read_token
 from grm_plugin.config import Config
 from grm_plugin.config_loading import load_config
 from grm_plugin.errors import ConfigError, ServiceError
-from grm_plugin.readiness import require_ready
+from grm_plugin.readiness import read_ready
 from grm_plugin.serving.launch import ServiceHandle, start
 from grm_plugin.serving.ports import http_url
 
@@ -53,7 +53,7 @@ def find_or_start(url: str | None, config: Config | str | Path | None) -> Source
     address = loaded.service.host, loaded.service.port
     if int(os.environ.get("RANK", "0")) > 0:
         expected, token = http_url(*address), read_token(loaded.service.token_env)
-        require_ready(expected, token, loaded.service.ready_timeout_s)  # rank 0 starts it
+        read_ready(expected, token, loaded.service.ready_timeout_s)  # rank 0 starts it
         return Source(expected, token)
     handle = start(loaded)
     # Asked for only now: on a cluster `http_url` knows this machine by Ray's address, as the service does.

@@ -27,7 +27,8 @@ def metrics(groups: Sequence[WireGroup], judgements: Sequence[WireJudgement | No
     """Means over the batch.
 
     grm/mean_score (1..10), grm/spread (of the votes) and grm/votes_kept are of completions with votes, and absent
-    where there is none; grm/none is the share of completions without a reward.
+    where there is none; so is grm/meta_failed, the share of them whose votes a failed meta RM did not filter. grm/none
+    is the share of completions without a reward.
     """
     total = sum(len(group.responses) for group in groups)
     rewards = [reward for judgement in judgements if judgement for reward in judgement.rewards]
@@ -39,6 +40,7 @@ def metrics(groups: Sequence[WireGroup], judgements: Sequence[WireJudgement | No
         values["grm/mean_score"] = _mean(scored, "mean")
         values["grm/spread"] = _mean(scored, "spread")
         values["grm/votes_kept"] = _mean(scored, "votes_kept")
+        values["grm/meta_failed"] = _mean(scored, "meta_failed")
     return values
 
 

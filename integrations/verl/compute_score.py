@@ -18,9 +18,11 @@ from typing import Any
 
 from grm_plugin.client import Client
 from grm_plugin.errors import PromptError
+from grm_plugin.integrations.environment import READY_PATIENCE_S
 from grm_plugin.integrations.verl.samples import read_prompt, read_reference
 from grm_plugin.integrations.verl.scoring import score_group
 from grm_plugin.integrations.verl.settings import Settings, read_settings
+from grm_plugin.readiness import read_ready
 from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation, Group
 
@@ -48,6 +50,7 @@ async def compute_score(
     Raises:
         ConfigError: `grm` is wrong, or nothing says where the service is.
         PromptError: `extra_info` holds no prompt, or one with images.
+        ServiceError: nothing that can judge answers at the address when the first reward is asked for.
         RewardError: there is no reward and `failure.policy` is `raise`.
     """
     settings, client = _connection(json.dumps(grm or {}, default=dict))
@@ -58,7 +61,9 @@ async def compute_score(
 
 @functools.cache
 def _connection(section: str) -> tuple[Settings, Client]:
+    """Made by the first reward, which waits until the service is there."""
     settings = read_settings(json.loads(section), where="reward.custom_reward_function.reward_kwargs.grm")
+    settings = settings.completed(read_ready(settings.url, patience_s=READY_PATIENCE_S), n=1)
     return settings, settings.client()
 
 

@@ -29,7 +29,7 @@ from grm_plugin.integrations.verl.rendezvous import rendezvous_actor
 from grm_plugin.integrations.verl.samples import GroupSizes, read_member
 from grm_plugin.integrations.verl.scoring import VerlReward
 from grm_plugin.integrations.verl.settings import read_settings
-from grm_plugin.readiness import require_ready
+from grm_plugin.readiness import read_ready
 
 try:
     from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
@@ -69,9 +69,7 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         _require_places(config, self._sizes)
         section = (config.reward.get("reward_kwargs") or {}).get("grm")
         settings = read_settings(section, where="reward.reward_kwargs.grm")
-        deadline_s = require_ready(settings.url)
-        failure = settings.failure.model_copy(update={"deadline_s": deadline_s})  # the service's, whatever ours says
-        self._groups = rendezvous_actor(settings.model_copy(update={"failure": failure}))
+        self._groups = rendezvous_actor(settings.completed(read_ready(settings.url), self._sizes.training))
 
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The reward of one sample (`verl.DataProto`; of several outputs the last), once its group is judged.

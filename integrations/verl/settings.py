@@ -19,6 +19,7 @@ from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import FailureConfig, Section
 from grm_plugin.errors import ConfigError
 from grm_plugin.replies import explain
+from grm_plugin.serving.ready import FEWEST_CALLS, Ready
 
 
 class Settings(Section):
@@ -29,11 +30,18 @@ class Settings(Section):
     wait_s: float = Field(default=600.0, gt=0)
     """Longest wait for siblings that still generate, from the first one's arrival; then the ones present are judged."""
     failure: FailureConfig = FailureConfig()
-    """What samples get while the service is down, or refuses because its own policy is `raise`. `constant` is the
-    neutral reward of `normalize.method: unit`: set it where the service normalises otherwise."""
+    """What samples get while the service is down, or refuses because its own policy is `raise`. What is not set here
+    is as in the service's own `failure` section; `deadline_s` always is."""
+    max_concurrency: int = Field(default=FEWEST_CALLS, ge=1)
+    """Groups in flight; where it is not set, as many as keep the GRM's replicas busy."""
 
     def client(self) -> Client:
-        return Client(self.url, timeout_s=self.failure.deadline_s + MARGIN_S)
+        return Client(self.url, self.failure.deadline_s + MARGIN_S, self.max_concurrency)
+
+    def completed(self, service: Ready, n: int) -> Settings:
+        """These settings with what the service, asked for groups of n, says about the keys that are not set."""
+        found = {"max_concurrency": service.calls(n)} | self.model_dump(exclude_unset=True)
+        return Settings.model_validate(found | {"failure": service.failure(self.failure)})
 
 
 def read_settings(section: Mapping[str, Any] | None, where: str, environ: Mapping[str, str] | None = None) -> Settings:

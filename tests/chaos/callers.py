@@ -34,7 +34,7 @@ def make_callers(url: str, config: Config) -> dict[str, Caller]:
     """All callers by name, for the service at `url`."""
     return {
         "OpenRLHF http": _openrlhf_http(url),
-        "OpenRLHF func": _openrlhf_func(url, config),
+        "OpenRLHF function": _openrlhf_function(url, config),
         "Client": _client(url, config),
         "/v1/sample": _sample(url, config),
         "TRL": _trl(url, config),
@@ -56,7 +56,7 @@ def _openrlhf_http(url: str) -> Caller:
     return _one_by_one(ask)
 
 
-def _openrlhf_func(url: str, config: Config) -> Caller:
+def _openrlhf_function(url: str, config: Config) -> Caller:
     """The reward function, in threads, as OpenRLHF calls it."""
     os.environ |= {"GRM_URL": url, "GRM_CONFIG": json.dumps(config.model_dump(mode="json")), "GRM_N": str(N)}
     spec = importlib.util.find_spec("grm_plugin.integrations.openrlhf.reward_func")

@@ -95,5 +95,5 @@ def vllm_phases(rewards: int) -> list[Phase]:
         "vLLM's engine core killed": (_at(0.2, Damage.kill_vllm),),
     }
     # A real GRM's scores depend on the order of the responses, which single samples reach the service in by chance.
-    single = ("OpenRLHF http", "OpenRLHF func", "/v1/sample")
+    single = ("OpenRLHF http", "OpenRLHF function", "/v1/sample")
     return [Phase(name, rewards, done, single) for name, done in steps.items()]

@@ -15,15 +15,15 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from factories import by_number, live, make_config, scoring
-from openrlhf_hooks import agent, func, http
+from factories import Scripted, by_number, completions, live, make_config, never, responses_shown, scoring, until
+from openrlhf_hooks import agent, function, http
 
 from grm_plugin.cpu.hooks import PatchingFinder
 from grm_plugin.cpu.profile import DURING
 from grm_plugin.engines.base import Generator
 from grm_plugin.serving.http import create_app
 from grm_plugin.serving.service import RewardService
-from grm_plugin.types import Judgement
+from grm_plugin.types import Completion, Judgement, Prompt, Sampling
 
 EOS = "<|im_end|>"
 MAX_LENGTH = 512
@@ -98,6 +98,22 @@ def serve() -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture
+def left_alone() -> Scripted:
+    """A GRM that has no vote for `bad`, once another call is under way, and hangs on all else."""
+
+    async def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        if sampling.max_tokens == 1:  # a readiness probe
+            return completions([5])
+        if responses_shown(prompt) != ["bad"]:
+            return await never(prompt, sampling)
+        await until(lambda: any(responses_shown(asked) == ["5"] for asked, _ in generator.calls))
+        return []
+
+    generator = Scripted(reply)
+    return generator
+
+
+@pytest.fixture
 def hook_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
     """The path of a hook's file, its environment being set: `hook_file("agent", url, n=8, failure__policy="raise")`."""
 
@@ -123,8 +139,8 @@ def load(hook_file: Callable[..., str]) -> Callable[..., Any]:
     def make(hook: str, url: str, n: int, **overrides: Any) -> Any:
         if hook == "http":
             return http(url, n)
-        if hook == "func":
-            return func(hook_file("reward_func", url, n, **overrides))
+        if hook == "function":
+            return function(hook_file("reward_func", url, n, **overrides))
         return agent(hook_file("agent", url, **overrides))
 
     return make

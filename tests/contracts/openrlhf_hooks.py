@@ -15,7 +15,7 @@ def http(url: str, n: int) -> Any:
     return SingleTurnAgentExecutor([f"{url}/get_reward?n={n}"])
 
 
-def func(path: str) -> Any:
+def function(path: str) -> Any:
     from openrlhf.utils.agent import SingleTurnAgentExecutor
 
     return SingleTurnAgentExecutor([path])

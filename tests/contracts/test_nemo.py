@@ -7,6 +7,7 @@ nemo-rl on the package index is a placeholder without code: the environment runs
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ import httpx
 import pytest
 from factories import Scripted, by_number, completions, never
 
+from grm_plugin.background import _loop
 from grm_plugin.client import Client
 from grm_plugin.errors import GroupError, PromptError, ServiceError
 from grm_plugin.failure import LOG_KEYS
@@ -238,6 +240,18 @@ def test_missing_rewards_and_outages(environment: ModuleType, serve: Callable[..
     worker._client = Client(NOWHERE)
     with pytest.raises(ServiceError, match="no GRM service answers"):
         worker.step([log("7"), log("3")], [{}, {}])
+
+
+async def test_a_group_that_fails_ends_the_others(
+    environment: ModuleType, serve: Callable[..., Any], left_alone: Scripted
+) -> None:
+    service = serve(left_alone, failure__policy="raise")
+    worker = environment.GRMEnvironmentWorker({"url": service.url, "n": 1})
+    loop = _loop(os.getpid())
+    before = asyncio.all_tasks(loop)
+    with pytest.raises(ServiceError, match=r"failure\.policy is 'raise'"):
+        await asyncio.to_thread(worker.step, [log("bad"), log("5", "Why?")], [{}, {}])
+    assert asyncio.all_tasks(loop) <= before
 
 
 @pytest.mark.parametrize(

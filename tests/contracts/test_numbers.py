@@ -210,7 +210,7 @@ async def test_openrlhf_http(plan: Plan, rehearsal: Rehearsal, url: str, openrlh
 
 @given(plan=plans())
 @failing
-async def test_openrlhf_func(
+async def test_openrlhf_function(
     plan: Plan, rehearsal: Rehearsal, url: str, openrlhf: ModuleType, hook_file: Callable[..., str]
 ) -> None:
     from openrlhf.utils.agent import SingleTurnAgentExecutor

@@ -14,6 +14,7 @@ from relay import breaking_first_connection
 
 from grm_plugin.errors import ConfigError, RewardError, ServiceError
 from grm_plugin.serving.http import create_app
+from grm_plugin.serving.ready import Ready
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Prompt, Sampling
 
@@ -32,7 +33,7 @@ def scores(outputs: list[dict[str, Any]]) -> list[float]:
     return [value[0] if isinstance(value, list) else value for value in values]
 
 
-HOOKS = pytest.mark.parametrize("hook", ["http", "func", "agent"])
+HOOKS = pytest.mark.parametrize("hook", ["http", "function", "agent"])
 
 
 @HOOKS
@@ -105,7 +106,7 @@ async def test_a_dropped_connection_costs_nothing(
 ) -> None:
     """The connection breaks while the GRM works; the repeated request gets the work that already runs."""
     # It would block the event loop that the relay runs in, and the relay would break its connection.
-    monkeypatch.setattr("grm_plugin.integrations.environment.require_ready", lambda *_: 170.0)
+    monkeypatch.setattr("grm_plugin.integrations.environment.read_ready", lambda *_: Ready(ready=True, problem=""))
     service = serve(Scripted(_after_half_a_second))
     generator = service.service.grm.generator
     async with breaking_first_connection(service.url, when=lambda: generator.calls) as url:
@@ -122,7 +123,7 @@ async def _after_half_a_second(prompt: Any, sampling: Any) -> Any:
     return scoring(by_number).reply(prompt, sampling)
 
 
-OUR_HOOKS = pytest.mark.parametrize("hook", ["func", "agent"])
+OUR_HOOKS = pytest.mark.parametrize("hook", ["function", "agent"])
 
 
 @OUR_HOOKS

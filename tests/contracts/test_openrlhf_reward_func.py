@@ -1,7 +1,6 @@
 """`reward_func` blocks a thread per sample; n = 8 siblings, a pool of two threads, and 80 s until `wait_s`."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +10,6 @@ from factories import until
 from openrlhf_hooks import NOWHERE, check
 
 from grm_plugin.errors import ConfigError, GroupError
-from grm_plugin.failure import LOG_KEYS
 
 pytestmark = [pytest.mark.usefixtures("openrlhf"), pytest.mark.timeout(180)]
 
@@ -23,7 +21,7 @@ async def test_in_a_rollout_actor_it_brings_its_own_threads(
 ) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     service = serve(judge__list_size=8)
-    actor = rollout(load("func", service.url, 8, group__wait_s=80), TEXTS)
+    actor = rollout(load("function", service.url, 8, group__wait_s=80), TEXTS)
     outputs = await actor.generate("A?", 8)
     check(actor.experience(outputs), 8)
     assert service.groups == [("A?", list(TEXTS))]
@@ -34,7 +32,7 @@ async def test_with_two_threads_it_goes_on_in_groups_of_two(
 ) -> None:
     """Loaded elsewhere, or after somebody else has set the executor: no deadlock, and no wait until `wait_s`."""
     service = serve()
-    executor = load("func", service.url, 8, group__wait_s=80)
+    executor = load("function", service.url, 8, group__wait_s=80)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     actor = rollout(executor, TEXTS)
     outputs = await actor.generate("A?", 8)
@@ -47,7 +45,7 @@ async def test_two_threads_and_many_prompts(
     serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
 ) -> None:
     service = serve()
-    executor = load("func", service.url, 4, group__wait_s=80)
+    executor = load("function", service.url, 4, group__wait_s=80)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     actor = rollout(executor, [str(number % 10 + 1) for number in range(24)])
     batches = await asyncio.gather(*(actor.generate(f"{index}?", 4) for index in range(6)))
@@ -60,31 +58,17 @@ async def test_a_lost_sibling_is_not_waited_for_longer_than_wait_s(
     serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
 ) -> None:
     service = serve()
-    actor = rollout(load("func", service.url, 3, group__wait_s=1.0), ["1", RuntimeError("engine died"), "3"])
+    actor = rollout(load("function", service.url, 3, group__wait_s=1.0), ["1", RuntimeError("engine died"), "3"])
     with pytest.raises(RuntimeError, match="engine died"):
         await actor.generate("A?", 3)
     await until(lambda: bool(service.judged))
     assert service.groups == [("A?", ["1", "3"])]
 
 
-async def test_several_samples_in_one_call_give_lists(serve: Callable[..., Any], load: Callable[..., Any]) -> None:
-    """OpenRLHF 0.8.3 to 0.9.0 hands over whole batches, siblings one after the other."""
-    service = serve()
-    reward_func = load("func", service.url, 2).reward_func
-    prompts = ["A?", "A?", "B?", "B?"]
-    queries = ["A?1", "A?10", "B?5", "B?5"]
-    reply = await asyncio.to_thread(reward_func, queries, prompts, ["", "", "", ""])
-    assert reply["scores"] == pytest.approx([0, 1, 4 / 9, 4 / 9])
-    assert reply["rewards"] == reply["scores"]
-    assert set(reply["extra_logs"]) == set(LOG_KEYS)
-    assert all(len(column) == 4 and all(map(math.isfinite, column)) for column in reply["extra_logs"].values())
-    assert service.groups == [("A?", ["1", "10"]), ("B?", ["5", "5"])]
-
-
 async def test_a_query_without_its_prompt_is_told_in_the_log(
     serve: Callable[..., Any], load: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    reward_func = load("func", serve().url, 2).reward_func
+    reward_func = load("function", serve().url, 2).reward_func
     with pytest.raises(GroupError, match="the prompt is no prefix of the query"):
         await asyncio.to_thread(reward_func, ["something else"], ["A?"], [""])
     assert "no reward: the prompt is no prefix of the query" in caplog.text
@@ -93,4 +77,4 @@ async def test_a_query_without_its_prompt_is_told_in_the_log(
 async def test_n_must_be_known(load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRM_N", "eight")
     with pytest.raises(ConfigError, match="GRM_N is 'eight'"):
-        load("func", NOWHERE, None)
+        load("function", NOWHERE, None)

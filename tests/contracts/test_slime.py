@@ -24,6 +24,7 @@ from grm_plugin.errors import ConfigError, PromptError, RewardError, ServiceErro
 from grm_plugin.failure import LOG_KEYS
 from grm_plugin.integrations.slime import grm_reward
 from grm_plugin.serving.http import create_app
+from grm_plugin.serving.ready import Ready
 from grm_plugin.serving.service import RewardService
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -118,7 +119,7 @@ async def test_missing_rewards_are_finite_numbers(serve: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("failure", "reward"), [(None, 0.5), ({"constant": -0.5}, -0.5), ({"policy": "raise"}, RewardError)]
+    ("failure", "reward"), [(None, 0.25), ({"constant": -0.5}, -0.5), ({"policy": "raise"}, RewardError)]
 )
 async def test_where_the_service_goes_away_the_policy_decides(
     failure: dict[str, Any] | None,
@@ -128,7 +129,7 @@ async def test_where_the_service_goes_away_the_policy_decides(
 ) -> None:
     if failure:
         monkeypatch.setenv("GRM_CONFIG", json.dumps({"engine": {"type": "fake"}, "failure": failure}))
-    service = RewardService(make_config(sampling__k=2), scoring(by_number))
+    service = RewardService(make_config(sampling__k=2, failure__constant=0.25), scoring(by_number))
     with live(create_app(lambda: service)) as url:
         grm_reward._service(url)
     args = slime_args(url, reward_key="grm")
@@ -143,6 +144,13 @@ async def test_where_the_service_goes_away_the_policy_decides(
     assert all(set(given) == {"grm", *LOG_KEYS} and given["grm_fallback"] == 1 for given in rewards)
     assert "failure.policy decides" in caplog.text
     assert await custom_rm(args, samples[0]) == {"grm": reward}
+
+
+async def test_a_group_that_fails_ends_the_others(serve: Callable[..., Any], left_alone: Scripted) -> None:
+    service = serve(left_alone, failure__policy="raise")
+    with pytest.raises(RewardError):
+        await custom_rm(slime_args(service.url), [Sample("What?", "bad"), Sample("Why?", "5")])
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_a_wrong_address_ends_the_first_rollout() -> None:
@@ -193,7 +201,7 @@ async def test_a_repeated_call_attaches_to_the_work_that_runs(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It would block the event loop that the relay runs in, and the relay would break its connection.
-    monkeypatch.setattr("grm_plugin.integrations.environment.require_ready", lambda *_: 170.0)
+    monkeypatch.setattr("grm_plugin.integrations.environment.read_ready", lambda *_: Ready(ready=True, problem=""))
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -5,6 +5,7 @@ A response's first number is the score it gets from every vote, unless a test sa
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import math
@@ -317,6 +318,14 @@ async def test_bad_batches(
     size = max(2, *(len(value) for value in arguments.values()), 2)
     with pytest.raises(error, match=message):
         await GRMReward(serve().url, reference="answer")([answer("1")] * size, **arguments)
+
+
+async def test_a_group_that_fails_ends_the_others(serve: Callable[..., Any], left_alone: Scripted) -> None:
+    service = serve(left_alone, failure__policy="raise")
+    reward = GRMReward(service.url, on_outage="raise")
+    with pytest.raises(ServiceError, match=r"failure\.policy is 'raise'"):
+        await reward([answer("bad"), answer("5")], [QUESTION, [{"role": "user", "content": "Why?"}]])
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def test_a_service_out_of_reach_stops_before_training(serve: Callable[..., Any]) -> None:

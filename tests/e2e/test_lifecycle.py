@@ -94,7 +94,8 @@ class TestAlone:
                 wait_for(lambda: httpx.get(f"{url}/info").json()["counters"]["samples"] == 8, 20.0, "all under way")
                 if how == "stop":
                     command = [str(GRM_PLUGIN), "stop", "--name", "grm"]
-                    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+                    here = environ | {"RAY_ADDRESS": ""}
+                    done = subprocess.run(command, env=here, capture_output=True, text=True, timeout=60)
                     assert (done.returncode, done.stdout) == (0, "grm stopped\n"), done.stderr
                 else:
                     service.send_signal(getattr(signal, how))
@@ -124,6 +125,33 @@ class TestAlone:
             first.wait(10)
         with serving(data, environ, tmp_path / "third") as third:
             assert third.poll() is None, (tmp_path / "third").read_text()
+
+
+class TestServeOnRay:
+    """`grm-plugin serve` on a cluster that stays."""
+
+    @pytest.mark.parametrize("how", ["stop", "dead keeper"])
+    def test_it_ends_with_its_service_and_tells_a_stop_from_a_death(
+        self, how: str, tmp_path: Path, environ: dict[str, str]
+    ) -> None:
+        data = settings(tmp_path, free_port(), engine={"type": "fake", "replicas": 1})
+        log = tmp_path / "log"
+
+        def pids(name: str) -> list[int]:
+            return [pid for pid, command in session_processes(session).items() if name in command]
+
+        with ray_cluster(tmp_path / "ray.log") as (address, session):
+            there = environ | {"RAY_ADDRESS": address}
+            with serving(data, there, log) as service:
+                assert service.poll() is None, log.read_text()
+                assert pids("ServeReplica:grm")
+                if how == "stop":
+                    subprocess.run([str(GRM_PLUGIN), "stop"], env=there, check=True, timeout=BACK_DEADLINE_S)
+                else:
+                    os.kill(*pids("ray::Keeper"), signal.SIGKILL)
+                assert service.wait(BACK_DEADLINE_S) == (0 if how == "stop" else 2), log.read_text()
+            assert ("the keeper of the service 'grm' has died" in log.read_text()) is (how != "stop")
+            wait_for(lambda: not pids("ServeReplica:grm"), BACK_DEADLINE_S, "the end of its replicas")
 
 
 class OnRay:

@@ -79,7 +79,7 @@ def check(job: Job, counters: dict[str, float], steps: int) -> None:
     assert not job.left
 
 
-@pytest.mark.parametrize("hook", ["http", "func"])
+@pytest.mark.parametrize("hook", ["http", "function"])
 def test_samples_that_come_one_by_one_are_judged_in_groups(hook: str, tmp_path: Path) -> None:
     job, counters = rewarded_job(tmp_path, hook, 3)
     check(job, counters, 3)

@@ -40,7 +40,7 @@ def test_a_token_on_ray_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert attached is not None
             assert attached.token == service.token
             settings = read_environment({"GRM_CONFIG": config.model_dump_json()})
-            with connect(settings).result(timeout=60) as client:
+            with connect(settings).client.result(timeout=60) as client:
                 assert client.score([make_group(SENTINEL)])[0].rewards[0].status == "ok"
         logs = [file for file in session_logs() if file.is_file()]
         ray.shutdown()

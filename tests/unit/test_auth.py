@@ -21,7 +21,7 @@ from grm_plugin.doctor.security import check_access, check_remote_code
 from grm_plugin.engines import vllm_start
 from grm_plugin.errors import ConfigError, EngineError, ServiceError, WireError
 from grm_plugin.integrations.environment import connect, read_environment
-from grm_plugin.readiness import require_ready
+from grm_plugin.readiness import read_ready
 from grm_plugin.serving import limits
 from grm_plugin.serving.auth import OPEN_PATHS
 from grm_plugin.serving.http import create_app
@@ -159,14 +159,14 @@ def test_our_clients_send_the_token_of_the_environment(monkeypatch: pytest.Monke
         with Client(url) as client, pytest.raises(WireError, match="asks for its token"):
             client.score([make_group("7")])
         with pytest.raises(ServiceError, match="asks for its token: set GRM_TOKEN"):
-            require_ready(url)
+            read_ready(url)
 
         monkeypatch.setenv("GRM_TOKEN", SECRET)
         with Client(url) as client:
             assert client.score([make_group("7")])[0].rewards[0].mean == 7
-        require_ready(url)
+        read_ready(url)
         settings = read_environment({"GRM_URL": url})
-        with connect(settings).result(timeout=10) as client:
+        with connect(settings).client.result(timeout=10) as client:
             assert client.score([make_group("7")])[0].rewards[0].mean == 7
 
 
@@ -176,7 +176,7 @@ def test_a_token_in_the_address_goes_into_the_header_and_out_of_sight() -> None:
         with Client(address + "/") as client:
             assert client.url == url
             assert client.score([make_group("7")])[0].rewards[0].mean == 7
-        require_ready(address)
+        read_ready(address)
     with Client(address, timeout_s=0.5) as client, pytest.raises(ServiceError) as caught:
         client.score([make_group("7")])
     assert SECRET not in str(caught.value)
@@ -203,7 +203,7 @@ def test_the_variable_of_a_configuration_beats_grm_token(monkeypatch: pytest.Mon
     config = make_config(sampling__k=2, service__token_env="MY_TOKEN")
     with live(build(config)[0]) as url:
         settings = read_environment({"GRM_URL": url, "GRM_CONFIG": config.model_dump_json(), "MY_TOKEN": SECRET})
-        with connect(settings).result(timeout=10) as client:
+        with connect(settings).client.result(timeout=10) as client:
             assert len(client.score([make_group("7")])) == 1
         with Client(url) as client, pytest.raises(WireError, match="token"):
             client.score([make_group("7")])

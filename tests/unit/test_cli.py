@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pty
 import re
@@ -135,7 +136,27 @@ def test_config_prints_what_the_file_and_the_overrides_amount_to() -> None:
     assert yaml.safe_load(said.stdout)["sampling"]["k"] == 16
 
 
-@pytest.mark.parametrize("hook", ["openrlhf-reward", "openrlhf-agent", "openrlhf-spct-reward"])
+@pytest.mark.parametrize("path", sorted(Path(DRY_RUN).parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_explained_configuration_is_the_same_one(path: Path) -> None:
+    plain, explained = (CliRunner().invoke(app, ["config", str(path), *how]).stdout for how in ([], ["--explain"]))
+    assert yaml.safe_load(explained) == yaml.safe_load(plain)
+
+
+def test_every_key_stands_below_its_documentation() -> None:
+    said = run("config", DRY_RUN, "--explain").stdout
+    assert "# How the GRM is sampled.\nsampling:\n  # Critiques (votes) per list of responses.\n  k: " in said
+    assert "\nmeta_rm: null\n" in said
+    assert (
+        "#   # Critiques kept for the vote; null keeps half of those drawn (the paper's choice).\n#   k_meta: " in said
+    )
+    lines = [line.lstrip() for line in said.splitlines()]
+    bare = [
+        line for above, line in itertools.pairwise(lines) if line[:1] not in ("", "#") and not above.startswith("#")
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("hook", ["openrlhf-function", "openrlhf-agent", "openrlhf-spct-reward"])
 def test_path_prints_a_file_that_is_there(hook: str) -> None:
     assert Path(run("path", hook).stdout.strip()).is_file()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -10,7 +13,7 @@ from typer.testing import CliRunner
 
 from grm_plugin.cli import app
 from grm_plugin.config import Config
-from grm_plugin.errors import ConfigError
+from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.serving import launch
 from grm_plugin.serving.resources import GPUs
 
@@ -18,10 +21,11 @@ ADDRESS = "127.0.0.1:6379"
 
 
 class Ray:
-    """A cluster, and what is done with the service on it, whose user presses Ctrl-C at once."""
+    """A cluster, and what is done with the service on it, whose user presses Ctrl-C at once or whose keeper dies."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
+        self.end: BaseException = KeyboardInterrupt()
 
     def start(self, config: Config) -> launch.ServiceHandle:
         self.steps.append("start")
@@ -29,7 +33,7 @@ class Ray:
 
     def wait(self) -> None:
         self.steps.append("wait")
-        raise KeyboardInterrupt
+        raise self.end
 
     def stop(self) -> None:
         self.steps.append("stop")
@@ -68,6 +72,42 @@ def test_only_a_shared_service_on_a_cluster_that_stays_outlives_ctrl_c(
 ) -> None:
     assert serve(tmp_path, address, lifetime).exit_code == 0
     assert ray.steps == steps
+
+
+@pytest.mark.parametrize(
+    ("address", "lifetime", "steps", "words"),
+    [
+        ("", "job", ["start", "wait", "stop"], "is stopped: start it again"),
+        ("", "shared", ["start", "wait", "stop"], "is stopped: start it again"),
+        (ADDRESS, "job", ["start", "wait", "stop"], "is stopped: start it again"),
+        (ADDRESS, "shared", ["start", "wait"], "still answers at http://127.0.0.1:8790.* grm-plugin stop --name grm"),
+    ],
+)
+def test_a_dead_keeper_is_told_and_leaves_only_a_shared_service(
+    ray: Ray, tmp_path: Path, address: str, lifetime: str, steps: list[str], words: str
+) -> None:
+    ray.end = ServiceError("the keeper has died")
+    said = serve(tmp_path, address, lifetime)
+    assert isinstance(said.exception, ServiceError)
+    assert re.search(f"the keeper has died.* {words}", str(said.exception))
+    assert ray.steps == steps
+
+
+@pytest.mark.parametrize(
+    ("deployed", "died"), [("RUNNING", True), ("UNHEALTHY", True), ("DELETING", False), (None, False)]
+)
+def test_a_keeper_that_is_gone_has_died_where_the_service_is_still_there(
+    monkeypatch: pytest.MonkeyPatch, deployed: str | None, died: bool
+) -> None:
+    serve_ = pytest.importorskip("ray.serve")
+    found = iter([object(), None])
+    apps = {"grm": SimpleNamespace(status=deployed)} if deployed else {}
+    monkeypatch.setattr(launch, "WATCH_PERIOD_S", 0.0)
+    monkeypatch.setattr(launch, "_find_keeper", lambda name: next(found))
+    monkeypatch.setattr("grm_plugin.serving.deploying.serve_runs", lambda: True)
+    monkeypatch.setattr(serve_, "status", lambda: SimpleNamespace(applications=apps))
+    with pytest.raises(ServiceError, match="the keeper of the service 'grm' has died") if died else nullcontext():
+        launch.ServiceHandle("grm", "http://127.0.0.1:8790").wait()
 
 
 def test_detach_returns_and_leaves_it_running(ray: Ray, tmp_path: Path) -> None:

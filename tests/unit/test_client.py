@@ -222,6 +222,28 @@ def test_a_queue_for_a_service_that_never_answers_is_given_up_with_its_head() ->
     assert all(isinstance(reply, ServiceError) for reply in replies)
 
 
+async def test_a_call_says_when_it_has_its_place() -> None:
+    opened = threading.Event()
+
+    async def reply(prompt, sampling):  # type: ignore[no-untyped-def]
+        await until(opened.is_set)
+        return scoring(by_number).reply(prompt, sampling)
+
+    generator = Scripted(reply)
+    service = RewardService(make_config(sampling__k=1), generator)
+    placed: list[str] = []
+    with live(create_app(lambda: service)) as url:
+        async with Client(url, max_concurrency=1) as client:
+            first = asyncio.create_task(client.ascore([make_group("10")], lambda: placed.append("first")))
+            await until(lambda: bool(generator.calls))
+            second = asyncio.create_task(client.ascore([make_group("1")], lambda: placed.append("second")))
+            await asyncio.sleep(0.05)
+            assert placed == ["first"]
+            opened.set()
+            await asyncio.gather(first, second)
+    assert placed == ["first", "second"]
+
+
 async def test_a_place_is_waited_for_while_calls_succeed_and_free_again_when_they_do_not() -> None:
     places = CallSlots(1, patience_s=1.5)
 
@@ -272,6 +294,8 @@ def test_a_rejected_group_names_the_field(service: RewardService) -> None:
             client.score([Group((Message("oracle", "?"),), ("10",))])
         with pytest.raises(WireError, match=r"responses: List should have at least 1 item"):
             client.score([make_group()])
+        with pytest.raises(WireError, match=r"at most 1024 items .*not 1025; make several calls"):
+            client.score([make_group("10")] * 1025)
 
 
 @pytest.mark.parametrize(

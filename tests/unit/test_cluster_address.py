@@ -39,13 +39,15 @@ def test_an_address_of_the_environment(dead: str, monkeypatch: pytest.MonkeyPatc
 def test_an_address_left_over_from_a_killed_cluster(dead: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda _: dead)
     with pytest.raises(ServiceError, match=rf"the Ray cluster at {dead} does not answer"):
-        launch.stop("nosuch")
+        launch.connect("auto")
+    assert launch.stop("nosuch") is False
 
 
 def test_no_cluster_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda _: None)
     with pytest.raises(ServiceError, match="no Ray cluster at 'auto'"):
-        launch.stop("nosuch")
+        launch.connect("auto")
+    assert launch.stop("nosuch") is False
 
 
 def test_what_listens(dead: str) -> None:

@@ -7,7 +7,17 @@ import yaml
 from factories import make_config
 
 from grm_plugin import config as config_module
-from grm_plugin.config import Config, MetaRMConfig, OpenAIConfig, Section, VLLMConfig
+from grm_plugin.config import (
+    NEUTRAL_REWARD,
+    Config,
+    FailureConfig,
+    FakeConfig,
+    MetaRMConfig,
+    NormalizeConfig,
+    OpenAIConfig,
+    Section,
+    VLLMConfig,
+)
 from grm_plugin.config_loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
 
@@ -120,7 +130,8 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "listwise.txt").touch()
     path = write(
         tmp_path,
-        "engine: {type: vllm, model: ./model}\njudge: {template: listwise.txt}\nnormalize: {state_path: state.json}",
+        "engine: {type: vllm, model: ./model}\njudge: {template: listwise.txt}\n"
+        "normalize: {method: running, state_path: state.json}",
     )
     monkeypatch.chdir(tmp_path / "elsewhere")
     config = load_config(path)
@@ -241,6 +252,41 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
 )
 def test_the_fallback_reward_is_neutral_unless_it_is_set(data: dict[str, Any], constant: float) -> None:
     assert load_config({"engine": {"type": "fake"}} | data).failure.constant == constant
+
+
+@pytest.mark.parametrize("method", NEUTRAL_REWARD)
+@pytest.mark.parametrize("failure", [{}, {"failure": FailureConfig(deadline_s=100)}, {"failure": {"deadline_s": 100}}])
+def test_the_fallback_reward_is_neutral_whatever_it_is_built_from(method: Any, failure: dict[str, Any]) -> None:
+    built = Config(engine=FakeConfig(), normalize=NormalizeConfig(method=method), **failure)
+    assert built.failure.constant == NEUTRAL_REWARD[method]
+    assert built == load_config({**FAKE, "normalize": {"method": method}, **failure})
+    assert Config.model_validate_json(built.model_dump_json()) == built
+    assert "constant" not in built.failure.model_fields_set
+    assert Config(engine=FakeConfig(), failure=built.failure).failure.constant == 0.5, "of the method it is built with"
+
+
+@pytest.mark.parametrize("constant", [0.5, -1.0])
+def test_a_fallback_reward_that_is_set_stays(constant: float) -> None:
+    failure = FailureConfig(constant=constant)
+    built = Config(engine=FakeConfig(), normalize=NormalizeConfig(method="none"), failure=failure)
+    assert built.failure == failure
+
+
+USES = {"clip": ("group", "running"), "momentum": ("running",), "state_path": ("running",)}
+
+
+@pytest.mark.parametrize("method", NEUTRAL_REWARD)
+@pytest.mark.parametrize(("key", "value"), [("clip", 5), ("momentum", 0.9), ("state_path", "/tmp/state.json")])
+def test_what_a_method_has_no_use_for_is_refused(method: str, key: str, value: Any) -> None:
+    """`method: none, clip: 5` made 5 of the means 6, 7, 9 and 10."""
+    data = {**FAKE, "normalize": {"method": method, key: value}}
+    if method in USES[key]:
+        assert getattr(load_config(data).normalize, key) == value
+        return
+    words = rf"normalize\.{key}: method {method} has no use for it, only {' and '.join(USES[key])}: leave it out"
+    with pytest.raises(ConfigError, match=words):
+        load_config(data)
+    assert load_config(data, {f"normalize.{key}": "null"}).normalize.method == method
 
 
 def test_waiting_for_siblings_leaves_half_of_the_time_for_judging() -> None:

@@ -95,7 +95,8 @@ def test_an_engine_that_does_not_answer_is_an_error() -> None:
 
 def test_a_dry_run_leaves_no_trace_and_no_state(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
-    config = make_config(trace__path=str(tmp_path / "traces.db"), normalize__state_path=str(state))
+    normalize = {"method": "running", "state_path": str(state)}
+    config = make_config(trace__path=str(tmp_path / "traces.db"), normalize=normalize)
     assert dry_run(config).level == "ok"
     assert list(tmp_path.iterdir()) == []
 

@@ -42,10 +42,10 @@ async def test_the_service_that_is_started_gives_the_rewards(
 
         monkeypatch.setattr(launch, "start_or_attach", start)
         connecting = connect(settings)
-        assert not connecting.done(), "the framework goes on meanwhile"
+        assert not connecting.client.done(), "the framework goes on meanwhile"
         ready.set()
-        rows = await GroupScorer(connecting, settings.failure).score("Q?", ["10", "1"], "")
-        connecting.result().close()
+        rows = await GroupScorer(connecting.client, connecting.failure).score("Q?", ["10", "1"], "")
+        connecting.client.result().close()
     assert [row.reward for row in rows] == [1.0, 0.0]
 
 
@@ -59,7 +59,8 @@ async def test_a_start_that_fails_reaches_the_first_reward(
         raise error
 
     monkeypatch.setattr(launch, "start_or_attach", start)
-    scorer = GroupScorer(connect(settings), settings.failure)
+    connecting = connect(settings)
+    scorer = GroupScorer(connecting.client, connecting.failure)
     for _ in range(2):
         with pytest.raises(type(error), match=str(error)):
             await scorer.score("Q?", ["10", "1"], "")

@@ -67,6 +67,7 @@ def test_log_keys_are_pinned() -> None:
         "grm_votes_kept",
         "grm_votes_lost",
         "grm_meta",
+        "grm_meta_failed",
         "grm_fallback",
         "grm_latency_s",
         "grm_tokens",
@@ -84,11 +85,18 @@ def test_log_values_say_what_happened() -> None:
         "grm_votes_kept": 4,
         "grm_votes_lost": 2,
         "grm_meta": 1.31,
+        "grm_meta_failed": 0,
         "grm_fallback": 0,
         "grm_latency_s": 2.0,
         "grm_tokens": 99.5,
         "grm_cut_chars": 12,
     }
+
+
+def test_a_response_without_votes_is_told_from_a_blank_one() -> None:
+    lost, blank = (log_values(one, settle([one], policy("constant"))[0], 0.0) for one in (LOST, BLANK))
+    assert (lost["grm_mean"], lost["grm_votes_kept"], lost["grm_fallback"]) == (0, 0, 1)
+    assert (blank["grm_mean"], blank["grm_votes_kept"], blank["grm_fallback"]) == (1, 0, 0)
 
 
 def test_a_blank_sibling_is_no_measure_for_a_missing_reward() -> None:

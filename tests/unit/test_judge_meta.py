@@ -49,6 +49,7 @@ async def test_the_meta_rm_drops_the_worst_half() -> None:
     (reward,) = judgement.rewards
     assert (reward.mean, reward.votes_asked, reward.votes_parsed, reward.votes_kept) == (3, 4, 4, 2)
     assert reward.meta == 1.5, "the mean rating of the kept critiques"
+    assert not reward.meta_failed
     assert [critique.meta for critique in judgement.lists[0].critiques] == [0.1, 2.0, -1.0, 1.0]
     assert [conversation[-1].role for conversation in meta.seen] == ["assistant"] * 4
     assert "boxed{2}" in meta.seen[1][-1].content
@@ -111,6 +112,7 @@ async def test_a_meta_rm_that_fails_costs_the_filter_and_never_a_vote(rate: Any,
     judgement = await judge_one(judge, "a", timeout_s=0.1)
     (reward,) = judgement.rewards
     assert (reward.mean, reward.votes_kept, reward.meta) == (2.5, 4, None)
+    assert reward.meta_failed
     assert words in judgement.lists[0].meta_error
     assert not judgement.lists[0].meta_too_long
 

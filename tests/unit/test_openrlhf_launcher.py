@@ -15,12 +15,11 @@ from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.integrations.environment import read_environment
 from grm_plugin.integrations.openrlhf import train_ppo_ray
-from grm_plugin.integrations.openrlhf.flags import BEFORE_0_10_2, FlagNames, flag_names, parse
+from grm_plugin.integrations.openrlhf.flags import parse
 from grm_plugin.integrations.openrlhf.train_ppo_ray import main, workers_environment
 from grm_plugin.serving.launch import ServiceHandle
 from grm_plugin.serving.resources import needed_gpus
 
-NAMES = FlagNames()
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = json.dumps({"engine": {"type": "fake"}})
 SERVICE = ServiceHandle("grm", "http://127.0.0.1:8790")
@@ -36,7 +35,7 @@ def config(tmp_path: Path) -> str:
 class TestCommandLine:
     def test_ours_and_openrlhfs_flags_are_told_apart(self, config: str) -> None:
         theirs = ["--actor.adam.lr", "1e-6", "--rollout.n_samples_per_prompt", "8"]
-        job = parse(["--grm.config", config, *theirs[:2], "--grm.sampling.k=16", *theirs[2:]], NAMES)
+        job = parse(["--grm.config", config, *theirs[:2], "--grm.sampling.k=16", *theirs[2:]])
         assert job.arguments == tuple(theirs)
         assert job.config.sampling.k == 16
         assert job.n == job.config.group.n == 8
@@ -52,13 +51,7 @@ class TestCommandLine:
         ],
     )
     def test_n_is_what_openrlhf_will_take(self, config: str, flags: list[str], n: int) -> None:
-        assert parse(["--grm.config", config, *flags], NAMES).config.group.n == n
-
-    def test_old_versions_have_other_names(self, config: str) -> None:
-        assert flag_names("0.10.1") is BEFORE_0_10_2
-        assert flag_names("0.9.1.post1") is BEFORE_0_10_2
-        assert flag_names("0.10.2") == flag_names("0.11.2") == NAMES
-        assert parse(["--grm.config", config, "--n_samples_per_prompt", "5"], BEFORE_0_10_2).n == 5
+        assert parse(["--grm.config", config, *flags]).config.group.n == n
 
     @pytest.mark.parametrize(
         ("flags", "words"),
@@ -66,7 +59,7 @@ class TestCommandLine:
             (["--reward.remote_url", "http://other"], "--reward.remote_url is the launcher's to set"),
             (["--train.agent_func_path=mine.py"], "--train.agent_func_path is the launcher's to set"),
             (["--grm.group.n", "8"], r"group\.n is --rollout\.n_samples_per_prompt here \(1\): drop --grm\.group\.n"),
-            (["--grm.hook", "htpp"], "--grm.hook htpp is unknown: take one of agent, func, http"),
+            (["--grm.hook", "htpp"], "--grm.hook htpp is unknown: take one of agent, function, http"),
             (["--grm.cpu", "yes"], "--grm.cpu yes is unknown"),
             (["--grm.sampling.kk", "3"], r"sampling\.kk; did you mean sampling\.k\?"),
             (["--rollout.n_samples_per_prompt", "many"], "--rollout.n_samples_per_prompt many"),
@@ -76,18 +69,18 @@ class TestCommandLine:
     )
     def test_mistakes_are_named(self, config: str, flags: list[str], words: str) -> None:
         with pytest.raises(ConfigError, match=words):
-            parse(["--grm.config", config, *flags], NAMES)
+            parse(["--grm.config", config, *flags])
 
     @pytest.mark.parametrize(
         ("hook", "eval_n", "warned"),
-        [("http", "6", True), ("func", "2", True), ("http", "8", False), ("agent", "6", False)],
+        [("http", "6", True), ("function", "2", True), ("http", "8", False), ("agent", "6", False)],
     )
     def test_another_n_in_evaluation_is_told_where_it_costs_time(
         self, config: str, hook: str, eval_n: str, warned: bool
     ) -> None:
         flags = ["--grm.hook", hook, "--rollout.n_samples_per_prompt", "4", "--eval.n_samples_per_prompt", eval_n]
-        assert bool(parse(["--grm.config", config, *flags, "--eval.dataset", "held_out"], NAMES).notes) is warned
-        assert not parse(["--grm.config", config, *flags], NAMES).notes
+        assert bool(parse(["--grm.config", config, *flags, "--eval.dataset", "held_out"]).notes) is warned
+        assert not parse(["--grm.config", config, *flags]).notes
 
     @pytest.mark.parametrize(
         ("flags", "samples"),
@@ -103,37 +96,45 @@ class TestCommandLine:
         argv = ["--grm.config", config, "--rollout.n_samples_per_prompt", "8", *flags]
         too_few = [*argv, "--grm.service.max_waiting", str(samples - 1)]
         with pytest.raises(ConfigError, match=rf"add --grm\.service\.max_waiting {samples}, or take --grm\.hook agent"):
-            parse([*too_few, "--grm.hook", "http"], NAMES)
-        parse([*argv, "--grm.service.max_waiting", str(samples), "--grm.hook", "http"], NAMES)
-        parse(too_few, NAMES)
+            parse([*too_few, "--grm.hook", "http"])
+        parse([*argv, "--grm.service.max_waiting", str(samples), "--grm.hook", "http"])
+        parse(too_few)
 
     @pytest.mark.parametrize(
-        ("names", "flags", "words"),
+        ("flags", "words"),
         [
-            (NAMES, [], "2,048 critiques (1,024 prompts x 1 list(s) of their 1 responses x k = 2); 4,194,304 tokens"),
+            ([], "2,048 critiques (1,024 prompts x 1 list(s) of their 1 responses x k = 2); 4,194,304 tokens"),
             (
-                NAMES,
                 ["--rollout.batch_size", "64", "--rollout.n_samples_per_prompt", "9", "--grm.sampling.k", "32"],
                 "6,144 critiques (64 prompts x 3 list(s) of their 9 responses x k = 32); 12,582,912 tokens",
             ),
             (
-                BEFORE_0_10_2,
-                ["--rollout_batch_size=8", "--n_samples_per_prompt=4", "--grm.sampling.max_tokens=10"],
+                ["--rollout.batch_size=8", "--rollout.n_samples_per_prompt=4", "--grm.sampling.max_tokens=10"],
                 "16 critiques (8 prompts x 1 list(s) of their 4 responses x k = 2); 160 tokens",
             ),
         ],
     )
-    def test_the_work_of_a_step_is_told(self, config: str, names: FlagNames, flags: list[str], words: str) -> None:
-        assert words in parse(["--grm.config", config, *flags], names).demand
+    def test_the_work_of_a_step_is_told(self, config: str, flags: list[str], words: str) -> None:
+        assert words in parse(["--grm.config", config, *flags]).demand
 
     def test_openrlhfs_default_batch_fits(self, config: str) -> None:
-        parse(["--grm.config", config, "--grm.hook", "http", "--rollout.n_samples_per_prompt", "32"], NAMES)
+        parse(["--grm.config", config, "--grm.hook", "http", "--rollout.n_samples_per_prompt", "32"])
 
     def test_a_mistake_is_one_line_and_status_2(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--actor.adam.lr", "1"]) == 2
         assert (
             capsys.readouterr().err == "grm_plugin: --grm.config is missing: --grm.config CONFIG.yaml (see configs/)\n"
         )
+
+    def test_a_missing_openrlhf_is_told_before_anything_starts(
+        self, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def no_package(name: str) -> str:
+            raise importlib.metadata.PackageNotFoundError(name)
+
+        monkeypatch.setattr(importlib.metadata, "version", no_package)
+        assert main(["--grm.config", config]) == 2
+        assert "OpenRLHF is not installed: pip install" in capsys.readouterr().err
 
     def test_a_missing_model_is_told_before_anything_starts(
         self, config: str, capsys: pytest.CaptureFixture[str]
@@ -144,7 +145,7 @@ class TestCommandLine:
     @pytest.mark.parametrize("argv", [[], ["--help"]])
     def test_help(self, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert main(argv) == 0
-        assert "--grm.hook agent|func|http" in capsys.readouterr().out
+        assert "--grm.hook agent|function|http" in capsys.readouterr().out
 
 
 class TestStart:
@@ -160,7 +161,7 @@ class TestStart:
             with pytest.raises(
                 ConfigError, match=r"OpenRLHF cannot be imported .*No module named 'openrlhf_is_broken'"
             ):
-                train_ppo_ray._start_beside_imports(parse(["--grm.config", config], NAMES))
+                train_ppo_ray._start_beside_imports(parse(["--grm.config", config]))
             assert not loaded.is_set()
         finally:
             loaded.set()
@@ -172,7 +173,7 @@ class TestStart:
         monkeypatch.setattr(train_ppo_ray, "start", no_gpu)
         monkeypatch.setattr(train_ppo_ray, "IMPORTED_EARLY", "json")
         with pytest.raises(ServiceError, match="no GPU is free"):
-            train_ppo_ray._start_beside_imports(parse(["--grm.config", config], NAMES))
+            train_ppo_ray._start_beside_imports(parse(["--grm.config", config]))
 
 
 class TestLifetime:
@@ -220,22 +221,22 @@ class TestLifetime:
         monkeypatch.setattr(train_ppo_ray, "IMPORTED_EARLY", "json")
         monkeypatch.setattr("runpy.run_module", openrlhf)
         monkeypatch.setattr("sys.argv", ["train_ppo_ray"])
-        job = parse(["--grm.config", config, "--grm.service.lifetime", lifetime], NAMES)
+        job = parse(["--grm.config", config, "--grm.service.lifetime", lifetime])
         with pytest.raises(SystemExit) if status else nullcontext():
-            train_ppo_ray.run(job, NAMES)
+            train_ppo_ray.run(job)
         assert steps == [step for step in taken if not (status and step == "no longer supervised")]
 
 
 class TestToken:
     def test_it_does_not_get_into_openrlhfs_arguments(self) -> None:
         guarded = ServiceHandle("grm", SERVICE.url, token=Token("s3cret"))
-        with pytest.raises(ConfigError, match=r"--grm\.hook http cannot carry .* Take --grm\.hook agent or func"):
-            train_ppo_ray._reward_flag("http", guarded, 4, NAMES)
-        for hook in ("agent", "func"):
-            assert "s3cret" not in " ".join(train_ppo_ray._reward_flag(hook, guarded, 4, NAMES))
+        with pytest.raises(ConfigError, match=r"--grm\.hook http cannot carry .* Take --grm\.hook agent or function"):
+            train_ppo_ray._reward_flag("http", guarded, 4)
+        for hook in ("agent", "function"):
+            assert "s3cret" not in " ".join(train_ppo_ray._reward_flag(hook, guarded, 4))
 
     def test_without_one_the_http_hook_has_the_address(self) -> None:
-        flag = train_ppo_ray._reward_flag("http", SERVICE, 4, NAMES)
+        flag = train_ppo_ray._reward_flag("http", SERVICE, 4)
         assert flag == ("--reward.remote_url", f"{SERVICE.url}/get_reward?n=4")
 
 
@@ -244,7 +245,7 @@ class TestExamples:
     def test_they_use_eight_gpus(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(ROOT)
         monkeypatch.delenv("GRM_CPU", raising=False)
-        job = parse(arguments_of(script), NAMES)
+        job = parse(arguments_of(script))
         flags = job.arguments
         assert "--train.colocate_actor_ref" in flags  # so the reference model has none of its own
         theirs = [
@@ -283,9 +284,7 @@ class TestEnvironment:
         assert settings.n == 3
 
     def test_the_launchers_job_arrives_unchanged(self, config: str) -> None:
-        job = parse(
-            ["--grm.config", config, "--grm.failure.constant", "-1.5", "--rollout.n_samples_per_prompt=4"], NAMES
-        )
+        job = parse(["--grm.config", config, "--grm.failure.constant", "-1.5", "--rollout.n_samples_per_prompt=4"])
         left_in_the_shell = {"GRM_URL": "http://another:1", "GRM_OVERRIDES": '{"sampling.k": 99}', "GRM_N": "7"}
         received = read_environment(left_in_the_shell | workers_environment(job))
         assert isinstance(received.config, Config)
@@ -294,7 +293,6 @@ class TestEnvironment:
     def test_an_address_alone(self) -> None:
         settings = read_environment({"GRM_URL": "http://host:1", "GRM_CONFIG": ""})
         assert (settings.url, settings.config, settings.n) == ("http://host:1", None, None)
-        assert settings.failure.policy == "group_mean"
 
     @pytest.mark.parametrize(
         ("variables", "words"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -57,6 +59,60 @@ def test_any_end_of_the_prompt_is_found(prompt: str, start: int, response: str) 
     start %= len(prompt) - MIN_OVERLAP + 1
 
     assert response_of(prompt[start:] + response, prompt) == response
+
+
+def _longest_overlap(prompt: str, query: str) -> int:
+    """By trying every length: what `response_of` must find, however it looks."""
+    return next((size for size in range(len(prompt), 0, -1) if query.startswith(prompt[-size:])), 0)
+
+
+REPEATS = st.lists(st.sampled_from(["a", "b", "ab", "a" * MIN_OVERLAP, "ab" * MIN_OVERLAP]), max_size=9).map("".join)
+
+
+@given(REPEATS, REPEATS)
+@example("a" * 60 + "b" + "a" * 59 + "b", "a" * 60 + "b" + "a" * 58 + "c")
+@example("a" * 99 + "b" + "a" * 33, "a" * 33 + "c")
+@example("a" * 99, "a" * 31)
+@example("", "a" * 99)
+def test_the_overlap_is_the_longest_one_in_any_repeats(prompt: str, query: str) -> None:
+    longest = _longest_overlap(prompt, query)
+    if query.startswith(prompt) or longest >= MIN_OVERLAP:
+        assert response_of(query, prompt) == query[longest:]
+    else:
+        with pytest.raises(GroupError):
+            response_of(query, prompt)
+
+
+@given(st.text("ab", max_size=9), st.text("ab", max_size=9))
+def test_the_position_of_a_mismatch(query: str, prompt: str) -> None:
+    if query.startswith(prompt):
+        return
+    position = next(index for index in range(len(prompt)) if query[index : index + 1] != prompt[index])
+    with pytest.raises(GroupError, match=f"differ from character {position} on"):
+        response_of(query, prompt)
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_a_prompt_that_does_not_match_is_refused_without_a_loop_over_it(place: str) -> None:
+    """On the service's event loop: two million characters, counted in the lines of Python that run."""
+    prompt = " ".join(map(str, range(300_000)))
+    index = {"first": 0, "middle": len(prompt) // 2, "last": len(prompt) - 1}[place]
+    query = f"{prompt[:index]}?{prompt[index + 1 :]} It is 4."
+    lines = 0
+
+    def count(frame: object, event: str, argument: object) -> object:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(GroupError, match=f"differ from character {index} on"):
+            response_of(query, prompt)
+    finally:
+        sys.settrace(before)
+    assert lines < 10_000
 
 
 @pytest.mark.parametrize(

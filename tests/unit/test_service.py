@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from grm_plugin.errors import EngineError, PromptError, RewardError, ServiceBusy
 from grm_plugin.failure import LOG_KEYS
 from grm_plugin.serving.schemas import GetRewardReply, GetRewardRequest, ScoreRequest
 from grm_plugin.serving.service import RewardService
-from grm_plugin.types import Completion, Group, Message, Prompt, Sample, Sampling
+from grm_plugin.types import Completion, Conversation, Group, Message, Prompt, Sample, Sampling
 
 PROMPT = "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"
 
@@ -166,6 +167,21 @@ async def test_a_lost_vote_of_one_response_gets_the_mean_of_its_group() -> None:
     assert answer.rewards == [2, 4, 3]
     assert answer.extra_logs["grm_fallback"] == [0, 0, 1]
     assert answer.extra_logs["grm_votes_lost"] == [0, 0, 2]
+
+
+class DeadMeta:
+    async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+        raise EngineError("no replica of the meta RM is alive")
+
+
+async def test_a_meta_rm_that_is_dead_shows_in_what_a_trainer_logs() -> None:
+    config = make_config(sampling__k=2, meta_rm={"model": "a/b"})
+    service = RewardService(config, scoring(by_number), DeadMeta())
+    logs = (await service.get_reward(request("3", "8", " ", n=3))).extra_logs
+    assert logs["grm_meta_failed"] == [1, 1, 0], "the blank response has no votes to filter"
+    assert (logs["grm_votes_kept"], logs["grm_fallback"]) == ([2, 2, 0], [0, 0, 0])
+    [judgement] = (await service.score(groups("3", "8"))).judgements
+    assert [reward.meta_failed for reward in judgement.rewards] == [True, True]
 
 
 async def test_policy_raise_gives_no_reward() -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Coroutine
 
 import pytest
@@ -106,6 +108,61 @@ async def test_identified_requests_join_while_it_runs_and_later() -> None:
     await until(lambda: not flights._flights)
     assert await flights.get("id", work, identified=True) == 2, "forgotten after keep_s"
     assert flights.attached == 3
+
+
+async def test_a_result_that_was_taken_is_kept_for_a_lost_reply_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grm_plugin.serving.single_flight.TAKEN_S", 0.1, raising=False)
+    flights, work = SingleFlight[int](keep_s=1200), Work()
+    callers = [await start(flights.get("id", work, identified=True)) for _ in range(2)]
+    work.gate.set()
+    assert await asyncio.gather(*callers) == [1, 1]
+    assert await flights.get("id", work, identified=True) == 1, "its reply was lost"
+    await until(lambda: not flights._flights, 10)
+
+
+async def test_a_taken_result_stays_taken_when_another_caller_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grm_plugin.serving.single_flight.TAKEN_S", 0.1, raising=False)
+    flights, work = SingleFlight[int](keep_s=1200), Work()
+    await drop(await start(flights.get("id", work, identified=True)))
+    first, second = [await start(flights.get("id", work, identified=True)) for _ in range(2)]
+    work.gate.set()
+    assert await first == 1
+    second.cancel()
+    await asyncio.wait([second])
+    await until(lambda: not flights._flights, 10)
+
+
+async def test_a_result_that_nobody_took_keeps_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grm_plugin.serving.single_flight.TAKEN_S", 0.0, raising=False)
+    flights, work = SingleFlight[int](keep_s=1200), Work()
+    await drop(await start(flights.get("id", work, identified=True)))
+    work.gate.set()
+    await asyncio.sleep(0.1)
+    assert await flights.get("id", work, identified=True) == 1
+
+
+class Result:
+    """Stands for a reply with its critiques."""
+
+
+async def _result() -> Result:
+    await asyncio.sleep(0.01)
+    return Result()
+
+
+async def test_a_forgotten_result_is_out_of_memory() -> None:
+    """Not held on by the timer of the caller that hung up."""
+    flights = SingleFlight[Result](keep_s=1200)
+    first = asyncio.create_task(flights.get("key", _result))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    del first
+    taken = weakref.ref(await flights.get("key", _result))
+    assert (flights.attached, flights._flights) == (1, {})
+    await asyncio.sleep(0)  # the event loop lets go of it, too
+    gc.collect()
+    assert taken() is None
 
 
 @pytest.mark.parametrize("identified", [False, True])

@@ -257,6 +257,14 @@ class TestGeneral:
         with pytest.raises(WireError, match=rf"general\.jsonl row 2: .*{words}"):
             self.read(tmp_path, {"prompt": "p", "response": "r"}, row)
 
+    @pytest.mark.parametrize(
+        "row", [{"prompt": "p", "response": "a \ud83d"}, {"messages": [*chat[:2], {**chat[2], "content": "a \ud83d"}]}]
+    )
+    def test_what_no_file_can_hold_is_replaced(self, tmp_path: Path, row: dict[str, Any]) -> None:
+        (tmp_path / "general.jsonl").write_text(json.dumps(row))
+        (read,) = read_general(tmp_path / "general.jsonl")
+        assert read["completion"] == [{"role": "assistant", "content": "a \ufffd"}]
+
 
 class TestPromptsForRL:
     def rows(self, *items: Item, easy: Any = (), room: Room = UNLIMITED) -> tuple[list[Any], Counter[str]]:

@@ -122,16 +122,15 @@ class TestOpenRLHF:
             "extra_logs": {"spct_right": 1.0, "spct_parsed": 1.0, "spct_tie": 0.0},
         }
 
-    def test_several_samples_give_lists_with_the_same_keys(self, reward_func: Any) -> None:
-        texts = [critique_text([2, 9]), critique_text([9, 2]), critique_text([5, 5]), "nothing"]
-        reply = reward_func([f"P{text}" for text in texts], ["P"] * 4, [PAIR.to_json()] * 4)
-        assert reply["rewards"] == [1.0, -1.0, -1.0, -1.0]
-        assert reply["scores"] == [1.0, 0.0, 0.0, 0.0]
-        assert reply["extra_logs"] == {
-            "spct_right": [1.0, 0.0, 0.0, 0.0],
-            "spct_parsed": [1.0, 1.0, 1.0, 0.0],
-            "spct_tie": [0.0, 0.0, 1.0, 0.0],
-        }
+    @pytest.mark.parametrize(
+        ("text", "reward", "parsed", "tie"),
+        [(critique_text([9, 2]), -1, 1, 0), (critique_text([5, 5]), -1, 1, 1), ("nothing", -1, 0, 0)],
+        ids=["wrong", "tie", "nothing"],
+    )
+    def test_what_is_not_right(self, reward_func: Any, text: str, reward: float, parsed: float, tie: float) -> None:
+        reply = reward_func([f"P{text}"], ["P"], [PAIR.to_json()])
+        assert (reply["rewards"], reply["scores"]) == (reward, 0)
+        assert reply["extra_logs"] == {"spct_right": 0, "spct_parsed": parsed, "spct_tie": tie}
 
     def test_scores_in_the_prompt_do_not_count(self, reward_func: Any) -> None:
         prompt = f"[begin of response 1]\n{critique_text([1, 10])}\n[end of response 1]"

@@ -135,9 +135,17 @@ async def test_every_link_works_also_under_a_prefix(store: Callable[..., Path], 
                 assert (await client.get(target)).status_code == 200, link
 
 
-@pytest.mark.parametrize(("path", "status"), [("/traces/99", 404), ("/traces/x", 422), ("/static/nothing.js", 404)])
-async def test_what_is_not_there(client: httpx.AsyncClient, path: str, status: int) -> None:
-    assert (await client.get(path)).status_code == status
+@pytest.mark.parametrize(
+    "number", ["99", "0", "-1", "x", "\u0661", "\u00b2", "1.0", "+1", "%201", "9" * 18, "9" * 19, "9" * 23, "9" * 5000]
+)
+async def test_a_group_that_is_not_there(client: httpx.AsyncClient, number: str) -> None:
+    reply = await client.get(f"/traces/{number}")
+    assert reply.status_code == 404
+    assert "There is no group #" in reply.text
+
+
+async def test_a_file_that_is_not_there(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/static/nothing.js")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/static/..%2fpage.py", "/static/%2e%2e/page.py", "/static/../page.py"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from factories import Scripted, by_number, live, make_config, responses_shown, scoring, until
 
 from grm_plugin import client as client_module
+from grm_plugin.config import FailureConfig
 from grm_plugin.errors import ConfigError, PromptError, RewardError
 from grm_plugin.integrations.verl.compute_score import _connection, compute_score
 from grm_plugin.integrations.verl.rendezvous import Rendezvous
@@ -24,6 +26,7 @@ from grm_plugin.integrations.verl.samples import (
 )
 from grm_plugin.integrations.verl.scoring import INFO_KEYS, VerlReward
 from grm_plugin.integrations.verl.settings import Settings, read_settings
+from grm_plugin.readiness import read_ready
 from grm_plugin.serving.http import create_app
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Message
@@ -192,3 +195,23 @@ async def test_compute_score_finds_its_service_in_the_environment(url: str, monk
     score = await compute_score("plums", "10", "", {"question": "How many?"}, reward_router_address=None)
     assert tuple(score) == INFO_KEYS
     assert score["score"] == 1.0
+
+
+async def test_what_is_not_set_is_as_in_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "FIRST_PAUSE_S", 0.005)
+    options = {"normalize__method": "none", "failure__policy": "raise", "engine__max_concurrency": 1024}
+    service = RewardService(make_config(**options, failure__deadline_s=90), scoring(by_number))
+    with live(create_app(lambda: service)) as url:
+        ready = read_ready(url)
+        settings, client = _connection(json.dumps({"url": url}))
+    _connection.cache_clear()
+    assert settings.failure == FailureConfig(policy="raise", constant=5.5, deadline_s=90)
+    assert (client.timeout_s, client.max_concurrency) == (90 + client_module.MARGIN_S, 512)
+    with pytest.raises(RewardError, match=r"failure\.policy is 'raise'"):
+        await rows(Rendezvous(settings), member(0, "5", n=1))
+
+    own = read_settings({"url": url, "failure": {"policy": "constant", "deadline_s": 5}, "max_concurrency": 7}, "here")
+    completed = own.completed(ready, n=8)
+    assert completed.failure == FailureConfig(policy="constant", constant=5.5, deadline_s=90)
+    assert completed.client().max_concurrency == 7
+    assert Settings(url=url).completed(ready, n=8).client().max_concurrency == 256
