@@ -11,7 +11,7 @@ import jinja2
 
 from grm_plugin.chat_formats import FORMATS, is_generation_prompt
 from grm_plugin.errors import PromptError
-from grm_plugin.types import Conversation, Message
+from grm_plugin.types import Conversation, Message, message_dicts
 
 # Plain words, so that no template trims, escapes or splits them.
 _SYSTEM = Message("system", "firstsentinelsystem")
@@ -135,5 +135,5 @@ def _split(rendered: str, turns: Sequence[Message]) -> list[str] | None:
 
 
 def _render(tokenizer: Any, turns: Sequence[Message]) -> str:
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+    messages = message_dicts(turns)
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from grm_plugin.errors import GroupError
 from grm_plugin.replies import explain
 from grm_plugin.serving.schemas import WireGroup
-from grm_plugin.types import Conversation
+from grm_plugin.types import Conversation, message_dicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def _group(rows: tuple[BatchRow, ...]) -> WireGroup:
     if isinstance(first.prompt, str):
         fields["prompt"] = first.prompt
     else:
-        fields["messages"] = [{"role": turn.role, "content": turn.content} for turn in first.prompt]
+        fields["messages"] = message_dicts(first.prompt)
     try:
         return WireGroup.model_validate(fields | {"reference": first.reference, "rubric": first.rubric})
     except ValidationError as error:

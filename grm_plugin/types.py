@@ -7,6 +7,7 @@ Everything is frozen and holds plain Python values, so it pickles across Ray and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -26,6 +27,11 @@ class Message:
 
 
 Conversation = tuple[Message, ...]
+
+
+def message_dicts(conversation: Iterable[Message]) -> list[dict[str, str]]:
+    """The turns as chat templates and chat APIs take them."""
+    return [{"role": message.role, "content": message.content} for message in conversation]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from examples.nano.domain import ASPECTS, LEVELS, levels
 from examples.nano.groups import RankedGroup, draw_ranked_group
 from examples.nano.teacher import Judgement
 from grm_plugin.prompts import draw_marker
-from grm_plugin.types import Group, Message
+from grm_plugin.types import Group, Message, message_dicts
 
 SIZES, ODDS = (2, 3, 4), (0.45, 0.15, 0.4)
 UNTIDY = (0.0, 0.3)
@@ -117,5 +117,5 @@ def meta_text(tokenizer: Qwen2Tokenizer, group: RankedGroup, marker: str, critiq
     """The meta RM's input, exactly as the library and the chat template make it."""
     shown = Group((Message("user", group.task.prompt),), group.responses)
     messages = PROMPTS.meta(shown, tuple(range(len(group.responses))), marker, critique)
-    chat = [{"role": message.role, "content": message.content} for message in messages]
+    chat = message_dicts(messages)
     return str(tokenizer.apply_chat_template(chat, tokenize=False))

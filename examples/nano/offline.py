@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.types import Completion, Conversation
+from grm_plugin.types import Completion, Conversation, message_dicts
 
 
 def start_engine(folder: Path, **options: Any) -> Any:
@@ -43,4 +43,4 @@ def rate(engine: Any, conversations: Sequence[Conversation]) -> list[float]:
 
 
 def _plain(conversation: Conversation) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in conversation]
+    return message_dicts(conversation)

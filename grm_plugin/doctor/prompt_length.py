@@ -11,7 +11,7 @@ from grm_plugin.doctor.weights import find_folder, read_files
 from grm_plugin.engines.vllm import room_needed
 from grm_plugin.errors import PromptError
 from grm_plugin.prompts import MARKER_LENGTH, PromptBuilder
-from grm_plugin.types import Conversation, Group, Message
+from grm_plugin.types import Conversation, Group, Message, message_dicts
 
 PROSE = "The quick brown fox jumps over the lazy dog, and nobody knows why it would want to do such a thing. "
 """Stands for a response: about as many tokens per character as English has."""
@@ -96,7 +96,7 @@ def judge_lengths(name: str, config: Config, lengths: Lengths, limit: int) -> Fi
 
 
 def _count(tokenizer: Any, conversation: Conversation, generates: bool) -> int:
-    messages = [{"role": turn.role, "content": turn.content} for turn in conversation]
+    messages = message_dicts(conversation)
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generates)
     return len(tokenizer.encode(text, add_special_tokens=False, verbose=False))  # too long is for us to say
 

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion
 from grm_plugin.config import OpenAIConfig
 from grm_plugin.deadline import time_left
 from grm_plugin.errors import EngineError, EngineTimeout
-from grm_plugin.types import Completion, Prompt, Sampling
+from grm_plugin.types import Completion, Prompt, Sampling, message_dicts
 
 REQUEST_TIMEOUT_S = 600.0
 """A backstop: callers cancel long before."""
@@ -79,7 +79,7 @@ class OpenAIEngine:
         client, slots = self._client()
         request: dict[str, Any] = {
             "model": self._config.model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],
+            "messages": message_dicts(prompt.messages),
             "n": sampling.n,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,

@@ -10,7 +10,7 @@ from grm_plugin.concurrency import all_of
 from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.types import Completion, Conversation, Prompt, Sampling
+from grm_plugin.types import Completion, Conversation, Prompt, Sampling, message_dicts
 
 CRITIQUE_SHARE = 0.25
 """Part of the context that a prompt must leave, unless `max_tokens` needs less: a critique cut off is a lost vote."""
@@ -106,7 +106,7 @@ class VLLMMetaRM:
 
 def token_ids(tokenizer: Any, conversation: Conversation, add_generation_prompt: bool) -> list[int]:
     """Token ids of a conversation in the model's own chat template."""
-    messages = [{"role": message.role, "content": message.content} for message in conversation]
+    messages = message_dicts(conversation)
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
     except Exception as error:  # jinja2's, transformers', or whatever the template raises: all mean the same here

@@ -24,7 +24,7 @@ from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.offline.tasks import read_lines, say
 from grm_plugin.sanitizing import encodable
 from grm_plugin.serving.schemas import WireGroup
-from grm_plugin.types import Conversation, Group, Message
+from grm_plugin.types import Conversation, Group, Message, message_dicts
 from grm_plugin.voting import lead
 
 
@@ -83,7 +83,7 @@ class Item:
         """The line of our own JSONL that reads back as this item."""
         row: dict[str, Any] = {
             "id": self.id,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in self.conversation],
+            "messages": message_dicts(self.conversation),
             "responses": list(self.responses),
         }
         if self.best:

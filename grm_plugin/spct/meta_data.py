@@ -22,7 +22,7 @@ from grm_plugin.spct import trajectories
 from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.training_files import TrainingRow
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts
-from grm_plugin.types import Conversation
+from grm_plugin.types import Conversation, message_dicts
 
 
 def meta_rows(folder: Path, config: Config, prompts: TrainingPrompts, counts: Counter[str]) -> Iterator[TrainingRow]:
@@ -49,7 +49,7 @@ def meta_rows(folder: Path, config: Config, prompts: TrainingPrompts, counts: Co
     for name, conversation, right in rows:
         counts["right" if right else "wrong"] += 1
         yield {
-            "messages": [{"role": turn.role, "content": turn.content} for turn in conversation],
+            "messages": message_dicts(conversation),
             "label": int(right),
             "id": name,
             "source": folder.name,

@@ -15,7 +15,7 @@ from grm_plugin.spct.instruction_data import read_general
 from grm_plugin.spct.rejection import Fate, Rules
 from grm_plugin.spct.training_files import TrainingRow, write_json, write_rows
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
-from grm_plugin.types import Message
+from grm_plugin.types import Message, message_dicts
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ def _rows(records: Iterable[ItemTrajectories], rules: Rules, report: RejectionRe
 def _row(record: ItemTrajectories, trajectory: Trajectory, rules: Rules) -> TrainingRow:
     prompt = rules.prompts.plain(record.shown)
     return {
-        "prompt": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],
+        "prompt": message_dicts(prompt.messages),
         "completion": [{"role": "assistant", "content": trajectory.text}],
         "id": record.id,
         "kind": trajectory.kind,

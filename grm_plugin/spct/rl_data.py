@@ -12,6 +12,7 @@ from grm_plugin.evals.items import Item, digest
 from grm_plugin.spct.token_limit import Room
 from grm_plugin.spct.training_files import TrainingRow
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
+from grm_plugin.types import message_dicts
 
 IMAGE_TAG = "<image>"
 """OpenRLHF takes it for a picture wherever it stands (openrlhf/datasets/prompts_dataset.py, `_str_to_content_list`)."""
@@ -54,7 +55,7 @@ def rl_rows(
         else:
             left += 1
             yield {
-                "prompt": [{"role": turn.role, "content": turn.content} for turn in conversation],
+                "prompt": message_dicts(conversation),
                 "label": shown.target.to_json(),
                 "id": item.id,
             }
