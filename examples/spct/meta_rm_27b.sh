@@ -7,7 +7,8 @@
 # DATA is the output of `grm-plugin spct meta-rm-data`. The figures on held-out items come at the end, and are in
 # metrics.json of OUTPUT, which is what `meta_rm.model` of a configuration names.
 # FlashAttention 2 is what keeps Gemma 2's soft cap in memory that fits; vLLM serves the cap, and sdpa would leave it out.
-# A killed run goes on from its last checkpoint when the same command is given again; another one is refused.
+# A killed run goes on from its last checkpoint when the same command is given again; another one is refused. OUTPUT must be
+# a folder that both nodes share: each node writes its part of a checkpoint there, and only node 0 the rest.
 # A 16B GRM can use the same meta RM, or a smaller one: MODEL is any model with a chat template.
 set -euo pipefail
 

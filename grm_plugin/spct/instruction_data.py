@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin.errors import WireError
+from grm_plugin.sanitizing import encodable
 from grm_plugin.spct.training_files import TrainingRow, read_rows
 
 _PAIRS = (("prompt", "completion"), ("prompt", "response"), ("instruction", "output"), ("input", "output"))
@@ -56,11 +57,11 @@ def _chat(row: Mapping[str, Any]) -> TrainingRow:
 
 def _turns(name: str, value: Any, role: str) -> list[dict[str, str]]:
     if isinstance(value, str):
-        return [{"role": role, "content": value}]
+        value = [{"role": role, "content": value}]
     try:
         turns = [{"role": turn["role"], "content": turn["content"]} for turn in value]
     except (TypeError, KeyError):
         turns = [{}]
     if not all(isinstance(text, str) for turn in turns for text in turn.values()) or turns == [{}]:
         raise WireError(f"{name} must be a text, or a list of messages with role and content")
-    return turns
+    return [{key: encodable(text) for key, text in turn.items()} for turn in turns]  # or the file could not be written

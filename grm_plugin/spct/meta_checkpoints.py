@@ -1,15 +1,17 @@
-"""The checkpoints of a meta RM's training, and what they are of: only the same training goes on from them."""
+"""What a meta RM's training writes: checkpoints, and what they are of. Only the same training goes on from them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import get_last_checkpoint
+import torch.distributed
+from safetensors import SafetensorError
 
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
@@ -30,24 +32,24 @@ def digests(model: str, examples: Iterable[Example]) -> dict[str, str]:
 
 
 def last_checkpoint(folder: Path, manifest: Mapping[str, Any]) -> str | None:
-    """The checkpoint to go on from, or None where there is none yet.
+    """The newest whole checkpoint, to go on from, or None where there is none yet. Every rank must call it.
 
     Raises:
-        ConfigError: the checkpoints are another training's, or cannot be read.
+        ConfigError: the checkpoints are another training's, or cannot be read; or not all ranks see the same ones.
     """
-    last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    steps = {path: _steps(path) for path in folder.glob("checkpoint-*")}
+    last = max((path for path in steps if steps[path]), key=steps.__getitem__, default=None)
+    found = {} if last is None else _content(folder / MANIFEST)
+    if not _same_on_all_ranks((last and last.name, found)):  # they would go on from different steps, and wait for ever
+        raise ConfigError("--output must be a folder that all nodes share: they see different checkpoints in it")
     if last is None:
         return None
-    try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = {}
     if keys := differing(found, manifest):
         raise ConfigError(
             f"{folder} holds the checkpoints of another training, which differs in {', '.join(keys)}: give another "
             "--output, or remove that folder"
         )
-    return last
+    return str(last)
 
 
 def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -62,3 +64,45 @@ def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
 def end(folder: Path) -> None:
     """Remove the checkpoints of a finished training."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Within the block, what fails is writing to `output`.
+
+    Raises:
+        ConfigError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+        return
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    except RuntimeError as error:
+        if "inline_container" not in str(error):  # the file of torch.save, which does not say why
+            raise
+        reason = f"is the disk full? {error}"
+    raise ConfigError(f"--output {output} cannot be written: {reason}")
+
+
+def _steps(checkpoint: Path) -> int:
+    """Steps behind a checkpoint, or 0 for one that was cut short: Trainer writes the file that tells them last."""
+    steps = _content(checkpoint / "trainer_state.json").get("global_step")
+    return steps if isinstance(steps, int) else 0
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """A file's JSON object; empty if there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _same_on_all_ranks(seen: object) -> bool:
+    if not torch.distributed.is_initialized():
+        return True
+    everywhere: list[object] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everywhere, seen)
+    return all(each == seen for each in everywhere)

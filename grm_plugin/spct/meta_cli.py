@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from pathlib import Path
 from typing import Annotated
@@ -55,12 +57,17 @@ def train(
     """
     if dtype not in ("bfloat16", "float32"):
         raise ConfigError(f"--dtype {dtype} is unknown: take bfloat16 or float32")
+    for flag, value in (("--lr", lr), ("--epochs", epochs)):
+        if not 0 < value < math.inf:
+            raise ConfigError(f"{flag} {value:g} trains nothing: take a number above 0")
     if deepspeed is not None and not deepspeed.is_file():
         raise ConfigError(f"--deepspeed {deepspeed} is no file; see configs/spct")
     if deepspeed is not None and "RANK" not in os.environ:
         raise ConfigError(
             "--deepspeed needs a launcher, even for one GPU: torchrun --nproc_per_node 1 -m grm_plugin.cli spct ..."
         )
+    if deepspeed is not None:
+        _check_json(deepspeed)
     from grm_plugin.spct.meta_training import MetaTraining, train_meta_rm
 
     metrics = train_meta_rm(
@@ -110,6 +117,16 @@ def evaluate(
     typer.echo(str(metrics))
     if output is not None:
         write_json(output, metrics.as_json())
+
+
+def _check_json(deepspeed: Path) -> None:
+    """Trainer would read it only after the data, and fail with a traceback."""
+    try:
+        settings = json.loads(deepspeed.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--deepspeed {deepspeed} is no JSON file: {error}; see configs/spct") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"--deepspeed {deepspeed} must hold a JSON object; see configs/spct")
 
 
 def _first_rank() -> bool:

@@ -7,6 +7,7 @@ the same item: a filter compares the votes of one item only, and cross-entropy c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from transformers import Trainer
 
 from grm_plugin.errors import ConfigError
+from grm_plugin.spct.meta_checkpoints import writing
 from grm_plugin.spct.meta_examples import Example
 
 
@@ -42,6 +44,10 @@ class MetaTrainer(Trainer):  # type: ignore[misc]
         with torch.no_grad():
             logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
         return None, logits.squeeze(-1).float(), inputs["labels"]
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        with writing(Path(self.args.output_dir)):
+            super()._save_checkpoint(*arguments, **options)
 
 
 def loss_of(logits: torch.Tensor, labels: torch.Tensor, bundles: torch.Tensor, ranking_weight: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ from transformers import (
     set_seed,
 )
 
+from grm_plugin.cpu import patches_training
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct import meta_checkpoints
+from grm_plugin.spct.meta_checkpoints import writing
 from grm_plugin.spct.meta_examples import Example, bundles_of, padding_id, read_examples, split_by_item
 from grm_plugin.spct.meta_metrics import Metrics, measure, require_finite
 from grm_plugin.spct.meta_trainer import Collator, MetaTrainer
 from grm_plugin.spct.training_files import write_json
 
 CHECKPOINTS = "checkpoints"
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,12 @@ def train_meta_rm(options: MetaTraining) -> Metrics | None:
     Returns the figures, or None where nothing is held out. `metrics.json` in the output has them too.
 
     Raises:
-        ConfigError: the data, the model or the batch sizes are wrong; or training diverged, and nothing is saved.
+        ConfigError: the data, the model or the batch sizes are wrong; the output cannot be written, or is not shared by
+            all nodes; or training diverged, and nothing is saved.
     """
     _check_launcher()
+    with writing(options.output):  # not after hours of training
+        options.output.mkdir(parents=True, exist_ok=True)
     tokenizer = _load(AutoTokenizer, options.model, options.trust_remote_code)
     examples, too_long = read_examples(options.data, tokenizer, options.max_length)
     if options.eval_data:
@@ -106,11 +113,12 @@ def train_meta_rm(options: MetaTraining) -> Metrics | None:
         meta_checkpoints.begin(checkpoints, manifest)
     trainer.train(resume_from_checkpoint=last)
     require_finite(_logits(trainer, examples[:1]))  # weights that the last step made NaN are not saved
-    _save(trainer, tokenizer, options)  # before anything else can fail
+    with writing(options.output):
+        _save(trainer, tokenizer, options)  # before anything else can fail
     metrics = _measure(trainer, held_out) if held_out else None
     if first_rank:
         if metrics is not None:
-            write_json(options.output / "metrics.json", metrics.as_json())
+            write_json(options.output / METRICS, metrics.as_json())
         meta_checkpoints.end(checkpoints)
     return metrics
 
@@ -163,9 +171,7 @@ def _arguments(options: MetaTraining, bundles: int) -> Any:
         )
     on_gpu = torch.cuda.is_available()
     if options.deepspeed is not None and not on_gpu:
-        import deepspeed
-
-        deepspeed.init_distributed("gloo")  # accelerate does it on GPUs only
+        _start_deepspeed_on_cpu()
     return TrainingArguments(
         output_dir=str(options.output / CHECKPOINTS),
         learning_rate=options.lr,
@@ -189,6 +195,17 @@ def _arguments(options: MetaTraining, bundles: int) -> Any:
         seed=options.seed,
         data_seed=options.seed,
     )
+
+
+def _start_deepspeed_on_cpu() -> None:
+    """With the CPU profile's patches, so that plain torchrun neither compiles nor trains on memory not yet filled."""
+    import deepspeed
+    from deepspeed.runtime.zero import partition_parameters
+
+    # By its name: the attribute `torch` of deepspeed.comm is the torch that it imports.
+    patches_training.skip_shared_memory_op(import_module("deepspeed.comm.torch"))
+    patches_training.gather_parameters_in_turn(partition_parameters)
+    deepspeed.init_distributed("gloo")  # accelerate does it on GPUs only
 
 
 def _load_model(name: str, padding: int, trust_remote_code: bool, dtype: str, attention: str | None) -> Any:
@@ -228,6 +245,8 @@ def _logits(trainer: MetaTrainer, examples: Sequence[Example]) -> list[float]:
 
 
 def _save(trainer: MetaTrainer, tokenizer: Any, options: MetaTraining) -> None:
+    if trainer.is_world_process_zero():
+        (options.output / METRICS).unlink(missing_ok=True)  # an earlier run's are not of these weights
     if options.deepspeed is None and options.dtype == "bfloat16":
         trainer.model.to(torch.bfloat16)  # DeepSpeed saves its 16-bit weights by itself
     trainer.save_model(str(options.output))

@@ -126,19 +126,23 @@ async def test_the_service_rates_as_the_trainer_does(trained: Path, data: Path) 
 
 
 @pytest.mark.timeout(560)
-def test_two_processes_under_deepspeed_zero_3_save_whole_weights(data: Path, tmp_path: Path) -> None:
+def test_two_processes_under_deepspeed_zero_3_compile_nothing_and_save_whole_weights(
+    data: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("deepspeed")
     from safetensors.torch import load_file
 
     command = [
-        *(sys.executable, "-m", "grm_plugin.cpu", "--", sys.executable, "-m", "torch.distributed.run", "--standalone"),
-        *("--nproc_per_node", "2", "-m", "grm_plugin.cli", "spct", "meta-rm", "--model", str(GRM)),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        *("-m", "grm_plugin.cli", "spct", "meta-rm", "--model", str(GRM)),
         *("--data", str(data), "--output", str(tmp_path / "out"), "--lr", "1e-3"),
         *("--batch", "16", "--micro-batch", "8"),
         *("--deepspeed", str(ROOT / "configs/spct/zero3.json")),
     ]
-    job = run_marked(command, 500, {"OMP_NUM_THREADS": "1"})
+    compiled = tmp_path / "compiled"
+    job = run_marked(command, 500, {"OMP_NUM_THREADS": "1", "TORCH_EXTENSIONS_DIR": str(compiled)})
     assert job.returncode == 0, job.stderr[-3000:]
+    assert not compiled.exists()
     start, trained = load_file(GRM / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
     assert trained.pop("score.weight").shape == (1, 128)
     assert {name: (values.shape, values.dtype) for name, values in trained.items()} == {

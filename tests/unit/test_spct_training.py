@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from factories import make_config
-from typer.testing import CliRunner
+from marked import run_marked
 
-from grm_plugin.cli import app
 from grm_plugin.errors import ConfigError
-from grm_plugin.spct.meta_metrics import measure
 from grm_plugin.spct.token_limit import Room
 from grm_plugin.spct.training_files import write_rows
 from grm_plugin.types import Message
@@ -22,10 +23,11 @@ from grm_plugin.types import Message
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from grm_plugin.spct import meta_training  # noqa: E402 - it needs both
+from grm_plugin.spct import meta_checkpoints, meta_training  # noqa: E402 - they need both
 from grm_plugin.spct.meta_training import MetaTraining, train_meta_rm  # noqa: E402
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "examples/nano/models/grm"
+GATHER = "_allgather_params_coalesced"
 SIZES = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 8}
 
 
@@ -95,6 +97,12 @@ def weights(folder: Path) -> Any:
     return load_file(folder / "model.safetensors")
 
 
+def cut_short(folder: Path, state: str | None) -> None:
+    """What a kill in the second save leaves: Trainer writes the weights first, and its state last."""
+    half = shutil.copytree(folder / "checkpoint-2", folder / "checkpoint-4") / "trainer_state.json"
+    half.unlink() if state is None else half.write_text(state)
+
+
 def test_a_killed_run_ends_where_it_would_have(
     killed: MetaTraining, options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +114,7 @@ def test_a_killed_run_ends_where_it_would_have(
         return step(self, *rest, **named)
 
     monkeypatch.setattr(meta_training.MetaTrainer, "training_step", counted)
+    cut_short(killed.output / "checkpoints", "")
     train_meta_rm(killed)
     assert sorted(set(trained)) == [2, 3, 4, 5]
     train_meta_rm(replace(options, output=tmp_path / "at once"))
@@ -151,6 +160,82 @@ def test_another_run_does_not_go_on_from_its_checkpoints(killed: MetaTraining, t
         train_meta_rm(killed)
 
 
+@pytest.mark.parametrize("state", [None, "", "{", "[]", "{}"])
+def test_a_checkpoint_that_was_cut_short_is_passed_over(killed: MetaTraining, state: str | None) -> None:
+    folder = killed.output / "checkpoints"
+    manifest = json.loads((folder / "training.json").read_text())
+    cut_short(folder, state)
+    assert meta_checkpoints.last_checkpoint(folder, manifest) == str(folder / "checkpoint-2")
+    shutil.rmtree(folder / "checkpoint-2")
+    assert meta_checkpoints.last_checkpoint(folder, manifest) is None
+
+
+def test_nodes_that_see_different_checkpoints_all_stop(tmp_path: Path) -> None:
+    """Without the check each rank decides by itself, and one that starts anew waits for ever for one that goes on."""
+    state = tmp_path / "0" / "checkpoint-2" / "trainer_state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"global_step": 2}')
+    script = tmp_path / "rank.py"
+    script.write_text(
+        "import sys; from pathlib import Path; import torch.distributed as dist\n"
+        "from grm_plugin.spct.meta_checkpoints import last_checkpoint\n"
+        "dist.init_process_group('gloo'); rank, root = dist.get_rank(), Path(sys.argv[1])\n"
+        "found = last_checkpoint(root / '0', {})\n"
+        "try: last_checkpoint(root / str(rank), {})\n"
+        "except Exception as error: (root / f'said {rank}').write_text(f'{found} {error}')\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    job = run_marked([*command, str(script), str(tmp_path)], 100, {"GLOO_SOCKET_IFNAME": "lo"})
+    assert job.returncode == 0, job.stderr[-3000:]
+    for rank in range(2):
+        said = (tmp_path / f"said {rank}").read_text()
+        assert said.startswith(f"{state.parent} --output must be a folder that all nodes share")
+
+
+def test_deepspeed_on_a_cpu_compiles_nothing_and_waits_for_what_it_gathers(
+    options: MetaTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deepspeed = pytest.importorskip("deepspeed")
+    comm = importlib.import_module("deepspeed.comm.torch")
+    init = importlib.import_module("deepspeed.runtime.zero.partition_parameters").Init
+    before = [(each, name, getattr(each, name)) for each, name in ((comm, "build_shm_op"), (init, GATHER))]
+    for patched in before:
+        monkeypatch.setattr(*patched)  # so that it is put back
+
+    class Started(Exception):
+        """When the patches must be in place."""
+
+    def init_distributed(backend: str) -> None:
+        assert not any(getattr(each, name) is own for each, name, own in before)
+        raise Started
+
+    monkeypatch.setattr(deepspeed, "init_distributed", init_distributed)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(Started):
+        meta_training._arguments(replace(options, deepspeed=Path("zero3.json")), 24)
+
+
+def test_an_output_that_cannot_be_written_is_named(options: MetaTraining, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"--output .*file cannot be written: File exists"):
+        train_meta_rm(replace(options, output=tmp_path / "file"))
+    (tmp_path / "final/model.safetensors").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"--output .*final cannot be written: .*Is a directory"):
+        train_meta_rm(replace(options, output=tmp_path / "final", save_steps=0))
+    full = tmp_path / "full/checkpoints/checkpoint-2/optimizer.pt"
+    full.parent.mkdir(parents=True)
+    full.symlink_to("/dev/full")
+    with pytest.raises(ConfigError, match=r"--output .*checkpoints cannot be written: is the disk full"):
+        train_meta_rm(replace(options, output=tmp_path / "full"))
+
+
+def test_the_figures_of_an_earlier_run_do_not_stay_beside_new_weights(options: MetaTraining, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    assert train_meta_rm(replace(options, output=tmp_path, save_steps=0, eval_data=(), eval_share=0)) is None
+    assert (tmp_path / "model.safetensors").exists()
+    assert not (tmp_path / "metrics.json").exists()
+
+
 def test_figures_that_fail_cost_no_weights(
     options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,25 +264,6 @@ def test_several_gpus_need_a_launcher(options: MetaTraining, monkeypatch: pytest
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     with pytest.raises(ConfigError, match="8 GPUs and no launcher: torchrun --nproc_per_node 8"):
         train_meta_rm(options)
-
-
-def test_figures_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meta_training, "evaluate_meta_rm", lambda *_: measure([1.0, -1.0], [1, 0], ["a", "a"]))
-    command = ["spct", "meta-rm-eval", "--model", "m", "--data", "d", "--output", str(tmp_path)]
-    with pytest.raises(ConfigError, match="cannot be written: Is a directory"):
-        CliRunner().invoke(app, command, catch_exceptions=False)
-
-
-def test_under_torchrun_one_rank_prints_and_writes_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meta_training, "evaluate_meta_rm", lambda *_: measure([1.0, -1.0], [1, 0], ["a", "a"]))
-    command = ["spct", "meta-rm-eval", "--model", "m", "--data", "d", "--output", str(tmp_path / "figures.json")]
-    monkeypatch.setenv("RANK", "1")
-    done = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert (done.exit_code, done.output, list(tmp_path.iterdir())) == (0, "", [])
-    monkeypatch.setenv("RANK", "0")
-    done = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert done.output
-    assert [file.name for file in tmp_path.iterdir()] == ["figures.json"]
 
 
 def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
