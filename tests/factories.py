@@ -88,7 +88,7 @@ def by_number(response: str) -> float:
     return float(found[0]) if found else 1.0
 
 
-async def judge_one(judge: Judge, *responses: str, timeout_s: float | None = 5.0, **rest: str) -> Judgement:
+async def judge_one(judge: Judge, *responses: str, timeout_s: float | None = 60.0, **rest: str) -> Judgement:
     (judgement,) = await judge.score([make_group(*responses, **rest)], timeout_s)
     return judgement
 

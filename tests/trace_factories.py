@@ -24,7 +24,7 @@ def judged(
 ) -> Judgement:
     """One group judged; by default each response scores its first number."""
     judge = Judge(make_config(sampling__k=2, **config), generator or scoring(by_number))
-    (judgement,) = run_in_background(judge.score([make_group(*responses, question=question)], 5.0))
+    (judgement,) = run_in_background(judge.score([make_group(*responses, question=question)], 60.0))
     return judgement
 
 

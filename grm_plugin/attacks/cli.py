@@ -42,7 +42,10 @@ def attack(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many attacks of each family.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Judge all once more without the defences.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON with every attack and every row.")] = None,
-    deadline: Annotated[float, typer.Option(min=1, help="Seconds for judging; then what is there is shown.")] = 3600,
+    deadline: Annotated[
+        float,
+        typer.Option(min=1, help="Seconds for judging, after the clean pairs were tried; then what is there is shown."),
+    ] = 3600,
     concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Cases judged at once.")] = 16,
     seed: Annotated[int, typer.Option(help="Of the corpus.")] = 0,
 ) -> None:

@@ -19,7 +19,6 @@ from grm_plugin.trace.standalone import page_app
 pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 30.0
-REDRAWN = ("stale element reference", "does not belong to the document")
 ATTACKS = (
     "<script>window.hacked = 1</script>",
     "<img src=x onerror='window.hacked = 1'>",
@@ -63,8 +62,8 @@ class Page:
         return list(self.chromium.execute_script(script, selector))
 
     def press(self, keys: str) -> None:
-        active = self.chromium.switch_to.active_element
-        active.send_keys(keys)
+        self.until(lambda: self.run("document.readyState") == "complete")  # sent again, a key might be pressed twice
+        self.chromium.switch_to.active_element.send_keys(keys)
 
     def run(self, script: str) -> Any:
         return self.chromium.execute_script(f"return {script}")
@@ -73,14 +72,14 @@ class Page:
         from selenium.common.exceptions import WebDriverException
 
         give_up = time.monotonic() + DEADLINE_S
+        last: Exception | None = None
         while True:
             try:
                 if condition():
                     return
-            except WebDriverException as error:  # the page was redrawn between finding an element and using it: again
-                if not any(said in str(error) for said in REDRAWN):
-                    raise
-            assert time.monotonic() < give_up, self.chromium.current_url
+            except (WebDriverException, IndexError) as error:  # the page was redrawn meanwhile: again
+                last = error
+            assert time.monotonic() < give_up, f"{self.chromium.current_url}: {last}"
             time.sleep(0.05)
 
     def errors(self) -> list[str]:
@@ -143,7 +142,7 @@ def test_opening_a_group(reading: Page) -> None:
     assert len(reading.all(".vote")) == 4, "two lists of two votes each"
     reading.chromium.back()
     reading.until(lambda: len(reading.ids()) == 5)
-    assert reading.ids("#rows tr.here") == [5], "the reader's place is kept"
+    reading.until(lambda: reading.ids("#rows tr.here") == [5])  # the reader's place is kept
 
 
 def test_keys(reading: Page) -> None:
@@ -151,13 +150,13 @@ def test_keys(reading: Page) -> None:
     reading.run("sessionStorage.clear()")
     reading.open()
     reading.press("jjj")
-    assert reading.ids("#rows tr.here") == [3]
+    reading.until(lambda: reading.ids("#rows tr.here") == [3])
     reading.press("k")
-    assert reading.ids("#rows tr.here") == [4]
+    reading.until(lambda: reading.ids("#rows tr.here") == [4])
     reading.press("\ue007")  # Enter
     reading.until(lambda: reading.texts("h1") == ["Group 4"])
     reading.press("j")
-    assert [vote.get_attribute("id") for vote in reading.all(".vote.here")] == ["vote-1"]
+    reading.until(lambda: [vote.get_attribute("id") for vote in reading.all(".vote.here")] == ["vote-1"])
     reading.press("n")
     reading.until(lambda: reading.texts("h1") == ["Group 3"])
     reading.press("p")
@@ -165,15 +164,16 @@ def test_keys(reading: Page) -> None:
     reading.press("\ue00c")  # Escape
     reading.until(lambda: len(reading.ids()) == 5)
     reading.press("/")
-    assert reading.run("document.activeElement.id") == "search"
+    reading.until(lambda: reading.run("document.activeElement.id") == "search")
     reading.press("catsj")
-    assert reading.all("#search")[0].get_attribute("value") == "catsj", "letters typed into a field are no keys"
+    # Letters typed into a field are no keys.
+    reading.until(lambda: reading.all("#search")[0].get_attribute("value") == "catsj")
     reading.press("\ue00c")
-    assert reading.run("document.activeElement.id") == ""
+    reading.until(lambda: reading.run("document.activeElement.id") == "")
     reading.press("?")
-    assert reading.run("document.getElementById('help').open")
+    reading.until(lambda: reading.run("document.getElementById('help').open"))
     reading.press("\ue00c")
-    assert not reading.run("document.getElementById('help').open")
+    reading.until(lambda: not reading.run("document.getElementById('help').open"))
 
 
 def test_steps_stay_within_the_filter(reading: Page) -> None:
@@ -182,7 +182,7 @@ def test_steps_stay_within_the_filter(reading: Page) -> None:
     reading.open("/traces/1?sort=lowest&max=0.2")
     while reading.all("#behind"):
         reading.click("#behind")
-        reading.until(lambda: reading.texts("h1") != [f"Group {seen[-1] if seen else 1}"])
+        reading.until(lambda: reading.texts("h1") not in ([], [f"Group {seen[-1] if seen else 1}"]))
         seen.append(int(reading.texts("h1")[0].split()[1]))
     assert seen == [5, 3]
     reading.click("#back")
@@ -221,7 +221,7 @@ def test_new_groups_appear_by_themselves(chromium: Any, store: Path) -> None:
 
     with live(create_app(lambda: service)) as address:
         page = Page(chromium, address).open()
-        assert page.texts("h1") == ["Nothing judged yet"]
+        page.until(lambda: page.texts("h1") == ["Nothing judged yet"])
         score("first")
         page.until(lambda: page.ids() == [1])
         score("second <b>bold</b>")

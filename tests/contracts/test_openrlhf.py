@@ -4,6 +4,7 @@ Every hook is loaded the way OpenRLHF loads it. A response's first number is the
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -107,20 +108,23 @@ async def test_a_dropped_connection_costs_nothing(
     """The connection breaks while the GRM works; the repeated request gets the work that already runs."""
     # It would block the event loop that the relay runs in, and the relay would break its connection.
     monkeypatch.setattr("grm_plugin.integrations.environment.read_ready", lambda *_: Ready(ready=True, problem=""))
-    service = serve(Scripted(_after_half_a_second))
-    generator = service.service.grm.generator
+    second_try = threading.Event()
+
+    async def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        await until(second_try.is_set)
+        return completions(*[[10]] * sampling.n)
+
+    generator = Scripted(reply)
+    service = serve(generator)
     async with breaking_first_connection(service.url, when=lambda: generator.calls) as url:
         actor = rollout(load(hook, url, 1), ["10"])
-        outputs = await actor.generate("A?", 1)
+        generating = asyncio.create_task(actor.generate("A?", 1))
+        await until(lambda: service.service.info().counters["attached"] == 1)
+        second_try.set()
+        outputs = await generating
     check(actor.experience(outputs), 1)
     assert scores(outputs) == [1.0]
     assert service.groups == [("A?", ["10"])]
-    assert service.service.info().counters["attached"] == 1, "the connection was cut while the GRM worked"
-
-
-async def _after_half_a_second(prompt: Any, sampling: Any) -> Any:
-    await asyncio.sleep(0.5)
-    return scoring(by_number).reply(prompt, sampling)
 
 
 OUR_HOOKS = pytest.mark.parametrize("hook", ["function", "agent"])

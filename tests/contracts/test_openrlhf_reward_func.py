@@ -58,7 +58,7 @@ async def test_a_lost_sibling_is_not_waited_for_longer_than_wait_s(
     serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
 ) -> None:
     service = serve()
-    actor = rollout(load("function", service.url, 3, group__wait_s=1.0), ["1", RuntimeError("engine died"), "3"])
+    actor = rollout(load("function", service.url, 3, group__wait_s=3.0), ["1", RuntimeError("engine died"), "3"])
     with pytest.raises(RuntimeError, match="engine died"):
         await actor.generate("A?", 3)
     await until(lambda: bool(service.judged))

@@ -169,7 +169,7 @@ async def test_equal_responses_and_equal_prompts_are_different_samples(
 async def test_a_late_sibling_is_judged_by_itself(
     load: Callable[..., Any], url: str, grm: Scripted, tokenizer: Any
 ) -> None:
-    manager = load(url, "+reward.reward_kwargs.grm.wait_s=1.0")
+    manager = load(url, "+reward.reward_kwargs.grm.wait_s=3.0")
     samples = [sample(str(i + 2), row("l") | {"session_id": i}, tokenizer) for i in range(N)]
     await score(manager, *samples[:3])
     await score(manager, samples[3])

@@ -26,7 +26,7 @@ def test_a_killed_run_loses_what_was_in_flight_and_nothing_else(tmp_path: Path) 
     items = [Item(f"{n}", (Message("user", "Which?"),), ("a b c d e f", "a"), (0,)) for n in range(60)]
     write_items(tmp_path / "items.jsonl", items)
     config = tmp_path / "config.yaml"
-    config.write_text("engine: {type: fake, delay_s: 0.1}\n")
+    config.write_text("engine: {type: fake, delay_s: 0.3}\n")
     out = tmp_path / "out"
     command = [*COMMAND, "-c", str(config), "--data", str(tmp_path / "items.jsonl"), "-o", str(out), "--k", "4"]
     running = subprocess.Popen([*command, "--concurrency", "2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

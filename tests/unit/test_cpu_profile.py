@@ -18,6 +18,7 @@ from grm_plugin.cpu.hooks import PatchingFinder
 from grm_plugin.cpu.profile import DEFAULTS, SITE
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.timeout(400)
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU profile is inert where CUDA is present")
 
 
@@ -40,7 +41,7 @@ def python(code: str, **variables: str) -> str:
     """What a fresh interpreter prints."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("GRM_", "RAY_"))}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=inherited | variables, capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", code], env=inherited | variables, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

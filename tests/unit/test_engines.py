@@ -310,11 +310,11 @@ class TestOpenAI:
         self, engine: OpenAIEngine, server: Server
     ) -> None:
         async def slow(body: dict[str, Any]) -> dict[str, Any]:
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.5)
             return await answer_n(body)
 
         server.handler = slow
-        with deadline_within(1.0):
+        with deadline_within(2.5):
             assert len(await engine.generate(PROMPT, sampling(2))) == 2
         assert len(server.requests) == 1
 

@@ -177,7 +177,7 @@ async def test_one_lost_list_leaves_the_other_its_rewards() -> None:
         return completions(*[[5] * len(prompt.order)] * sampling.n)
 
     gather = gatherer(Scripted(reply), judge__list_size=2)
-    answers = await asyncio.gather(*(gather.judge_sample(sample(response), 4, 0.1) for response in "1234"))
+    answers = await asyncio.gather(*(gather.judge_sample(sample(response), 4, 1.0) for response in "1234"))
     assert [judgement.rewards[index].mean for judgement, index in answers] == [None, None, 5, 5]
 
 

@@ -59,7 +59,7 @@ async def test_an_engine_that_fails_costs_votes_and_is_never_a_score(
     reply: Any, reason: UnparsedReason, method: str
 ) -> None:
     judge = Judge(make_config(normalize__method=method), Scripted(reply))
-    judgement = await judge_one(judge, "a", "b", timeout_s=0.05)
+    judgement = await judge_one(judge, "a", "b", timeout_s=0.05 if reason is UnparsedReason.TIMEOUT else 60.0)
     assert set(reasons(judgement)) == {reason}
     asked = 8 if reason.engine_failed else 16  # what was read in vain is asked once more for each response alone
     for reward in judgement.rewards:
@@ -123,7 +123,7 @@ async def test_one_order_that_hangs_costs_its_votes_only() -> None:
         return await never(prompt, sampling) if prompt.order == first[0] else completions(*[[9, 9]] * sampling.n)
 
     generator = Scripted(reply)
-    judgement = await judge_one(Judge(make_config(), generator), "a", "b", timeout_s=0.05)
+    judgement = await judge_one(Judge(make_config(), generator), "a", "b", timeout_s=1.0)
     assert reasons(judgement) == [UnparsedReason.TIMEOUT] * 4
     assert [reward.mean for reward in judgement.rewards] == [9, 9]
     await until(lambda: generator.cancelled == 1)

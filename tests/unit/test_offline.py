@@ -185,7 +185,10 @@ def test_a_wrong_command_says_what_to_give(tmp_path: Path, config: Path, argumen
     assert message in str(refused.exception)
 
 
-def test_an_engine_that_is_gone_leaves_no_results(tmp_path: Path, config: Path) -> None:
+def test_an_engine_that_is_gone_leaves_no_results(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grm_plugin.engines.openai.MAX_RETRIES", 0)
     file, output = write_lines(tmp_path / "in.jsonl", *numbered(3)), tmp_path / "out.jsonl"
     away = tmp_path / "away.yaml"
     away.write_text("engine: {type: openai, model: m, base_url: 'http://127.0.0.1:1/v1'}\nsampling: {k: 1}\n")

@@ -170,6 +170,7 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(killed: MetaTraining, st
     assert meta_checkpoints.last_checkpoint(folder, manifest) is None
 
 
+@pytest.mark.timeout(400)  # three interpreters import torch
 def test_nodes_that_see_different_checkpoints_all_stop(tmp_path: Path) -> None:
     """Without the check each rank decides by itself, and one that starts anew waits for ever for one that goes on."""
     state = tmp_path / "0" / "checkpoint-2" / "trainer_state.json"
@@ -183,9 +184,10 @@ def test_nodes_that_see_different_checkpoints_all_stop(tmp_path: Path) -> None:
         "found = last_checkpoint(root / '0', {})\n"
         "try: last_checkpoint(root / str(rank), {})\n"
         "except Exception as error: (root / f'said {rank}').write_text(f'{found} {error}')\n"
+        "dist.barrier()\n"  # one that ends early breaks the connection that the other may still read from
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    job = run_marked([*command, str(script), str(tmp_path)], 100, {"GLOO_SOCKET_IFNAME": "lo"})
+    job = run_marked([*command, str(script), str(tmp_path)], 300, {"GLOO_SOCKET_IFNAME": "lo"})
     assert job.returncode == 0, job.stderr[-3000:]
     for rank in range(2):
         said = (tmp_path / f"said {rank}").read_text()

@@ -94,7 +94,8 @@ async def test_a_lost_sibling_costs_the_wait_and_a_late_one_nothing_more(
     caplog.clear()
     await rows(rendezvous, member(2, "4"))
     assert judged(grm) == [["2", "3"], ["4"]]
-    assert not caplog.text, "the last sibling is complete by itself: it has nobody to wait for"
+    ours = [record for record in caplog.records if record.name.startswith("grm_plugin")]
+    assert not ours, "the last sibling is complete by itself: it has nobody to wait for"
 
 
 async def test_a_cancelled_sample_stays_in_its_group(url: str, grm: Scripted) -> None:
