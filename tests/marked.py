@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-KILL_DEADLINE_S = 10.0
+KILL_DEADLINE_S = 60.0
+"""A process that waits for its disk ends late."""
 
 
 def new_mark() -> tuple[str, str]:

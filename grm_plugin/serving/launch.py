@@ -167,7 +167,10 @@ def stop_on_ray(name: str) -> bool:
         raise ServiceError(f"the service {name!r} does not stop within {RAY_S:g} s; try again") from None
     except ray.exceptions.RayError as error:  # its owner ended at the same time, or Serve is gone
         logger.warning("the keeper of the service %s could not close it: %s", name, type(error).__name__)
-    ray.kill(keeper)
+        ray.kill(keeper)
+        _stop_orphan(name)
+    else:
+        ray.kill(keeper)
     return True
 
 

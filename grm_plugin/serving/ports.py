@@ -41,7 +41,7 @@ def http_url(host: str, port: int) -> str:
     Ray cluster, Ray's address of the node.
     """
     if host in WILDCARDS:
-        host = _node_address()
+        host = _node_address(host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -49,6 +49,8 @@ def _bound(host: str, port: int, advice: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # sockets in TIME_WAIT do not count
+    if family == socket.AF_INET6:  # a machine's own default may leave IPv4 out of `::`
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         bound.bind((host, port))
     except OSError as error:
@@ -57,11 +59,13 @@ def _bound(host: str, port: int, advice: str) -> socket.socket:
     return bound
 
 
-def _node_address() -> str:
+def _node_address(host: str) -> str:
     ray = sys.modules.get("ray")  # where it is not imported this process is in no cluster
     if ray is not None and ray.is_initialized():
         return str(ray.util.get_node_ip_address())
     for family, address in _ELSEWHERE:
+        if family == socket.AF_INET6 and ":" not in host:
+            continue  # `0.0.0.0` does not answer there; `::` answers on both
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((address, 9))  # picks a route; of a datagram socket nothing is sent
             return str(probe.getsockname()[0])

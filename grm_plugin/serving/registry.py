@@ -67,7 +67,7 @@ def find(name: str) -> Running | None:
     """The service of this name that runs on this machine, if one does."""
     try:
         with _path(name).open("r+") as file:
-            if _lock(file.fileno()):
+            if _lock(file.fileno(), fcntl.LOCK_SH):  # shared: others may be looking, and are no service
                 return None  # its process is gone
             return Running(**json.loads(file.read()))
     except (OSError, ValueError, TypeError):
@@ -107,9 +107,9 @@ def _lock_within(descriptor: int, patience_s: float) -> bool:
     return True
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

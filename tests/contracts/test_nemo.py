@@ -120,7 +120,7 @@ async def test_a_judge_without_a_verdict_masks_the_sample(serve: Callable[..., A
 def test_a_rollout_that_does_not_fit_is_refused(
     serve: Callable[..., Any], body: dict[str, Any], complaint: str
 ) -> None:
-    answer = httpx.post(f"{serve().url}/verify", json=body)
+    answer = httpx.post(f"{serve().url}/verify", json=body, timeout=60, trust_env=False)
     assert answer.status_code == 422
     assert complaint in str(answer.json()["detail"])
 

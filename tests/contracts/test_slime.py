@@ -231,6 +231,6 @@ async def test_a_repeated_call_attaches_to_the_work_that_runs(
 def test_a_payload_that_does_not_fit_names_the_field(
     serve: Callable[..., Any], payload: dict[str, Any], field: str
 ) -> None:
-    answer = httpx.post(f"{serve(scoring(by_number)).url}/v1/sample", json=payload)
+    answer = httpx.post(f"{serve(scoring(by_number)).url}/v1/sample", json=payload, timeout=60, trust_env=False)
     assert answer.status_code == 422
     assert field in str(answer.json()["detail"])

@@ -21,7 +21,7 @@ N, PROMPTS_PER_STEP = 4, 4
 VLLM_KL_LIMIT = 1e-2
 """Of log-probabilities between the engine that samples and the trainer that learns."""
 
-GONE_DEADLINE_S = 30
+GONE_DEADLINE_S = 90
 RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 """They outlive their cluster for a while."""
 

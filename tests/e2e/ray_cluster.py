@@ -10,11 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-START_DEADLINE_S = 60.0
+import httpx
+
+START_DEADLINE_S = 180.0
 STOP_DEADLINE_S = 30.0
+KILL_DEADLINE_S = 60.0
+ANSWER_DEADLINE_S = 60.0
 VLLM_KERNELS = "/vllm/_C"
 RAY = Path(sys.executable).parent / "ray"
 
@@ -36,6 +40,11 @@ def wait_for(condition: Callable[[], bool], deadline_s: float, what: str) -> Non
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {deadline_s:g} s: {what}")
         time.sleep(0.2)
+
+
+def get(url: str) -> httpx.Response:
+    """As patient as two busy cores need: `/ready` answers once the GRM has."""
+    return httpx.get(url, timeout=ANSWER_DEADLINE_S, trust_env=False)
 
 
 def session_processes(session: int) -> dict[int, str]:
@@ -63,6 +72,12 @@ def living_actors() -> list[tuple[str, int]]:
     rows = state.state._connect_and_get_accessor().get_actor_table(None, None)
     actors = [gcs_pb2.ActorTableData.FromString(row) for row in rows]
     return [(actor.class_name, actor.pid) for actor in actors if actor.state == gcs_pb2.ActorTableData.ALIVE]
+
+
+def actor_pids(session: int, name: str) -> list[int]:
+    """Processes of the `living_actors` with this in their class, if they are in the Unix session."""
+    ours = session_processes(session)
+    return [pid for actor, pid in living_actors() if name in actor and pid in ours]
 
 
 def vllm_processes(session: int) -> dict[int, str]:
@@ -98,11 +113,15 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
             process.wait(STOP_DEADLINE_S)
         except subprocess.TimeoutExpired:
             process.kill()
-    for pid in session_processes(process.pid):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+
+    def killed() -> bool:
+        left = session_processes(process.pid)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    wait_for(killed, KILL_DEADLINE_S, "the end of what was killed")
 
 
 @contextmanager
@@ -116,9 +135,13 @@ def ray_cluster(log: Path, num_gpus: int = 0) -> Iterator[tuple[str, int]]:
     environ = {key: value for key, value in os.environ.items() if key not in ("RAY_ADDRESS", "GRM_CPU")}
     with log.open("wb") as out:
         head = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, env=environ)
+
+    def address() -> str:
+        return next((word for word in log.read_text().replace("'", " ").split() if word.endswith(f":{port}")), "")
+
     try:
-        wait_for(lambda: "Ray runtime started" in log.read_text(), START_DEADLINE_S, "ray start")
-        address = next(word for word in log.read_text().replace("'", " ").split() if word.endswith(f":{port}"))
-        yield address, head.pid
+        wait_for(lambda: bool(address()) or head.poll() is not None, START_DEADLINE_S, "ray start")
+        assert head.poll() is None, log.read_text()[-2000:]
+        yield address(), head.pid
     finally:
         end_session(head)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from openrlhf_job import GONE_DEADLINE_S, LAUNCHER, POLICY, PROMPTS_PER_STEP, N, make_prompts, run_job
-from ray_cluster import free_port
+from ray_cluster import free_port, get
 
 from grm_plugin.failure import LOG_KEYS
 from grm_plugin.integrations.openrlhf.progress import Step
@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 STEPS = 6
-KILLED_AFTER = 2
+KILLED_AFTER = 3
 """Steps."""
 
 
@@ -50,7 +50,7 @@ def configuration(folder: Path) -> Path:
 def kill_service(config: Path) -> None:
     """SIGKILL to the reward service."""
     port = json.loads(config.read_text())["service"]["port"]
-    info = httpx.get(f"http://127.0.0.1:{port}/info", timeout=10).raise_for_status().json()
+    info = get(f"http://127.0.0.1:{port}/info").raise_for_status().json()
     os.kill(int(info["pid"]), signal.SIGKILL)
 
 
@@ -81,6 +81,6 @@ def test_a_killed_service_costs_no_reward(tmp_path: Path) -> None:
         assert math.isfinite(step.reward)
         assert step.values["grm_fallback"] == 0
         assert step.values["grm_votes_kept"] == 4
-    # What was not saved when it was killed is at most one step, and the rest was built upon.
-    assert json.loads((tmp_path / "state.json").read_text())["count"] >= (STEPS - 1) * N * PROMPTS_PER_STEP
+    # Of what it knew when it was killed two steps may not be saved yet; one that forgot all would end with three steps.
+    assert json.loads((tmp_path / "state.json").read_text())["count"] >= (STEPS - 2) * N * PROMPTS_PER_STEP
     assert not job.left

@@ -14,20 +14,21 @@ import random
 from pathlib import Path
 
 import pytest
-from openrlhf_job import PROMPTS_PER_STEP, UNMODIFIED, VLLM_KL_LIMIT, Job, run_job
+from openrlhf_job import GONE_DEADLINE_S, PROMPTS_PER_STEP, UNMODIFIED, VLLM_KL_LIMIT, Job, run_job
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("openrlhf")
 
+JOB_DEADLINE_S = 300
+
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(JOB_DEADLINE_S + 2 * GONE_DEADLINE_S),
     pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU profile is inert where CUDA is present"),
 ]
 
 STEPS = 10
 CONTROL_STEPS = 4
-JOB_DEADLINE_S = 300
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "sea", "river", "apple", "music")
 
 REWARD = """

@@ -13,12 +13,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
-from ray_cluster import end_session, free_port, grm_processes, living_actors, ray_cluster, vllm_processes, wait_for
+from ray_cluster import actor_pids, end_session, free_port, get, grm_processes, ray_cluster, vllm_processes, wait_for
 
 from grm_plugin.config import Config
 from grm_plugin.config_loading import load_config
@@ -56,13 +56,13 @@ def nano(**overrides: str) -> Config:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    with ray_cluster(tmp_path_factory.mktemp("ray") / "head.log", num_gpus=2) as (address, session):
-        with pytest.MonkeyPatch.context() as environ:
+    with pytest.MonkeyPatch.context() as environ:
+        environ.delenv("GRM_CPU", raising=False)
+        environ.setenv("HF_HUB_OFFLINE", "1")  # before the cluster starts: its workers have its environment
+        with ray_cluster(tmp_path_factory.mktemp("ray") / "head.log", num_gpus=2) as (address, session):
             environ.setenv("RAY_ADDRESS", address)
-            environ.delenv("GRM_CPU", raising=False)
-            environ.setenv("HF_HUB_OFFLINE", "1")
             yield address, session
-        ray.shutdown()
+            ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def gpus_are_free(count: int) -> None:
 
 
 def post(url: str, body: object) -> httpx.Response:
-    return httpx.post(url, json=body, timeout=REPLACED_DEADLINE_S)
+    return httpx.post(url, json=body, timeout=REPLACED_DEADLINE_S, trust_env=False)
 
 
 def votes(reply: httpx.Response) -> int:
@@ -89,10 +89,10 @@ def votes(reply: httpx.Response) -> int:
 
 
 def test_it_is_ready_and_says_what_it_is(service: launch.ServiceHandle) -> None:
-    assert httpx.get(f"{service.url}/health").status_code == 200
-    ready = httpx.get(f"{service.url}/ready").json()
+    assert get(f"{service.url}/health").status_code == 200
+    ready = get(f"{service.url}/ready").json()
     assert (ready["ready"], ready["problem"]) == (True, "")
-    info = httpx.get(f"{service.url}/info").json()
+    info = get(f"{service.url}/info").json()
     assert info["model"].endswith("examples/nano/models/grm")
     assert info["k"] == 8
 
@@ -110,12 +110,12 @@ def test_openrlhf_calls_of_one_prompt_are_judged_together(service: launch.Servic
     bodies = [
         {"query": [prompt + response], "prompts": [prompt], "labels": [""]} for response in ("cat, dog", "a", "b", "c")
     ]
-    groups = httpx.get(f"{service.url}/info").json()["counters"]["groups"]
+    groups = get(f"{service.url}/info").json()["counters"]["groups"]
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda body: post(f"{service.reward_url}?n=4", body), bodies))
     assert [len(reply.json()["rewards"]) for reply in replies] == [1, 1, 1, 1]
     assert all(reply.json()["extra_logs"]["grm_fallback"] == [0.0] for reply in replies)
-    assert httpx.get(f"{service.url}/info").json()["counters"]["groups"] == groups + 1
+    assert get(f"{service.url}/info").json()["counters"]["groups"] == groups + 1
 
 
 def test_a_wrong_payload_names_the_field(service: launch.ServiceHandle) -> None:
@@ -137,7 +137,9 @@ def test_it_answers_over_a_serve_handle_too(service: launch.ServiceHandle) -> No
 
 def test_the_metrics_tell_how_the_replicas_are(service: launch.ServiceHandle) -> None:
     def shown() -> bool:
-        return 'grm_replicas{deployment="Engine",state="RUNNING"} 1.0' in httpx.get(f"{service.url}/metrics").text
+        with suppress(httpx.TransportError):
+            return 'grm_replicas{deployment="Engine",state="RUNNING"} 1.0' in get(f"{service.url}/metrics").text
+        return False
 
     wait_for(shown, 60.0, "a running Engine replica in the metrics")
 
@@ -200,7 +202,7 @@ def test_a_model_that_does_not_load_ends_the_start_with_its_reason(service: laun
 
 def test_a_killed_replica_costs_no_vote(service: launch.ServiceHandle, cluster: tuple[str, int]) -> None:
     (before,) = vllm_processes(cluster[1])
-    (replica,) = [pid for actor, pid in living_actors() if actor.endswith("ServeReplica:grm:Engine")]
+    (replica,) = actor_pids(cluster[1], "ServeReplica:grm:Engine")
     os.kill(replica, signal.SIGKILL)
     assert votes(post(f"{service.url}/v1/score", COLOURS)) >= 4
     (after,) = vllm_processes(cluster[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from factories import make_config, make_group
-from ray_cluster import free_port, ray_cluster
+from ray_cluster import ANSWER_DEADLINE_S, free_port, ray_cluster
 
 from grm_plugin.client import Client
 
@@ -51,16 +51,18 @@ def test_a_token_on_ray_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def assert_guarded(url: str) -> None:
     body = json.dumps({"prompt": "Q", "response": SENTINEL}).encode()
     headers = {"Content-Type": "application/json"}
-    assert httpx.get(f"{url}/health").status_code == 200
-    for path in ("/", "/info", "/metrics", "/ready", "/openapi.json"):
-        assert httpx.get(f"{url}{path}").status_code == 401
-        assert httpx.get(f"{url}{path}", auth=("grm", SECRET)).status_code == 200
-    assert httpx.post(f"{url}/v1/sample", content=body, headers=headers).status_code == 401
-    assert httpx.post(f"{url}/v1/sample", content=body, headers=headers, auth=("grm", SECRET)).status_code == 200
+    auth = ("grm", SECRET)
+    with httpx.Client(base_url=url, timeout=ANSWER_DEADLINE_S, trust_env=False) as http:
+        assert http.get("/health").status_code == 200
+        for path in ("/", "/info", "/metrics", "/ready", "/openapi.json"):
+            assert http.get(path).status_code == 401
+            assert http.get(path, auth=auth).status_code == 200
+        assert http.post("/v1/sample", content=body, headers=headers).status_code == 401
+        assert http.post("/v1/sample", content=body, headers=headers, auth=auth).status_code == 200
+        large = http.post("/v1/sample", content=body + b" " * 2**20, headers=headers, auth=auth)
+        assert large.status_code == 413
     with Client(url.replace("http://", f"http://grm:{SECRET}@")) as client:
         assert client.score([make_group(SENTINEL)])[0].rewards[0].status == "ok"
-    large = httpx.post(f"{url}/v1/sample", content=body + b" " * 2**20, headers=headers, auth=("grm", SECRET))
-    assert large.status_code == 413
 
 
 def session_logs() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import httpx
@@ -57,8 +58,50 @@ def test_a_machine_without_a_network_is_found_by_itself(monkeypatch: pytest.Monk
             raise OSError("Network is unreachable")
 
     monkeypatch.setattr(socket, "socket", Unreachable)
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     assert is_loopback(httpx.URL(http_url("0.0.0.0", 8790)).host)
+
+
+@needs_ipv6
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8790"),
+        ("", "http://127.0.0.1:8790"),
+        ("::", "http://[2001:db8::5]:8790"),
+    ],
+)
+def test_a_url_is_of_a_family_that_is_listened_on(host: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnlyIPv6(socket.socket):
+        """On a machine whose one default route is IPv6."""
+
+        def connect(self, address: object) -> None:
+            if self.family == socket.AF_INET:
+                raise OSError("Network is unreachable")
+
+        def getsockname(self) -> tuple[str, int]:
+            return "2001:db8::5", 9
+
+    monkeypatch.setattr(socket, "socket", OnlyIPv6)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert http_url(host, 8790) == url
+
+
+@needs_ipv6
+def test_all_addresses_are_those_of_ipv4_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Apart(socket.socket):
+        """On a machine where `::` is IPv6 only unless told otherwise."""
+
+        def __init__(self, family: int, *rest: int) -> None:
+            super().__init__(family, *rest)
+            if family == socket.AF_INET6:
+                self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", Apart)
+        listening = listen("::", 0)
+    with listening:
+        socket.create_connection(("127.0.0.1", listening.getsockname()[1]), timeout=10).close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])

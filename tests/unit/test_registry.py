@@ -83,6 +83,22 @@ def test_a_process_that_got_the_id_of_a_dead_service_is_left_alone(runtime: Path
     assert registry.stop("one") is False
 
 
+def test_two_that_look_at_once_are_no_service(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime.mkdir()
+    (runtime / "one.json").write_text(json.dumps({"pid": os.getppid(), "url": URL}))
+    lock, seen = registry._lock, []
+
+    def while_another_looks(*arguments: int) -> bool:
+        monkeypatch.setattr(registry, "_lock", lock)
+        locked = lock(*arguments)
+        seen.append(registry.find("one"))
+        return locked
+
+    monkeypatch.setattr(registry, "_lock", while_another_looks)
+    assert registry.find("one") is None
+    assert seen == [None]
+
+
 def test_one_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "PROCESS_S", 0.3)
     with process("one", "stubborn") as running:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from typer.testing import CliRunner
 
@@ -84,3 +86,21 @@ def test_where_the_cluster_does_not_answer_nothing_is_stopped(places: Places, mo
     with pytest.raises(ServiceError, match="does not answer"):
         launch.stop("grm")
     assert places.stopped == []
+
+
+def test_what_its_keeper_cannot_close_is_taken_off_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its keeper it would live on, and hold its GPUs."""
+    ray = pytest.importorskip("ray")
+    keeper = SimpleNamespace(close=SimpleNamespace(remote=lambda _: None))
+    done: list[object] = []
+
+    def fail(*_: object, **__: object) -> None:
+        raise ray.exceptions.RayActorError
+
+    monkeypatch.setattr(launch, "connect", lambda default: None)
+    monkeypatch.setattr(launch, "_find_keeper", lambda _: keeper)
+    monkeypatch.setattr(launch, "_stop_orphan", done.append)
+    monkeypatch.setattr(ray, "get", fail)
+    monkeypatch.setattr(ray, "kill", done.append)
+    assert launch.stop_on_ray("grm") is True
+    assert done == [keeper, "grm"]
