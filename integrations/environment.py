@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.access import Token, read_token
+from grm_plugin.access import read_token
 from grm_plugin.background import start_in_background
 from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.config import Config, FailureConfig, GroupConfig
 from grm_plugin.config_loading import load_config
 from grm_plugin.errors import ConfigError
 from grm_plugin.readiness import read_ready
-from grm_plugin.serving.ready import Ready
+from grm_plugin.serving.ready import FEWEST_CALLS
 
 READY_PATIENCE_S = 60.0
 """A service that is on its way back, Ray Serve's proxy included, is there again within some 35 s."""
@@ -86,8 +86,13 @@ class Connection:
     failure: FailureConfig
 
 
-def connect(settings: HookSettings) -> Connection:
+def connect(settings: HookSettings, alone: bool = False) -> Connection:
     """The connection to the service. Starting one takes minutes, so it goes on in a thread while the framework starts.
+
+    Args:
+        settings: where it is.
+        alone: whether all groups of the job come from this process, which then keeps the whole GRM busy. Of OpenRLHF's
+            rollout actors, whose number is not told, each has 64 calls in flight.
 
     Raises:
         ConfigError: GRM_URL holds more than an address.
@@ -97,24 +102,22 @@ def connect(settings: HookSettings) -> Connection:
     config = settings.config
     if settings.url is None:
         assert config is not None
-        return Connection(start_in_background(lambda: _started(config, settings.n), "grm-connect"), config.failure)
+        return Connection(start_in_background(lambda: _started(config), "grm-connect"), config.failure)
     # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
     token = read_token(config.service.token_env) if config else None
     service = read_ready(settings.url, token, READY_PATIENCE_S)
     client: Future[Client] = Future()
-    client.set_result(_client(settings.url, service, settings.n, token))
+    calls = service.calls(settings.n) if alone else FEWEST_CALLS
+    client.set_result(Client(settings.url, service.deadline_s + MARGIN_S, calls, token))
     return Connection(client, service.failure(config.failure if config else None))
 
 
-def _started(config: Config, n: int | None) -> Client:
+def _started(config: Config) -> Client:
     from grm_plugin.serving.launch import start_or_attach
 
     service = start_or_attach(config)
-    return _client(service.url, Ready.of(config, ""), n, service.token)
-
-
-def _client(url: str, service: Ready, n: int | None, token: Token | None) -> Client:
-    return Client(url, service.deadline_s + MARGIN_S, service.calls(n), token)
+    deadline_s = read_ready(service.url, service.token, READY_PATIENCE_S).deadline_s  # of another's it is not ours
+    return Client(service.url, deadline_s + MARGIN_S, token=service.token)
 
 
 def _load(source: str, overrides: str) -> Config:

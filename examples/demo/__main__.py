@@ -101,8 +101,8 @@ def _stages(run: Path, last: int) -> list[tuple[int, Path]]:
 
 
 def _vllm_kl_max(steps: list[Step]) -> float:
-    """The largest |vllm_kl|; NaN if one is NaN, which `max` alone may pass over."""
-    return max((abs(step.vllm_kl) for step in steps), key=lambda kl: (math.isnan(kl), kl))
+    """The largest |vllm_kl| after the first weight sync; NaN if one is NaN, which `max` alone may pass over."""
+    return max((abs(step.vllm_kl) for step in steps[1:] or steps), key=lambda kl: (math.isnan(kl), kl))
 
 
 def _finite(value: float) -> float | None:

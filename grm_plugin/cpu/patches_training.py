@@ -73,6 +73,7 @@ def gather_parameters_in_turn(partition_parameters: ModuleType) -> None:
     gloo does not, so now and then the others still hold what was in memory before, which then is trained on: NaN.
     """
     init = partition_parameters.Init
+    _ = init._allgather_params_coalesced, init._allgather_params_sequential  # a version that moved one is told
 
     def gather_in_turn(self: Any, params: list[Any], hierarchy: int = 0, quantize: bool = False) -> None:
         self._allgather_params_sequential(params, hierarchy=hierarchy)

@@ -105,7 +105,7 @@ class VoteStore(AppendOnlyFile):
         """Check that what it holds are votes on these items, as far as it has their ids.
 
         Raises:
-            ConfigError: an item is another one now (its texts, its label), or had another id.
+            ConfigError: an item is another one now (its texts, its label).
         """
         for item in items:
             if self.done.get(item.id, item) != item:

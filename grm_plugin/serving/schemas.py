@@ -103,7 +103,13 @@ class ScoreRequest(WireModel):
     """Repeating a request under the same id attaches to the running work and gets the same answer."""
 
 
-class WireReward(WireModel):
+class WireReply(WireModel):
+    """A part of a reply. What a newer service says beside is left out: a job must not lose its rewards to a new key."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class WireReward(WireReply):
     """The reward of one response; see grm_plugin.types.Reward."""
 
     value: Number | None
@@ -142,7 +148,7 @@ class WireReward(WireModel):
         return self
 
 
-class WireCritique(WireModel):
+class WireCritique(WireReply):
     """One vote; see grm_plugin.types.Critique."""
 
     members: list[int]
@@ -169,7 +175,7 @@ class WireCritique(WireModel):
         return self
 
 
-class WireUnparsed(WireModel):
+class WireUnparsed(WireReply):
     """A vote that is missing."""
 
     reason: str
@@ -180,7 +186,7 @@ class WireUnparsed(WireModel):
     """The completion, if there was one."""
 
 
-class WireJudgement(WireModel):
+class WireJudgement(WireReply):
     """The rewards of one group and everything they rest on."""
 
     rewards: list[WireReward]
@@ -193,7 +199,7 @@ class WireJudgement(WireModel):
     """Seconds in the judge."""
 
 
-class ScoreReply(WireModel):
+class ScoreReply(WireReply):
     """One judgement per group, in order."""
 
     judgements: list[WireJudgement]

@@ -17,7 +17,7 @@ from typing import Any
 
 from grm_plugin.background import run_in_background
 from grm_plugin.conversation import response_of
-from grm_plugin.errors import ConfigError, GRMError
+from grm_plugin.errors import ConfigError, GRMError, GroupError
 from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.integrations.openrlhf.calls import CallGatherer
 from grm_plugin.integrations.openrlhf.scoring import GroupScorer, OpenRLHFReward
@@ -38,12 +38,14 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         `rewards`, `scores` (in [0, 1]) and the values of `extra_logs`, each a plain float.
 
     Raises:
-        GroupError: the query holds no response to its prompt.
+        GroupError: the query holds no response to its prompt, or there are several.
         ServiceError: there is no service: none answers at GRM_URL, or none could be started (GRM_CONFIG).
         RewardError: a reward is missing and `failure.policy` is `raise`.
     """
-    (query,), (prompt,), (label,) = queries, prompts, labels
     try:
+        if len(queries) != 1:
+            raise GroupError(f"{len(queries)} samples in one call: OpenRLHF from 0.9.1 on asks for one reward a call")
+        (query,), (prompt,), (label,) = queries, prompts, labels
         row = _row(prompt, response_of(query, prompt), label)
     except GRMError as error:
         logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause

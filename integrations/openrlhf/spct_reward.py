@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grm_plugin.conversation import response_of
-from grm_plugin.errors import GRMError
+from grm_plugin.errors import GRMError, GroupError
 from grm_plugin.spct.outcome import Target, verdict_of
 from grm_plugin.types import Completion
 
@@ -32,10 +32,12 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 
     Raises:
         WireError: the label is none of `rl-data`.
-        GroupError: the query does not begin with its prompt.
+        GroupError: the query does not begin with its prompt, or there are several.
     """
-    (query,), (prompt,), (label,) = queries, prompts, labels
     try:
+        if len(queries) != 1:
+            raise GroupError(f"{len(queries)} samples in one call: OpenRLHF from 0.9.1 on asks for one reward a call")
+        (query,), (prompt,), (label,) = queries, prompts, labels
         verdict = verdict_of(Completion(response_of(query, prompt)), Target.from_json(label))
     except GRMError as error:
         logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause

@@ -25,6 +25,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+from packaging.version import Version
+
 from grm_plugin.background import start_in_background
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
 from grm_plugin.integrations.openrlhf.flags import AGENT, REWARD_URL, Hook, Job, parse
@@ -34,6 +36,8 @@ from grm_plugin.serving.supervisor import Supervisor
 
 OPENRLHF = "openrlhf.cli.train_ppo_ray"
 IMPORTED_EARLY = "openrlhf.trainer.ray.ppo_actor"
+OLDEST = "0.11.2"
+"""The version whose flags these are; before 0.10.2 they had other names."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,9 +132,11 @@ def workers_environment(job: Job) -> dict[str, str]:
 
 def _require_openrlhf() -> None:
     try:
-        importlib.metadata.version("openrlhf")
+        found = importlib.metadata.version("openrlhf")
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError('OpenRLHF is not installed: pip install -e ".[openrlhf]"') from None
+    if Version(found) < Version(OLDEST):  # told before minutes of GPUs are spent on a job with unknown flags
+        raise ConfigError(f"OpenRLHF {found} has other flags: install {OLDEST} or newer")
 
 
 def _stop(name: str) -> None:

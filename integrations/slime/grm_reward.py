@@ -103,5 +103,5 @@ def _url(args: Any) -> str:
 @functools.cache
 def _service(url: str) -> tuple[Client, FailureConfig]:
     """Made by the first reward, which waits until the service is there; slime waits with it, and ends where none is."""
-    connection = connect(read_environment({**os.environ, "GRM_URL": url}))
+    connection = connect(read_environment({**os.environ, "GRM_URL": url}), alone=True)
     return connection.client.result(), connection.failure

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class GRMReward:
         self._stop = weakref.finalize(self, stop_service, source.started)
         service = read_ready(self.url, self._token)
         self.timeout_s = service.deadline_s + MARGIN_S if timeout_s is None else timeout_s
-        self._calls = service.calls()
+        self._calls = service.calls(processes=int(os.environ.get("WORLD_SIZE", "1")))
 
     async def __call__(
         self,

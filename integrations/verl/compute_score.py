@@ -26,6 +26,9 @@ from grm_plugin.readiness import read_ready
 from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation, Group
 
+WORKERS = 8
+"""verl's default of `reward.num_workers`; each has a client of its own."""
+
 PROMPT_KEYS = ("prompt", "raw_prompt", "question")
 
 
@@ -63,7 +66,7 @@ async def compute_score(
 def _connection(section: str) -> tuple[Settings, Client]:
     """Made by the first reward, which waits until the service is there."""
     settings = read_settings(json.loads(section), where="reward.custom_reward_function.reward_kwargs.grm")
-    settings = settings.completed(read_ready(settings.url, patience_s=READY_PATIENCE_S), n=1)
+    settings = settings.completed(read_ready(settings.url, patience_s=READY_PATIENCE_S), n=1, processes=WORKERS)
     return settings, settings.client()
 
 

@@ -38,9 +38,12 @@ class Settings(Section):
     def client(self) -> Client:
         return Client(self.url, self.failure.deadline_s + MARGIN_S, self.max_concurrency)
 
-    def completed(self, service: Ready, n: int) -> Settings:
-        """These settings with what the service, asked for groups of n, says about the keys that are not set."""
-        found = {"max_concurrency": service.calls(n)} | self.model_dump(exclude_unset=True)
+    def completed(self, service: Ready, n: int, processes: int = 1) -> Settings:
+        """These settings with what the service, asked for groups of n, says about the keys that are not set.
+
+        `processes` is the number of those that have a client each.
+        """
+        found = {"max_concurrency": service.calls(n, processes)} | self.model_dump(exclude_unset=True)
         return Settings.model_validate(found | {"failure": service.failure(self.failure)})
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from factories import Scripted, by_number, live, make_config, make_group, never, scoring, until
 from fastapi import FastAPI, Request
@@ -315,6 +316,15 @@ def test_other_failures_are_told_and_not_repeated(
     with live(server.app) as url, Client(url) as client, pytest.raises(error, match=words):
         client.score([make_group("10")])
     assert len(server.ids) == 1
+
+
+def test_what_a_newer_service_says_beside_is_left_out(service: RewardService) -> None:
+    with live(create_app(lambda: service)) as url:
+        reply = httpx.post(f"{url}/v1/score", json={"groups": [{"prompt": "?", "responses": ["10"]}]}).json()
+    reply["judgements"][0]["rewards"][0]["new"] = reply["judgements"][0]["new"] = reply["new"] = 1
+    server = Misbehaving(service, [JSONResponse(reply)])
+    with live(server.app) as url, Client(url) as client:
+        assert client.score([make_group("10")])[0].rewards[0].mean == 10
 
 
 CRASH = PlainTextResponse("Internal Server Error", status_code=500)

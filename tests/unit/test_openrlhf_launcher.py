@@ -136,6 +136,13 @@ class TestCommandLine:
         assert main(["--grm.config", config]) == 2
         assert "OpenRLHF is not installed: pip install" in capsys.readouterr().err
 
+    def test_an_old_openrlhf_is_told_before_anything_starts(
+        self, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.10.1.post2")
+        assert main(["--grm.config", config]) == 2
+        assert "OpenRLHF 0.10.1.post2 has other flags: install 0.11.2 or newer" in capsys.readouterr().err
+
     def test_a_missing_model_is_told_before_anything_starts(
         self, config: str, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -72,8 +72,21 @@ def test_a_hook_keeps_all_replicas_busy_and_leaves_the_rest_of_its_queue_at_home
     assert Ready.of(make_config(engine=engine), "").calls(n) == calls
 
 
+def test_processes_share_the_calls_of_a_job() -> None:
+    ready = Ready.of(make_config(engine={"type": "fake", "replicas": 4}), "")
+    assert [ready.calls(8, processes) for processes in (1, 3, 8)] == [256, 86, 32]
+    assert ready.calls(1, processes=2) == MOST_CALLS
+
+
+def test_an_older_service_leaves_the_hooks_own_neutral_reward() -> None:
+    own = make_config(normalize__method="group").failure
+    assert own.constant == 0
+    assert Ready(ready=True, problem="").failure(own).constant == 0
+
+
 def test_the_calls_of_a_hook_are_sized_for_its_service() -> None:
     service = RewardService(make_config(engine__max_concurrency=1024), scoring(by_number))
     with live(create_app(lambda: service)) as url:
-        assert connect(HookSettings(url, None, None)).client.result().max_concurrency == 256
-        assert connect(HookSettings(url, None, 16)).client.result().max_concurrency == 128
+        assert connect(HookSettings(url, None, None), alone=True).client.result().max_concurrency == 256
+        assert connect(HookSettings(url, None, 16), alone=True).client.result().max_concurrency == 128
+        assert connect(HookSettings(url, None, 16)).client.result().max_concurrency == FEWEST_CALLS

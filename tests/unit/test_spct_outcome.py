@@ -136,6 +136,11 @@ class TestOpenRLHF:
         prompt = f"[begin of response 1]\n{critique_text([1, 10])}\n[end of response 1]"
         assert reward_func([f"{prompt}I cannot say."], [prompt], [PAIR.to_json()])["rewards"] == -1
 
+    def test_several_samples_are_told_and_logged(self, reward_func: Any, caplog: pytest.LogCaptureFixture) -> None:
+        with pytest.raises(GroupError, match="2 samples in one call"):
+            reward_func(["Pa", "Pb"], ["P", "P"], [PAIR.to_json()] * 2)
+        assert "no reward" in caplog.text
+
     def test_a_missing_label_is_told_and_logged(self, reward_func: Any, caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(WireError, match=r"--data\.label_key label"):
             reward_func(["Pc"], ["P"], [""])

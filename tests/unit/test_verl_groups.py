@@ -207,7 +207,7 @@ async def test_what_is_not_set_is_as_in_the_service(monkeypatch: pytest.MonkeyPa
         settings, client = _connection(json.dumps({"url": url}))
     _connection.cache_clear()
     assert settings.failure == FailureConfig(policy="raise", constant=5.5, deadline_s=90)
-    assert (client.timeout_s, client.max_concurrency) == (90 + client_module.MARGIN_S, 512)
+    assert (client.timeout_s, client.max_concurrency) == (90 + client_module.MARGIN_S, 256)
     with pytest.raises(RewardError, match=r"failure\.policy is 'raise'"):
         await rows(Rendezvous(settings), member(0, "5", n=1))
 
