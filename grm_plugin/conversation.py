@@ -89,7 +89,7 @@ def response_of(query: str, prompt: str) -> str:
     for start in (prompt, composed):
         if query.startswith(start):
             return _without_end_tokens(query[len(start) :])
-    for start in {prompt: None, composed: None}:  # mostly one and the same
+    for start in dict.fromkeys((prompt, composed)):  # mostly one and the same
         if shared := _overlap(start, query):
             return _without_end_tokens(query[shared:])
     raise GroupError(_mismatch(query, prompt))

@@ -24,7 +24,7 @@ def chat(engine: Any, conversations: Sequence[Conversation], n: int, temperature
     from vllm import SamplingParams
 
     sampling = SamplingParams(n=n, temperature=temperature, max_tokens=200)
-    outputs = engine.chat([_plain(conversation) for conversation in conversations], sampling, use_tqdm=False)
+    outputs = engine.chat([message_dicts(conversation) for conversation in conversations], sampling, use_tqdm=False)
     return [[Completion(o.text, o.finish_reason, len(o.token_ids)) for o in output.outputs] for output in outputs]
 
 
@@ -34,13 +34,9 @@ def rate(engine: Any, conversations: Sequence[Conversation]) -> list[float]:
 
     tokenizer = engine.get_tokenizer()
     prompts = [
-        {"prompt_token_ids": tokenizer.apply_chat_template(_plain(conversation), return_dict=False)}
+        {"prompt_token_ids": tokenizer.apply_chat_template(message_dicts(conversation), return_dict=False)}
         for conversation in conversations
     ]
     params = PoolingParams(use_activation=False)
     outputs = engine.encode(prompts, pooling_task="classify", pooling_params=params, use_tqdm=False)
     return [float(output.outputs.data.squeeze()) for output in outputs]
-
-
-def _plain(conversation: Conversation) -> list[dict[str, str]]:
-    return message_dicts(conversation)

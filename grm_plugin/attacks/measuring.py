@@ -161,12 +161,10 @@ class Measurement:
         """None where an engine failed on a vote: what that changed is no effect of the attack."""
         judge = self._defended if case.defended else self._bare
         clean, attacked = await judge.score([case.pair.group(), case.group], self._timeout_s)
-        failures = [
-            failure for judged in (clean, attacked) for part in judged.lists if (failure := failure_of_list(part))
-        ]
-        self._failures.add(failures[0] if failures else "")
-        if failures:
-            self.stopped = failures[0]
+        failure = next(filter(None, map(failure_of_list, (*clean.lists, *attacked.lists))), "")
+        self._failures.add(failure)
+        if failure:
+            self.stopped = failure
             return None
         return AttackResult(
             case.attack.id,

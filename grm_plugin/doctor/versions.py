@@ -25,6 +25,9 @@ class Package:
     needed_for_vllm: bool = False
 
 
+OLDEST_OPENRLHF = "0.11.2"
+"""The version whose flags the launcher takes; before 0.10.2 they had other names."""
+
 PYTHON = Package(("python",), ">=3.11", "==3.11.*")
 
 PACKAGES = (
@@ -33,7 +36,7 @@ PACKAGES = (
     Package(("protobuf",), "<7", ">=6.33.5,<7"),  # Ray 2.55 breaks on protobuf 7
     Package(("torch",), ">=2.6", "==2.13.*", needed_for_vllm=True),
     Package(("transformers",), ">=4.56", "==5.19.*", needed_for_vllm=True),
-    Package(("openrlhf",), ">=0.11.2", "==0.11.2"),
+    Package(("openrlhf",), f">={OLDEST_OPENRLHF}", "==0.11.2"),
     Package(("deepspeed",), ">=0.18", "==0.19.*"),
 )
 

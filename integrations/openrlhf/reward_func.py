@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 from grm_plugin.background import run_in_background
 from grm_plugin.conversation import response_of
-from grm_plugin.errors import ConfigError, GRMError, GroupError
+from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.integrations.openrlhf.calls import CallGatherer
+from grm_plugin.integrations.openrlhf.one_sample import one_sample
 from grm_plugin.integrations.openrlhf.scoring import GroupScorer, OpenRLHFReward
 from grm_plugin.integrations.openrlhf.threads import backlog_of_this_thread, widen_default_executor
-
-logger = logging.getLogger(__name__)
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object]) -> dict[str, Any]:
@@ -42,14 +40,8 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         ServiceError: there is no service: none answers at GRM_URL, or none could be started (GRM_CONFIG).
         RewardError: a reward is missing and `failure.policy` is `raise`.
     """
-    try:
-        if len(queries) != 1:
-            raise GroupError(f"{len(queries)} samples in one call: OpenRLHF from 0.9.1 on asks for one reward a call")
-        (query,), (prompt,), (label,) = queries, prompts, labels
+    with one_sample(queries, prompts, labels) as (query, prompt, label):
         row = _row(prompt, response_of(query, prompt), label)
-    except GRMError as error:
-        logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause
-        raise
     return {"rewards": row.reward, "scores": row.unit, "extra_logs": row.logs}
 
 

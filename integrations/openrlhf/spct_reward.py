@@ -6,16 +6,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 from grm_plugin.conversation import response_of
-from grm_plugin.errors import GRMError, GroupError
+from grm_plugin.integrations.openrlhf.one_sample import one_sample
 from grm_plugin.spct.outcome import Target, verdict_of
 from grm_plugin.types import Completion
-
-logger = logging.getLogger(__name__)
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
@@ -34,14 +31,8 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         WireError: the label is none of `rl-data`.
         GroupError: the query does not begin with its prompt, or there are several.
     """
-    try:
-        if len(queries) != 1:
-            raise GroupError(f"{len(queries)} samples in one call: OpenRLHF from 0.9.1 on asks for one reward a call")
-        (query,), (prompt,), (label,) = queries, prompts, labels
+    with one_sample(queries, prompts, labels) as (query, prompt, label):
         verdict = verdict_of(Completion(response_of(query, prompt)), Target.from_json(label))
-    except GRMError as error:
-        logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause
-        raise
     right = float(verdict.right)
     logs = {"spct_right": right, "spct_parsed": float(verdict.scores is not None), "spct_tie": float(verdict.tie)}
     return {"rewards": verdict.reward, "scores": right, "extra_logs": logs}

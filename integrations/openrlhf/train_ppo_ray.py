@@ -28,6 +28,7 @@ from contextlib import nullcontext
 from packaging.version import Version
 
 from grm_plugin.background import start_in_background
+from grm_plugin.doctor.versions import OLDEST_OPENRLHF
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
 from grm_plugin.integrations.openrlhf.flags import AGENT, REWARD_URL, Hook, Job, parse
 from grm_plugin.integrations.openrlhf.hook_files import HookFile
@@ -36,8 +37,6 @@ from grm_plugin.serving.supervisor import Supervisor
 
 OPENRLHF = "openrlhf.cli.train_ppo_ray"
 IMPORTED_EARLY = "openrlhf.trainer.ray.ppo_actor"
-OLDEST = "0.11.2"
-"""The version whose flags these are; before 0.10.2 they had other names."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -135,8 +134,8 @@ def _require_openrlhf() -> None:
         found = importlib.metadata.version("openrlhf")
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError('OpenRLHF is not installed: pip install -e ".[openrlhf]"') from None
-    if Version(found) < Version(OLDEST):  # told before minutes of GPUs are spent on a job with unknown flags
-        raise ConfigError(f"OpenRLHF {found} has other flags: install {OLDEST} or newer")
+    if Version(found) < Version(OLDEST_OPENRLHF):  # told before minutes of GPUs are spent on a job with unknown flags
+        raise ConfigError(f"OpenRLHF {found} has other flags: install {OLDEST_OPENRLHF} or newer")
 
 
 def _stop(name: str) -> None:

@@ -158,15 +158,21 @@ def test_a_busy_service_is_asked_until_the_time_is_up(service: RewardService) ->
         assert values(client.score([make_group("10")])) == [[1.0]]
 
 
+def held_until(released: threading.Event) -> Scripted:
+    """A GRM that answers once the event is set."""
+
+    async def reply(prompt, sampling):  # type: ignore[no-untyped-def]
+        await until(released.is_set)
+        return scoring(by_number).reply(prompt, sampling)
+
+    return Scripted(reply)
+
+
 async def test_a_dropped_connection_attaches_to_the_running_work() -> None:
     """The connection breaks while the GRM works: the second try gets the result of the first one's work."""
     second_try = threading.Event()
 
-    async def reply(prompt, sampling):  # type: ignore[no-untyped-def]
-        await until(second_try.is_set)
-        return scoring(by_number).reply(prompt, sampling)
-
-    generator = Scripted(reply)
+    generator = held_until(second_try)
     service = RewardService(make_config(sampling__k=1), generator)
 
     def attached() -> bool:
@@ -226,11 +232,7 @@ def test_a_queue_for_a_service_that_never_answers_is_given_up_with_its_head() ->
 async def test_a_call_says_when_it_has_its_place() -> None:
     opened = threading.Event()
 
-    async def reply(prompt, sampling):  # type: ignore[no-untyped-def]
-        await until(opened.is_set)
-        return scoring(by_number).reply(prompt, sampling)
-
-    generator = Scripted(reply)
+    generator = held_until(opened)
     service = RewardService(make_config(sampling__k=1), generator)
     placed: list[str] = []
     with live(create_app(lambda: service)) as url:
