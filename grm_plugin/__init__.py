@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grm_plugin.client import Client
     from grm_plugin.config import Config
-    from grm_plugin.config_loading import load_config
+    from grm_plugin.config.loading import load_config
     from grm_plugin.errors import GRMError
-    from grm_plugin.judge import Judge
+    from grm_plugin.judging.judge import Judge
     from grm_plugin.types import Group, Judgement, Message, Reward, Sample
 
 __version__ = "0.1.0"
@@ -23,9 +23,9 @@ __version__ = "0.1.0"
 _HOME = {
     "Client": "grm_plugin.client",
     "Config": "grm_plugin.config",
-    "load_config": "grm_plugin.config_loading",
+    "load_config": "grm_plugin.config.loading",
     "GRMError": "grm_plugin.errors",
-    "Judge": "grm_plugin.judge",
+    "Judge": "grm_plugin.judging.judge",
     "Group": "grm_plugin.types",
     "Judgement": "grm_plugin.types",
     "Message": "grm_plugin.types",

@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.access import read_token
-from grm_plugin.background import start_in_background
+from grm_plugin._util.background import start_in_background
 from grm_plugin.client import MARGIN_S, Client
+from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config, FailureConfig, GroupConfig
-from grm_plugin.config_loading import load_config
+from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ConfigError
-from grm_plugin.readiness import read_ready
-from grm_plugin.serving.ready import FEWEST_CALLS
+from grm_plugin.wire.ready import FEWEST_CALLS
+from grm_plugin.wire.token import read_token
 
 READY_PATIENCE_S = 60.0
 """A service that is on its way back, Ray Serve's proxy included, is there again within some 35 s."""
@@ -113,7 +113,7 @@ def connect(settings: HookSettings, alone: bool = False) -> Connection:
 
 
 def _started(config: Config) -> Client:
-    from grm_plugin.serving.launch import start_or_attach
+    from grm_plugin.serving.ray.launch import start_or_attach
 
     service = start_or_attach(config)
     deadline_s = read_ready(service.url, service.token, READY_PATIENCE_S).deadline_s  # of another's it is not ours

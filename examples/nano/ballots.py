@@ -14,9 +14,9 @@ from examples.nano.batches import PROMPTS
 from examples.nano.groups import RankedGroup
 from examples.nano.measure import Ballot, comment_hits
 from examples.nano.offline import chat, rate
-from grm_plugin.orders import Order, balanced_orders
-from grm_plugin.parsing import parse
-from grm_plugin.prompts import draw_marker
+from grm_plugin.judging.orders import Order, balanced_orders
+from grm_plugin.judging.parsing import parse
+from grm_plugin.judging.prompts import draw_marker
 from grm_plugin.types import Completion, Conversation, Group, Message, Scores
 
 VOTES = 32

@@ -16,7 +16,7 @@ from transformers import Qwen2Tokenizer
 from examples.nano import teacher
 from examples.nano.domain import ASPECTS, CATEGORIES, LEVELS, SEPARATORS, Task, levels, read, true_quality
 from examples.nano.groups import draw_training_group
-from grm_plugin.prompts import PromptBuilder, draw_marker
+from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.types import Group, Message
 
 PROMPTS = PromptBuilder(str(Path(__file__).with_name("listwise.txt")), str(Path(__file__).with_name("meta_rm.txt")))

@@ -14,7 +14,7 @@ from examples.nano.batches import PROMPTS
 from examples.nano.domain import ASPECTS, LEVELS, levels
 from examples.nano.groups import RankedGroup, draw_ranked_group
 from examples.nano.teacher import Judgement
-from grm_plugin.prompts import draw_marker
+from grm_plugin.judging.prompts import draw_marker
 from grm_plugin.types import Group, Message, message_dicts
 
 SIZES, ODDS = (2, 3, 4), (0.45, 0.15, 0.4)

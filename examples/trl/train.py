@@ -22,7 +22,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from examples.demo.quality import Quality, held_out_prompts, measure
 from examples.nano.domain import draw_task
-from grm_plugin.config_loading import load_config, split_overrides
+from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.integrations.trl.grm_reward import GRMReward
 
 ROOT = Path(__file__).resolve().parents[2]

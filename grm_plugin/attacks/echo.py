@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from grm_plugin.attacks.attack import Attack
 from grm_plugin.attacks.structure import CLEAN, Change, attacked
 from grm_plugin.config import Config, SamplingConfig
-from grm_plugin.judge import Judge
-from grm_plugin.rewards import is_blank
+from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.rewards import is_blank
 from grm_plugin.types import Completion, Prompt, Sampling
 
 TRUTH = (3, 7, 5)

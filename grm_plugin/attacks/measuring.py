@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from grm_plugin._util.text import encodable
 from grm_plugin.attacks.attack import Attack, Kind
 from grm_plugin.attacks.pairs import Pair
+from grm_plugin.batch.engine_failures import FailuresInARow, failure_of_list
 from grm_plugin.config import Config, JudgeConfig, NormalizeConfig
-from grm_plugin.engine_failures import FailuresInARow, failure_of_list
-from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.errors import EngineError
-from grm_plugin.judge import Judge
-from grm_plugin.sanitizing import cut_middle, encodable
+from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.sanitizing import cut_middle
+from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Group
 
 Form = Literal["added", "alone"]
@@ -185,7 +186,7 @@ class Measurement:
 def cut_only(
     group: Group, members: tuple[int, ...], config: JudgeConfig, limit: int | None = None
 ) -> tuple[Group, tuple[int, ...]]:
-    """`grm_plugin.sanitizing.sanitize` without its defences: control tokens and invisible characters reach the GRM."""
+    """`judging.sanitizing.sanitize` without its defences: control tokens and invisible characters reach the GRM."""
     cuts = [cut_middle(encodable(group.responses[member]), limit or config.max_response_chars) for member in members]
     shown = replace(group, responses=tuple(text for text, _ in cuts))
     return shown if config.use_reference else replace(shown, reference=None), tuple(cut for _, cut in cuts)

@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import Field, ValidationError, model_validator
 
 from grm_plugin.attacks.pair_texts import TEXTS
+from grm_plugin.batch.lines import read_lines, say
 from grm_plugin.errors import WireError
-from grm_plugin.offline.tasks import read_lines, say
-from grm_plugin.serving.schemas import WireMessage, WireModel, to_messages
 from grm_plugin.types import Conversation, Group, Message
+from grm_plugin.wire.schemas import WireMessage, WireModel, to_messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.table import Table
 
+from grm_plugin._util.files import replacing
 from grm_plugin.attacks.attack import Attack
 from grm_plugin.attacks.echo import Echoes
 from grm_plugin.attacks.figures import Summary
 from grm_plugin.attacks.measuring import AttackResult
 from grm_plugin.attacks.structure import Change
-from grm_plugin.whole_files import replacing
 
 CHANGES_SHOWN = 10
 

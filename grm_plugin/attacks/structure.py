@@ -16,8 +16,8 @@ from typing import Any
 from grm_plugin.attacks.attack import Attack
 from grm_plugin.config import Config
 from grm_plugin.engines.vllm import token_ids
-from grm_plugin.prompts import PromptBuilder, draw_marker
-from grm_plugin.sanitizing import sanitize
+from grm_plugin.judging.prompts import PromptBuilder, draw_marker
+from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.types import Conversation, Group, Message
 
 CLEAN = Group(

@@ -6,11 +6,11 @@ import asyncio
 import subprocess
 import sys
 
+from grm_plugin.batch.group_judges import in_process
 from grm_plugin.config import Config, TraceConfig, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.errors import GRMError
-from grm_plugin.offline.scorers import in_process
-from grm_plugin.serving.schemas import WireGroup, WireJudgement, WireMessage
+from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireMessage
 
 QUESTION = "Name two colours."
 REWARDS, PROBLEM = "dry run: ", "dry run failed: "

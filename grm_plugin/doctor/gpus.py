@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 
+from grm_plugin.batch.local_gpus import local_gpus
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.machine import local_gpus
-from grm_plugin.serving.cluster_address import listens
-from grm_plugin.serving.resources import GPUs, Holder, needed_gpus, shortage
+from grm_plugin.serving.ray.cluster_address import listens
+from grm_plugin.serving.ray.resources import GPUs, Holder, needed_gpus, shortage
 
 RAY_DEADLINE_S = 50.0
 BUSY = 0.1

@@ -10,7 +10,7 @@ from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.weights import find_folder, read_files
 from grm_plugin.engines.vllm import room_needed
 from grm_plugin.errors import PromptError
-from grm_plugin.prompts import MARKER_LENGTH, PromptBuilder
+from grm_plugin.judging.prompts import MARKER_LENGTH, PromptBuilder
 from grm_plugin.types import Conversation, Group, Message, message_dicts
 
 PROSE = "The quick brown fox jumps over the lazy dog, and nobody knows why it would want to do such a thing. "

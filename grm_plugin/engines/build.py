@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from grm_plugin.config import AnyMetaRMConfig, EngineConfig, FakeConfig, FakeMetaRMConfig, OpenAIConfig, VLLMConfig
-from grm_plugin.engines.base import Generator, MetaRM
+from grm_plugin.judging.seams import Generator, MetaRM
 
 
 def build_generator(config: EngineConfig) -> Generator:

@@ -24,8 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.engines.base import Generator, MetaRM
 from grm_plugin.errors import EngineError
+from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
 
 FOR_EVER_S = 1e6

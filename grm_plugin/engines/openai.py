@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
+from grm_plugin._util.deadline import time_left
 from grm_plugin.config import OpenAIConfig
-from grm_plugin.deadline import time_left
 from grm_plugin.errors import EngineError, EngineTimeout
 from grm_plugin.types import Completion, Prompt, Sampling, message_dicts
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from grm_plugin.concurrency import all_of
+from grm_plugin._util.concurrency import all_of
 from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong

@@ -9,21 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from grm_plugin.batch.items import Item, digest
+from grm_plugin.batch.vote_store import ItemVotes, Manifest
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.ballots import (
-    SUM_DECIMALS,
-    Floats,
-    ItemOutcome,
-    Tally,
-    methods_for,
-    outcome_of,
-    tally_item,
-)
 from grm_plugin.evals.diagnostics import conduct_of
-from grm_plugin.evals.items import Item, digest
 from grm_plugin.evals.report import OTHER, OVERALL, Naming, Part, Report
+from grm_plugin.evals.resampling import SUM_DECIMALS, Floats, ItemOutcome, Tally, methods_for, outcome_of, tally_item
 from grm_plugin.evals.statistics import bootstrap_aucs, bootstrap_means, mean_of, shares_below
-from grm_plugin.evals.store import ItemVotes, Manifest
 from grm_plugin.evals.suites import by_items, metric_of, suite_named
 
 PartOf = Callable[[Sequence[Item], Sequence[Any], np.random.Generator], Part | None]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from grm_plugin.evals.store import ItemVotes, StoredVote
+from grm_plugin.batch.vote_store import ItemVotes, StoredVote
 
 
 @dataclass(frozen=True, slots=True)

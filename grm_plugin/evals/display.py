@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from grm_plugin.evals import paper
-from grm_plugin.evals.ballots import GREEDY
 from grm_plugin.evals.combining import FOUR, Mean
 from grm_plugin.evals.report import Difference, Report, ResultRow
+from grm_plugin.evals.resampling import GREEDY
 from grm_plugin.evals.suites import suite_named
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from grm_plugin._util.files import replacing
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.ballots import GREEDY
 from grm_plugin.evals.report import Report, ResultRow
+from grm_plugin.evals.resampling import GREEDY
 from grm_plugin.evals.suites import suite_named
-from grm_plugin.whole_files import replacing
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9480f", "#57606a"
 

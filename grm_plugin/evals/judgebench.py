@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
-from grm_plugin.evals.items import Item
 from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 

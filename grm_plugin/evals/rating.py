@@ -7,18 +7,17 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grm_plugin.concurrency import for_each
-from grm_plugin.config import Config, JudgeConfig
-from grm_plugin.engines.answers import check_logits
-from grm_plugin.engines.base import MetaRM
+from grm_plugin._util.concurrency import for_each
+from grm_plugin.batch.vote_store import ItemVotes, StoredVote, VoteStore, shown_length
+from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
-from grm_plugin.evals.drawing import ITEM_DEADLINE_S
-from grm_plugin.evals.progress import VoteMeter
-from grm_plugin.evals.store import ItemVotes, StoredVote, VoteStore
-from grm_plugin.prompts import PromptBuilder, draw_marker
-from grm_plugin.sanitizing import neutralize_special_tokens, sanitize, visible
+from grm_plugin.evals.collecting import ITEM_DEADLINE_S
+from grm_plugin.evals.meter import VoteMeter
+from grm_plugin.judging.prompts import PromptBuilder, draw_marker
+from grm_plugin.judging.sanitizing import neutralize_special_tokens, sanitize
+from grm_plugin.judging.seams import MetaRM, check_logits
+from grm_plugin.judging.voting import with_ratings
 from grm_plugin.types import Conversation, Critique
-from grm_plugin.voting import with_ratings
 
 
 class Rating:
@@ -80,13 +79,6 @@ class Rating:
             self._prompts.meta(shown, critique.order, marker, text)
             for critique, text in zip(critiques, texts, strict=True)
         ]
-
-
-def shown_length(record: ItemVotes, config: JudgeConfig) -> int | None:
-    """How long a response was when it was shown: the judge cuts all of them to one length."""
-    texts = [visible(text, config) for text in record.item.responses]
-    lengths = [len(text) - cut for text, cut in zip(texts, record.cut, strict=False) if cut]
-    return lengths[0] if lengths else None
 
 
 def _critique(vote: StoredVote, sample: int) -> Critique:

@@ -9,8 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from grm_plugin.batch.items import Item, digest
 from grm_plugin.errors import WireError
-from grm_plugin.evals.items import Item, digest
 from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 

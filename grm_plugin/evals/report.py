@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from grm_plugin.evals.ballots import GREEDY, Method
+from grm_plugin.batch.vote_store import Manifest
 from grm_plugin.evals.diagnostics import Conduct
+from grm_plugin.evals.resampling import GREEDY, Method
 from grm_plugin.evals.statistics import Estimate
-from grm_plugin.evals.store import Manifest
 from grm_plugin.evals.suites import Metric
 
 OVERALL = ""

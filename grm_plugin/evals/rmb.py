@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from grm_plugin.batch.items import Item, clean_text
 from grm_plugin.errors import WireError
-from grm_plugin.evals.items import Item, clean_text
 from grm_plugin.evals.sources import BenchmarkRow
 from grm_plugin.evals.turns import conversation_of
 

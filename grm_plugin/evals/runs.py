@@ -13,18 +13,18 @@ from typing import Any
 
 from rich.console import Console
 
-from grm_plugin import judge, sampling
-from grm_plugin.cli_options import FAILED, INTERRUPTED
+from grm_plugin._util.files import replacing
+from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
+from grm_plugin.batch.fingerprint import fingerprint, model_name, require_same
+from grm_plugin.batch.items import Item
+from grm_plugin.batch.vote_store import FILE_NAME, Manifest, VoteStore, read_store
 from grm_plugin.config import Config, FakeConfig
 from grm_plugin.errors import ConfigError, EngineError
-from grm_plugin.evals.drawing import VoteDrawing
-from grm_plugin.evals.fingerprint import fingerprint, model_name, require_same
-from grm_plugin.evals.items import Item
-from grm_plugin.evals.progress import VoteMeter
+from grm_plugin.evals.collecting import VoteDrawing
+from grm_plugin.evals.meter import VoteMeter
 from grm_plugin.evals.rating import Rating
-from grm_plugin.evals.store import FILE_NAME, Manifest, VoteStore, read_store
 from grm_plugin.evals.suites import Loaded
-from grm_plugin.whole_files import replacing
+from grm_plugin.judging import judge, sampling
 
 REPORT_NAME, CURVE_NAME = "report.json", "curve.png"
 
@@ -115,7 +115,7 @@ def report(
     Raises:
         ConfigError: a store is missing, empty or damaged, or the report cannot be written.
     """
-    from grm_plugin.evals.analysis import analyse  # numpy
+    from grm_plugin.evals.analysis import analyse
     from grm_plugin.evals.display import show_report
 
     if output is not None and len(folders) > 1:
@@ -155,7 +155,7 @@ async def _draw(
     """What the engine failed with last, or an empty string."""
     if meter.before == meter.total:
         return ""
-    from grm_plugin.offline.scorers import engines
+    from grm_plugin.batch.local_engines import engines
 
     with _counted_elsewhere(), engines(config) as (generator, meta_rm), meter:
         drawing = VoteDrawing(config, generator, meta_rm, store, meter, concurrency, keep_going)
@@ -180,7 +180,7 @@ def _counted_elsewhere() -> Iterator[None]:
 async def _rate(config: Config, records: Sequence[Any], store: VoteStore, meter: VoteMeter, concurrency: int) -> str:
     if meter.before == meter.total:
         return ""
-    from grm_plugin.offline.scorers import engines
+    from grm_plugin.batch.local_engines import engines
 
     with engines(config) as (_, meta_rm), meter:
         assert meta_rm is not None

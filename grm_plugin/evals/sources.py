@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grm_plugin.batch.lines import read_lines
 from grm_plugin.errors import ConfigError, WireError
-from grm_plugin.offline.tasks import read_lines
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 

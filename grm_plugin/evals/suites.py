@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from grm_plugin.batch.items import Item, check_items, read_items
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.evals import judgebench, ppe, realmistake, rewardbench, rmb
-from grm_plugin.evals.items import Item, check_items, read_items
 from grm_plugin.evals.sources import BenchmarkRow, HubSet, read_rows
 
 Metric = Literal["accuracy", "auc"]
@@ -64,7 +64,7 @@ class Loaded:
 
 
 OWN = "jsonl"
-"""Name of the suite that is no benchmark: a file of our own (`grm_plugin.evals.items`)."""
+"""Name of the suite that is no benchmark: a file of our own (`grm_plugin.batch.items`)."""
 
 SUITES = {
     suite.name: suite
@@ -194,4 +194,4 @@ def _numbered(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _no_rows(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
-    raise ConfigError("this suite is read by grm_plugin.evals.items.read_items")
+    raise ConfigError("this suite is read by grm_plugin.batch.items.read_items")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grm_plugin.batch.items import clean_text
 from grm_plugin.errors import WireError
-from grm_plugin.evals.items import clean_text
 from grm_plugin.types import Conversation, Message
 
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"}

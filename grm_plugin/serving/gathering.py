@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 
 from grm_plugin.config import Config
-from grm_plugin.grouping import GroupBuffer, OpenGroup
-from grm_plugin.judge import Judge
-from grm_plugin.rewards import is_blank
+from grm_plugin.judging.grouping import GroupBuffer, OpenGroup
+from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.rewards import is_blank
 from grm_plugin.serving.counters import Counters
 from grm_plugin.types import Judgement, ListJudgement, Sample
 

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from grm_plugin.engines.base import Generator
+from grm_plugin._util.redaction import describe
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.redaction import describe
+from grm_plugin.judging.seams import Generator
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 
 PROBE_TIMEOUT_S = 30.0

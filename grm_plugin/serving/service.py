@@ -14,31 +14,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from grm_plugin import __version__
-from grm_plugin.concurrency import all_of
+from grm_plugin._util.concurrency import all_of
 from grm_plugin.config import Config
-from grm_plugin.conversation import ConversationReader, response_of
-from grm_plugin.engines.base import Generator, MetaRM
+from grm_plugin.conversation.reader import ConversationReader
+from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError, GroupError, ServiceBusy, WireError
-from grm_plugin.failure import LOG_KEYS, Settled, log_values, settle
-from grm_plugin.judge import Judge
+from grm_plugin.judging.fallback import LOG_KEYS, Settled, log_values, settle
+from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.serving.metrics import Metrics
 from grm_plugin.serving.probing import ProbedGenerator
-from grm_plugin.serving.schemas import (
+from grm_plugin.serving.replies import judgement_to_wire
+from grm_plugin.serving.single_flight import SingleFlight
+from grm_plugin.serving.stopping import DRAIN_S
+from grm_plugin.trace.recorder import Recorder
+from grm_plugin.types import Conversation, Group, Judgement, Reward, Sample
+from grm_plugin.wire.schemas import (
     GetRewardReply,
     GetRewardRequest,
     Info,
     ScoreReply,
     ScoreRequest,
     WireGroup,
-    judgement_to_wire,
     to_messages,
 )
-from grm_plugin.serving.single_flight import SingleFlight
-from grm_plugin.serving.stopping import DRAIN_S
-from grm_plugin.trace.recorder import Recorder
-from grm_plugin.types import Conversation, Group, Judgement, Reward, Sample
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from grm_plugin._util.text import encodable
 from grm_plugin.errors import WireError
-from grm_plugin.sanitizing import encodable
 from grm_plugin.spct.training_files import TrainingRow, read_rows
 
 _PAIRS = (("prompt", "completion"), ("prompt", "response"), ("instruction", "output"), ("input", "output"))

@@ -13,9 +13,9 @@ from typing import Any
 import torch.distributed
 from safetensors import SafetensorError
 
+from grm_plugin.batch.fingerprint import differing, fingerprint
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.fingerprint import differing, fingerprint
 from grm_plugin.spct.meta_examples import Example
 from grm_plugin.spct.training_files import write_json
 

@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from grm_plugin.batch import vote_store as store
+from grm_plugin.batch.fingerprint import fingerprint, require_same
+from grm_plugin.batch.vote_store import shown_length
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals import store
-from grm_plugin.evals.fingerprint import fingerprint, require_same
-from grm_plugin.evals.rating import shown_length
-from grm_plugin.prompts import draw_marker
-from grm_plugin.sanitizing import sanitize
+from grm_plugin.judging.prompts import draw_marker
+from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.spct import trajectories
 from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.training_files import TrainingRow

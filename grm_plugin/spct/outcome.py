@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grm_plugin.errors import WireError
-from grm_plugin.parsing import parse
+from grm_plugin.judging.parsing import parse
+from grm_plugin.judging.voting import lead
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, UnparsedReason
-from grm_plugin.voting import lead
 
 BINARY_SCALE = (0, 1)
 """Scores of a single response in training: 1 is correct, 0 is not (paper, appendix G)."""

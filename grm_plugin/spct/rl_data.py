@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 
+from grm_plugin.batch.items import Item, digest
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.items import Item, digest
 from grm_plugin.spct.token_limit import Room
 from grm_plugin.spct.training_files import TrainingRow
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present

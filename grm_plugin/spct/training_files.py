@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from grm_plugin._util.files import replacing
 from grm_plugin.errors import ConfigError
-from grm_plugin.whole_files import replacing
 
 TrainingRow = dict[str, Any]
 CHUNK = 1000

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import jinja2
 
+from grm_plugin.batch.items import Item, digest
 from grm_plugin.config import Config
 from grm_plugin.errors import GroupError, PromptError
-from grm_plugin.evals.items import Item, digest
-from grm_plugin.prompts import ENVIRONMENT, PromptBuilder, draw_marker
-from grm_plugin.sanitizing import neutralize_special_tokens, sanitize
+from grm_plugin.judging.prompts import ENVIRONMENT, PromptBuilder, draw_marker
+from grm_plugin.judging.sanitizing import neutralize_special_tokens, sanitize
 from grm_plugin.spct.outcome import Target
 from grm_plugin.types import Conversation, Group, Message, Prompt
 

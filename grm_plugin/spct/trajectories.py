@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from grm_plugin.batch.append_only import AppendOnlyFile
+from grm_plugin.batch.fingerprint import differing
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.fingerprint import differing
-from grm_plugin.offline.appending import AppendOnlyFile
 from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.training_prompts import Presentation
 from grm_plugin.types import Group, Message, UnparsedReason

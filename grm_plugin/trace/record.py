@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
-from grm_plugin.failure import Settled, settle
+from grm_plugin.judging.fallback import Settled, settle
 from grm_plugin.types import Judgement, ListJudgement
 
 PREVIEW_CHARS = 200

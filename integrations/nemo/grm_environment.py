@@ -18,14 +18,14 @@ from typing import Any, NotRequired, TypedDict
 import ray
 import torch
 
-from grm_plugin.background import run_in_background
+from grm_plugin._util.background import run_in_background
+from grm_plugin._util.concurrency import all_of
 from grm_plugin.client import MARGIN_S, Client
-from grm_plugin.concurrency import all_of
-from grm_plugin.contiguous import BatchRow, contiguous_groups
+from grm_plugin.client.contiguous import BatchRow, contiguous_groups
+from grm_plugin.client.readiness import read_ready
+from grm_plugin.conversation.messages import as_reference, text_of
 from grm_plugin.errors import GroupError
-from grm_plugin.framework_messages import as_reference, text_of
-from grm_plugin.readiness import read_ready
-from grm_plugin.serving.schemas import WireGroup
+from grm_plugin.wire.schemas import WireGroup
 
 try:
     from nemo_rl.environments.interfaces import EnvironmentInterface, EnvironmentReturn

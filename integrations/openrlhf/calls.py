@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from grm_plugin.config import GroupConfig
-from grm_plugin.framework_messages import as_reference
-from grm_plugin.grouping import GroupBuffer, OpenGroup
+from grm_plugin.conversation.messages import as_reference
 from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
 from grm_plugin.integrations.openrlhf.siblings import Score
+from grm_plugin.judging.grouping import GroupBuffer, OpenGroup
 from grm_plugin.types import Message, Sample
 
 LOOK_S = 0.05

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from grm_plugin.config import Config
-from grm_plugin.config_loading import load_config, split_overrides
+from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
-from grm_plugin.grouping import split_evenly
+from grm_plugin.judging.grouping import split_evenly
 
 Hook = Literal["agent", "function", "http"]
 """How OpenRLHF asks for rewards: through a file that it loads by path, or the service's URL."""

@@ -14,8 +14,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from grm_plugin.background import run_in_background
-from grm_plugin.conversation import response_of
+from grm_plugin._util.background import run_in_background
+from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.integrations.openrlhf.calls import CallGatherer

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from grm_plugin._util.text import encodable
 from grm_plugin.client import Client
+from grm_plugin.client.settling import score_settled
 from grm_plugin.config import FailureConfig
-from grm_plugin.framework_messages import as_reference
-from grm_plugin.sanitizing import encodable
-from grm_plugin.serving.schemas import WireGroup
-from grm_plugin.settling import score_settled
+from grm_plugin.conversation.messages import as_reference
+from grm_plugin.wire.schemas import WireGroup
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRLHFReward:
-    """What OpenRLHF takes for one sample: `unit` is in [0, 1], `logs` has the keys `grm_plugin.failure.LOG_KEYS`."""
+    """What OpenRLHF takes for one sample: `unit` is in [0, 1], `logs` has the keys `judging.fallback.LOG_KEYS`."""
 
     reward: float
     unit: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from grm_plugin.conversation import response_of
+from grm_plugin.conversation.response import response_of
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
 from grm_plugin.spct.outcome import Target, verdict_of
 from grm_plugin.types import Completion

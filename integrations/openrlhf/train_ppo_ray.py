@@ -27,13 +27,13 @@ from contextlib import nullcontext
 
 from packaging.version import Version
 
-from grm_plugin.background import start_in_background
-from grm_plugin.doctor.versions import OLDEST_OPENRLHF
+from grm_plugin._util.background import start_in_background
+from grm_plugin._util.known_versions import OLDEST_OPENRLHF
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
 from grm_plugin.integrations.openrlhf.flags import AGENT, REWARD_URL, Hook, Job, parse
 from grm_plugin.integrations.openrlhf.hook_files import HookFile
-from grm_plugin.serving.launch import ServiceHandle, start, start_or_attach, stop_on_ray
-from grm_plugin.serving.supervisor import Supervisor
+from grm_plugin.serving.ray.launch import ServiceHandle, start, start_or_attach, stop_on_ray
+from grm_plugin.serving.ray.supervisor import Supervisor
 
 OPENRLHF = "openrlhf.cli.train_ppo_ray"
 IMPORTED_EARLY = "openrlhf.trainer.ray.ppo_actor"

@@ -3,7 +3,7 @@
     --group-rm --custom-rm-path grm_plugin.integrations.slime.grm_reward.custom_rm --rm-url http://127.0.0.1:8790
 
 `--group-rm` hands over the samples of a prompt together, which is what the GRM wants. Without it samples meet in the
-service. With `--reward-key K` a reward is a dict with K, and the log values of grm_plugin.failure beside it. slime
+service. With `--reward-key K` a reward is a dict with K, and the log values of `judging.fallback` beside it. slime
 refuses `--group-rm` together with evaluation; give evaluation datasets `custom_rm_path: ...grm_reward.custom_rm_eval`.
 
 The address comes from `--rm-url`, or GRM_URL. slime cannot take None: for a missing reward the service's own
@@ -20,15 +20,15 @@ import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from grm_plugin._util.concurrency import all_of
+from grm_plugin._util.text import encodable
 from grm_plugin.client import Client
-from grm_plugin.concurrency import all_of
+from grm_plugin.client.contiguous import BatchRow, contiguous_groups
+from grm_plugin.client.settling import score_settled, settle_outage
 from grm_plugin.config import FailureConfig
-from grm_plugin.contiguous import BatchRow, contiguous_groups
+from grm_plugin.conversation.messages import as_reference, to_conversation
 from grm_plugin.errors import ConfigError, GRMError
-from grm_plugin.framework_messages import as_reference, to_conversation
 from grm_plugin.integrations.environment import connect, read_environment
-from grm_plugin.sanitizing import encodable
-from grm_plugin.settling import score_settled, settle_outage
 from grm_plugin.types import Reward
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grm_plugin.contiguous import BatchRow
+from grm_plugin._util.text import encodable
+from grm_plugin.client.contiguous import BatchRow
+from grm_plugin.conversation.messages import as_reference, text_of, to_conversation
 from grm_plugin.errors import ConfigError, GroupError, PromptError
-from grm_plugin.framework_messages import as_reference, text_of, to_conversation
-from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation
 
 Turns = Sequence[Mapping[str, Any]]

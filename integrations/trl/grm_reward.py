@@ -19,19 +19,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.access import Token
-from grm_plugin.background import run_in_background
+from grm_plugin._util.background import run_in_background
+from grm_plugin._util.concurrency import all_of
 from grm_plugin.client import MARGIN_S, Client
-from grm_plugin.concurrency import all_of
+from grm_plugin.client.contiguous import contiguous_groups
+from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config
-from grm_plugin.contiguous import contiguous_groups
 from grm_plugin.errors import ConfigError, GRMError
 from grm_plugin.integrations.trl.batches import Batch, Turns
 from grm_plugin.integrations.trl.local_service import find_or_start, stop_service
 from grm_plugin.integrations.trl.logs import critique_columns, metrics
 from grm_plugin.integrations.trl.versions import warn_unless_tested
-from grm_plugin.readiness import read_ready
-from grm_plugin.serving.schemas import WireGroup, WireJudgement
+from grm_plugin.wire.schemas import WireGroup, WireJudgement
+from grm_plugin.wire.token import Token
 
 logger = logging.getLogger(__name__)
 

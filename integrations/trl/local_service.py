@@ -7,13 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from grm_plugin.access import Token, read_token
+from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config
-from grm_plugin.config_loading import load_config
+from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ConfigError, ServiceError
-from grm_plugin.readiness import read_ready
-from grm_plugin.serving.launch import ServiceHandle, start
 from grm_plugin.serving.ports import http_url
+from grm_plugin.serving.ray.launch import ServiceHandle, start
+from grm_plugin.wire.token import Token, read_token
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from grm_plugin.serving.schemas import WireCritique, WireGroup, WireJudgement, WireReward
+from grm_plugin.wire.schemas import WireCritique, WireGroup, WireJudgement, WireReward
 
 
 def critique_columns(

@@ -16,14 +16,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from grm_plugin._util.text import encodable
 from grm_plugin.client import Client
+from grm_plugin.client.readiness import read_ready
 from grm_plugin.errors import PromptError
 from grm_plugin.integrations.environment import READY_PATIENCE_S
 from grm_plugin.integrations.verl.samples import read_prompt, read_reference
 from grm_plugin.integrations.verl.scoring import score_group
 from grm_plugin.integrations.verl.settings import Settings, read_settings
-from grm_plugin.readiness import read_ready
-from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation, Group
 
 WORKERS = 8

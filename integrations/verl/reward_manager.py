@@ -24,12 +24,12 @@ import logging
 from importlib.metadata import version
 from typing import Any
 
+from grm_plugin.client.readiness import read_ready
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.verl.rendezvous import rendezvous_actor
 from grm_plugin.integrations.verl.samples import GroupSizes, read_member
 from grm_plugin.integrations.verl.scoring import VerlReward
 from grm_plugin.integrations.verl.settings import read_settings
-from grm_plugin.readiness import read_ready
 
 try:
     from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grm_plugin._util.text import encodable
+from grm_plugin.conversation.messages import as_reference, to_conversation
 from grm_plugin.errors import GroupError
-from grm_plugin.framework_messages import as_reference, to_conversation
-from grm_plugin.sanitizing import encodable
 from grm_plugin.types import Conversation, Message
 
 

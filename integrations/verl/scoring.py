@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from grm_plugin.client import Client
+from grm_plugin.client.settling import SettledReward, score_settled
 from grm_plugin.config import FailureConfig
-from grm_plugin.failure import LOG_KEYS
-from grm_plugin.settling import SettledReward, score_settled
+from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.types import Group
 
 INFO_KEYS = ("score", *LOG_KEYS, "grm_ok")
@@ -32,7 +32,7 @@ class VerlReward:
 
 
 async def score_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
-    """One row per response of the group, in order; see `grm_plugin.settling.score_settled`.
+    """One row per response of the group, in order; see `grm_plugin.client.settling.score_settled`.
 
     Raises:
         RewardError: the service failed and the policy is `raise`.

@@ -16,10 +16,10 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from grm_plugin.client import MARGIN_S, Client
+from grm_plugin.client.replies import explain
 from grm_plugin.config import FailureConfig, Section
 from grm_plugin.errors import ConfigError
-from grm_plugin.replies import explain
-from grm_plugin.serving.ready import FEWEST_CALLS, Ready
+from grm_plugin.wire.ready import FEWEST_CALLS, Ready
 
 
 class Settings(Section):

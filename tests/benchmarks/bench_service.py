@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 
 from grm_plugin.config import VLLMConfig
-from grm_plugin.config_loading import load_config
-from grm_plugin.engines.base import Generator
+from grm_plugin.config.loading import load_config
 from grm_plugin.engines.vllm import VLLMEngine
-from grm_plugin.judge import Judge
+from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.seams import Generator
 from grm_plugin.types import Group, Message
+from support.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
 VOTES = (1, 8, 16)
 RESPONSES = ("red, green, blue", "red green", "no", "blue, black, white, pink")
 
@@ -65,7 +65,7 @@ async def main(config_path: Path, count: int, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=REPOSITORY / "configs" / "nano_cpu.yaml")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "nano_cpu.yaml")
     parser.add_argument("--groups", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

@@ -22,12 +22,11 @@ from pathlib import Path
 import httpx
 
 from grm_plugin.config import FailureConfig, TraceConfig
-from grm_plugin.config_loading import load_config
+from grm_plugin.config.loading import load_config
 from grm_plugin.engines.fake import FakeEngine
-from grm_plugin.serving.schemas import ScoreRequest
+from grm_plugin.serving.http.trace_app import page_app
 from grm_plugin.serving.service import RewardService
 from grm_plugin.trace.record import Entry
-from grm_plugin.trace.standalone import page_app
 from grm_plugin.trace.writing import StoreWriter
 from grm_plugin.types import (
     Completion,
@@ -41,6 +40,7 @@ from grm_plugin.types import (
     Sampling,
     Vote,
 )
+from grm_plugin.wire.schemas import ScoreRequest
 
 RESPONSES, VOTES, IN_FLIGHT = 4, 8, 64
 PAGES = {

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from factories import by_number, live, make_config, scoring
-from trace_factories import fill, judged, silent, writing
 
-from grm_plugin.serving.http import create_app
+from grm_plugin.serving.http.app import create_app
+from grm_plugin.serving.http.trace_app import page_app
 from grm_plugin.serving.service import RewardService
-from grm_plugin.trace.standalone import page_app
+from support.factories import by_number, live, make_config, scoring
+from support.trace_factories import fill, judged, silent, writing
 
 pytestmark = pytest.mark.e2e
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "e2e"))
+sys.path.append(str(HERE.parent))
 
 from phases import fake_phases, vllm_phases  # noqa: E402
 from questions import draw_question  # noqa: E402

@@ -18,8 +18,8 @@ from grm_plugin.integrations.trl.grm_reward import GRMReward
 from grm_plugin.integrations.verl.rendezvous import Rendezvous
 from grm_plugin.integrations.verl.samples import Member
 from grm_plugin.integrations.verl.settings import Settings
-from grm_plugin.serving.schemas import WireGroup
 from grm_plugin.types import Message
+from grm_plugin.wire.schemas import WireGroup
 
 Answer = tuple[float | None, bool]
 """A reward as a trainer gets it, and whether it says that it is the failure policy's."""

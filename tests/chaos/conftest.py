@@ -1,8 +1,8 @@
-"""The chaos suite shares the cluster of the end-to-end tests."""
+"""The chaos suite is a program of its own, whose modules import each other."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "e2e"))
+sys.path.append(str(Path(__file__).parent))

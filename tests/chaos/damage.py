@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from ray_cluster import living_actors, session_processes, vllm_processes
+from support.ray_cluster import living_actors, session_processes, vllm_processes
 
 
 class Damage:

@@ -18,11 +18,11 @@ from callers import Caller, make_callers
 from damage import Damage
 from phases import Phase
 from questions import N, Question
-from ray_cluster import free_port, ray_cluster
 from tally import Tally
 
 from grm_plugin.config import Config
-from grm_plugin.config_loading import load_config
+from grm_plugin.config.loading import load_config
+from support.ray_cluster import free_port, ray_cluster
 
 MENDED_DEADLINE_S = 300.0
 """Longest wait after a phase until all replicas are there again."""
@@ -136,7 +136,7 @@ def staged(make_config: Callable[[Path, int], Config], folder: Path, num_gpus: i
     import ray
     from ray.serve.context import _set_global_client
 
-    from grm_plugin.serving import launch
+    from grm_plugin.serving.ray import launch
 
     faults = folder / "faults"
     faults.mkdir(parents=True)

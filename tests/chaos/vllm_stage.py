@@ -9,8 +9,8 @@ from questions import N, Question
 
 from grm_plugin.client import Client
 from grm_plugin.config import Config
-from grm_plugin.config_loading import load_config
-from grm_plugin.serving.schemas import WireGroup, WireJudgement
+from grm_plugin.config.loading import load_config
+from grm_plugin.wire.schemas import WireGroup, WireJudgement
 
 NANO = Path(__file__).parents[2] / "configs" / "nano_cpu.yaml"
 QUESTIONS = 40

@@ -15,15 +15,25 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from factories import Scripted, by_number, completions, live, make_config, never, responses_shown, scoring, until
-from openrlhf_hooks import agent, function, http
 
 from grm_plugin.cpu.hooks import PatchingFinder
 from grm_plugin.cpu.profile import DURING
-from grm_plugin.engines.base import Generator
-from grm_plugin.serving.http import create_app
+from grm_plugin.judging.seams import Generator
+from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Judgement, Prompt, Sampling
+from support.factories import (
+    Scripted,
+    by_number,
+    completions,
+    live,
+    make_config,
+    never,
+    responses_shown,
+    scoring,
+    until,
+)
+from support.openrlhf_hooks import agent, function, http
 
 EOS = "<|im_end|>"
 MAX_LENGTH = 512

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
-from factories import Scripted, by_number, completions, never
 
-from grm_plugin.background import _loop
+from grm_plugin._util.background import _loop
 from grm_plugin.client import Client
 from grm_plugin.errors import GroupError, PromptError, ServiceError
-from grm_plugin.failure import LOG_KEYS
+from grm_plugin.judging.fallback import LOG_KEYS
+from support.factories import Scripted, by_number, completions, never
+from support.paths import ROOT
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 QUESTION = {"role": "user", "content": "What?"}
@@ -28,7 +28,7 @@ QUESTION = {"role": "user", "content": "What?"}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.005)
 
 
 def unit(score: float) -> float:
@@ -185,7 +185,7 @@ def test_nemo_gyms_own_parser_takes_the_example() -> None:
     types = pytest.importorskip("nemo_gym.config_types")
     from omegaconf import OmegaConf
 
-    folder = Path(__file__).parents[2] / "examples/nemo/resources_servers/grm"
+    folder = ROOT / "examples/nemo/resources_servers/grm"
     example = OmegaConf.load(folder / "configs/grm.yaml")
     for name in example:
         config, error = types.maybe_get_server_instance_config(name, example[name])

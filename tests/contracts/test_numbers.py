@@ -15,9 +15,21 @@ from typing import Any
 
 import httpx
 import pytest
-from factories import live, make_config
 from hypothesis import HealthCheck, Phase, given, settings
-from numbers_faults import (
+
+from grm_plugin.client import Client
+from grm_plugin.errors import ServiceError, WireError
+from grm_plugin.integrations.slime import grm_reward as slime
+from grm_plugin.integrations.trl.grm_reward import GRMReward
+from grm_plugin.integrations.verl import compute_score as verl
+from grm_plugin.integrations.verl.rendezvous import Rendezvous
+from grm_plugin.integrations.verl.samples import Member
+from grm_plugin.integrations.verl.scoring import INFO_KEYS
+from grm_plugin.integrations.verl.settings import Settings
+from grm_plugin.judging.fallback import LOG_KEYS
+from grm_plugin.types import Group, Message
+from support.factories import live, make_config
+from support.numbers_faults import (
     CLIENT_TIMEOUT_S,
     SERVICE_PLANS,
     Plan,
@@ -26,18 +38,6 @@ from numbers_faults import (
     check_number,
     plans,
 )
-
-from grm_plugin.client import Client
-from grm_plugin.errors import ServiceError, WireError
-from grm_plugin.failure import LOG_KEYS
-from grm_plugin.integrations.slime import grm_reward as slime
-from grm_plugin.integrations.trl.grm_reward import GRMReward
-from grm_plugin.integrations.verl import compute_score as verl
-from grm_plugin.integrations.verl.rendezvous import Rendezvous
-from grm_plugin.integrations.verl.samples import Member
-from grm_plugin.integrations.verl.scoring import INFO_KEYS
-from grm_plugin.integrations.verl.settings import Settings
-from grm_plugin.types import Group, Message
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -74,7 +74,7 @@ def url(rehearsal: Rehearsal) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr("grm_plugin.integrations.environment.MARGIN_S", CLIENT_TIMEOUT_S / 2)
     monkeypatch.setattr("grm_plugin.integrations.verl.settings.MARGIN_S", CLIENT_TIMEOUT_S / 2)
     monkeypatch.setenv("GRM_CONFIG", make_config(**_limits()).model_dump_json())

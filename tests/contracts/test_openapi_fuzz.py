@@ -16,13 +16,13 @@ import httpx
 import pytest
 import requests
 import schemathesis
-from factories import by_number, make_config, scoring
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
 
-from grm_plugin.serving.http import create_app
+from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
+from support.factories import by_number, make_config, scoring
 
 BUDGET = int(os.environ.get("GRM_FUZZ_REQUESTS", "240"))
 POSTS = ("/get_reward", "/v1/score", "/v1/sample", "/verify")

@@ -9,22 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from factories import Scripted, by_number, completions, live, make_config, never, scoring, until
-from openrlhf_hooks import NOWHERE, agent, check
-from relay import breaking_first_connection
 
 from grm_plugin.errors import ConfigError, RewardError, ServiceError
-from grm_plugin.serving.http import create_app
-from grm_plugin.serving.ready import Ready
+from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Prompt, Sampling
+from grm_plugin.wire.ready import Ready
+from support.factories import Scripted, by_number, completions, live, make_config, never, scoring, until
+from support.openrlhf_hooks import NOWHERE, agent, check
+from support.relay import breaking_first_connection
 
 pytestmark = [pytest.mark.usefixtures("openrlhf"), pytest.mark.timeout(180)]
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.005)
     monkeypatch.setattr("grm_plugin.integrations.environment.READY_PATIENCE_S", 0.0)
 
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from factories import until
-from openrlhf_hooks import NOWHERE, check
 
 from grm_plugin.errors import ConfigError, GroupError
+from support.factories import until
+from support.openrlhf_hooks import NOWHERE, check
 
 pytestmark = [pytest.mark.usefixtures("openrlhf"), pytest.mark.timeout(180)]
 

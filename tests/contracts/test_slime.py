@@ -17,15 +17,25 @@ from typing import Any
 
 import httpx
 import pytest
-from factories import Scripted, by_number, completions, live, make_config, never, responses_shown, scoring, until
-from relay import breaking_first_connection
 
 from grm_plugin.errors import ConfigError, PromptError, RewardError, ServiceError
-from grm_plugin.failure import LOG_KEYS
 from grm_plugin.integrations.slime import grm_reward
-from grm_plugin.serving.http import create_app
-from grm_plugin.serving.ready import Ready
+from grm_plugin.judging.fallback import LOG_KEYS
+from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
+from grm_plugin.wire.ready import Ready
+from support.factories import (
+    Scripted,
+    by_number,
+    completions,
+    live,
+    make_config,
+    never,
+    responses_shown,
+    scoring,
+    until,
+)
+from support.relay import breaking_first_connection
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 CHATML = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -44,7 +54,7 @@ class Sample:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.005)
     monkeypatch.setattr("grm_plugin.integrations.environment.READY_PATIENCE_S", 0.0)
     for variable in ("GRM_URL", "GRM_CONFIG"):
         monkeypatch.delenv(variable, raising=False)

@@ -9,12 +9,13 @@ import pickle
 import re
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from support.paths import ROOT
+
+EXAMPLES = ROOT / "examples"
 PAGE = (EXAMPLES / "README.md").read_text()
 SNIPPETS = re.findall(r"<!-- run: (\w+) -->\n```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 ADDRESS = "http://127.0.0.1:8790"

@@ -18,22 +18,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from factories import Scripted, completions, live, make_config, responses_shown, scoring
-from marked import run_marked
 
-from grm_plugin.access import Token
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, ServiceError
 from grm_plugin.integrations.trl import local_service
 from grm_plugin.integrations.trl.grm_reward import GRMReward, _client, _warn_of_parts
-from grm_plugin.serving.launch import ServiceHandle
-from grm_plugin.serving.without_ray import build
+from grm_plugin.serving.http.alone import build
+from grm_plugin.serving.ray.launch import ServiceHandle
 from grm_plugin.types import Completion, Prompt, Sampling
+from grm_plugin.wire.token import Token
+from support.factories import Scripted, completions, live, make_config, responses_shown, scoring
+from support.marked_jobs import run_marked
+from support.paths import ROOT
 
 trl = pytest.importorskip("trl")
 
 pytestmark = pytest.mark.timeout(300)
 
-POLICY = Path(__file__).parents[2] / "examples/nano/models/policy"
+POLICY = ROOT / "examples/nano/models/policy"
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 QUESTION = [{"role": "user", "content": "Name 3 fruits, use commas."}]
 N = 4
@@ -41,7 +42,7 @@ N = 4
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("grm_plugin.client.FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.005)
     yield
     _client.cache_clear()
     _warn_of_parts.cache_clear()

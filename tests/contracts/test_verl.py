@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from factories import Scripted, by_number, live, make_config, responses_shown, scoring
 
 from grm_plugin.errors import ConfigError, GroupError, PromptError, RewardError, ServiceError
-from grm_plugin.failure import LOG_KEYS
-from grm_plugin.serving.http import create_app
+from grm_plugin.judging.fallback import LOG_KEYS
+from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
+from support.factories import Scripted, by_number, live, make_config, responses_shown, scoring
 
 pytest.importorskip("verl.protocol", reason="make test-verl installs it, into an environment of its own")
 
@@ -27,7 +27,19 @@ import ray
 import transfer_queue
 from omegaconf import DictConfig
 from verl.trainer.ppo.reward import get_custom_reward_fn, load_reward_manager
-from verl_rollout import VALIDATION_N, N, Rollout, Rows, example_config, rewards, row, sample, save_policy, score
+
+from support.verl_rollout import (
+    VALIDATION_N,
+    N,
+    Rollout,
+    Rows,
+    example_config,
+    rewards,
+    row,
+    sample,
+    save_policy,
+    score,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from factories import make_config
-from ray_cluster import ray_cluster
 
 from grm_plugin.doctor.gpus import check_gpus
+from support.factories import make_config
+from support.ray_cluster import ray_cluster
 
 pytest.importorskip("ray")
 

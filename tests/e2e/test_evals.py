@@ -11,14 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
-from offline_files import read_rows
 
-from grm_plugin.evals.items import Item, write_items
+from grm_plugin.batch.items import Item, write_items
 from grm_plugin.types import Message
+from support.paths import ROOT
+from support.score_files import read_rows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
-NANO = Path(__file__).parents[2] / "configs" / "nano_cpu_meta_rm.yaml"
+NANO = ROOT / "configs" / "nano_cpu_meta_rm.yaml"
 COMMAND = [sys.executable, "-c", "from grm_plugin.cli import main; main()", "eval", "--suite", "jsonl"]
 
 

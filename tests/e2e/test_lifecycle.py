@@ -16,18 +16,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray_cluster import actor_pids, end_session, free_port, get, ray_cluster, session_processes, wait_for
 
 from grm_plugin.client import Client
 from grm_plugin.config import Config
-from grm_plugin.config_loading import load_config
-from grm_plugin.serving.supervisor import Supervisor
+from grm_plugin.config.loading import load_config
+from grm_plugin.serving.ray.supervisor import Supervisor
 from grm_plugin.types import Group, Message
+from support.ray_cluster import actor_pids, end_session, free_port, get, ray_cluster, session_processes, wait_for
 
 ray = pytest.importorskip("ray")
 
-from grm_plugin.serving import launch  # noqa: E402
-from grm_plugin.serving.ray_app import FROZEN_S  # noqa: E402
+from grm_plugin.serving.ray import launch  # noqa: E402
+from grm_plugin.serving.ray.app import FROZEN_S  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

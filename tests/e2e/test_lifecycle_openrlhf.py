@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from openrlhf_job import GONE_DEADLINE_S, LAUNCHER, POLICY, PROMPTS_PER_STEP, N, make_prompts, run_job
-from ray_cluster import free_port, get
 
-from grm_plugin.failure import LOG_KEYS
 from grm_plugin.integrations.openrlhf.progress import Step
+from grm_plugin.judging.fallback import LOG_KEYS
+from support.openrlhf_job import GONE_DEADLINE_S, LAUNCHER, POLICY, PROMPTS_PER_STEP, N, make_prompts, run_job
+from support.ray_cluster import free_port, get
 
 JOB_DEADLINE_S = 360
 

@@ -14,7 +14,8 @@ import random
 from pathlib import Path
 
 import pytest
-from openrlhf_job import GONE_DEADLINE_S, PROMPTS_PER_STEP, UNMODIFIED, VLLM_KL_LIMIT, Job, run_job
+
+from support.openrlhf_job import GONE_DEADLINE_S, PROMPTS_PER_STEP, UNMODIFIED, VLLM_KL_LIMIT, Job, run_job
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("openrlhf")

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from openrlhf_job import (
+
+from grm_plugin.integrations.openrlhf.progress import Step
+from grm_plugin.judging.fallback import LOG_KEYS
+from support.openrlhf_job import (
     GONE_DEADLINE_S,
     LAUNCHER,
     POLICY,
@@ -21,10 +24,7 @@ from openrlhf_job import (
     make_prompts,
     run_job,
 )
-from ray_cluster import free_port, get
-
-from grm_plugin.failure import LOG_KEYS
-from grm_plugin.integrations.openrlhf.progress import Step
+from support.ray_cluster import free_port, get
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("openrlhf")

@@ -18,22 +18,32 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray_cluster import actor_pids, end_session, free_port, get, grm_processes, ray_cluster, vllm_processes, wait_for
 
 from grm_plugin.config import Config
-from grm_plugin.config_loading import load_config
+from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ServiceError
+from support.paths import ROOT
+from support.ray_cluster import (
+    actor_pids,
+    end_session,
+    free_port,
+    get,
+    grm_processes,
+    ray_cluster,
+    vllm_processes,
+    wait_for,
+)
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("vllm")
 
-from grm_plugin.serving import launch  # noqa: E402
-from grm_plugin.serving.resources import cluster_gpus  # noqa: E402
+from grm_plugin.serving.ray import launch  # noqa: E402
+from grm_plugin.serving.ray.resources import cluster_gpus  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-REPOSITORY = Path(__file__).parents[2]
-NANO = REPOSITORY / "configs" / "nano_cpu.yaml"
+
+NANO = ROOT / "configs" / "nano_cpu.yaml"
 GRM_PLUGIN = Path(sys.executable).parent / "grm-plugin"
 START_DEADLINE_S = 200.0
 GONE_DEADLINE_S = 60.0
@@ -127,7 +137,7 @@ def test_a_wrong_payload_names_the_field(service: launch.ServiceHandle) -> None:
 def test_it_answers_over_a_serve_handle_too(service: launch.ServiceHandle) -> None:
     from ray import serve
 
-    from grm_plugin.serving.schemas import ScoreReply, ScoreRequest
+    from grm_plugin.wire.schemas import ScoreReply, ScoreRequest
 
     handle = serve.get_app_handle(service.name)
     reply = handle.score.remote(ScoreRequest.model_validate(COLOURS)).result(timeout_s=60)

@@ -9,26 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marked import run_marked
-from spct_factories import nano_items
 from typer.testing import CliRunner
 
-from grm_plugin.cli import app
+from grm_plugin.cli.app import app
 from grm_plugin.config import MetaRMConfig
-from grm_plugin.config_loading import load_config
+from grm_plugin.config.loading import load_config
 from grm_plugin.engines.vllm import VLLMMetaRM, token_ids
 from grm_plugin.spct.meta_data import meta_rows
 from grm_plugin.spct.training_files import read_rows, write_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore
 from grm_plugin.types import Message
+from support.item_factories import nano_items
+from support.marked_jobs import run_marked
+from support.paths import ROOT
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parents[2]
 GRM = ROOT / "examples/nano/models/grm"
 CONFIG = ROOT / "configs/nano_cpu_meta_rm.yaml"
 LOGIT_TOLERANCE = 1e-3

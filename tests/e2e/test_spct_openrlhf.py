@@ -8,21 +8,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from openrlhf_job import GONE_DEADLINE_S, PROMPTS_PER_STEP, ROOT, UNMODIFIED, VLLM_KL_LIMIT, run_job
-from spct_factories import nano_items
 from typer.testing import CliRunner
 
-from grm_plugin.cli import app
-from grm_plugin.config_loading import load_config
+from grm_plugin.batch.items import Item, write_items
+from grm_plugin.cli.app import app
+from grm_plugin.config.loading import load_config
 from grm_plugin.engines.vllm import token_ids
-from grm_plugin.evals.items import Item, write_items
-from grm_plugin.prompts import PromptBuilder
-from grm_plugin.sanitizing import sanitize
+from grm_plugin.judging.prompts import PromptBuilder
+from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.spct.rejection import Rules
 from grm_plugin.spct.rft import write_training_file
 from grm_plugin.spct.training_files import read_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
+from support.item_factories import nano_items
+from support.openrlhf_job import GONE_DEADLINE_S, PROMPTS_PER_STEP, ROOT, UNMODIFIED, VLLM_KL_LIMIT, run_job
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("openrlhf")

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from factories import make_config, make_group
-from ray_cluster import ANSWER_DEADLINE_S, free_port, ray_cluster
 
 from grm_plugin.client import Client
+from support.factories import make_config, make_group
+from support.ray_cluster import ANSWER_DEADLINE_S, free_port, ray_cluster
 
 ray = pytest.importorskip("ray")
 
 from grm_plugin.integrations.environment import connect, read_environment  # noqa: E402
-from grm_plugin.serving import launch  # noqa: E402
+from grm_plugin.serving.ray import launch  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

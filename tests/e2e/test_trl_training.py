@@ -15,14 +15,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray_cluster import free_port
+
+from support.paths import ROOT
+from support.ray_cluster import free_port
 
 pytest.importorskip("trl")
 pytest.importorskip("vllm")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-REPOSITORY = Path(__file__).parents[2]
+
 STEPS = 16
 JOB_DEADLINE_S = 540
 
@@ -36,7 +38,7 @@ def test_true_quality_rises_and_the_service_goes_with_the_job(tmp_path: Path) ->
     with log.open("w") as out:
         job = subprocess.Popen(
             [*command, "--grm.service.port", str(port)],
-            cwd=REPOSITORY, env=environ, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=ROOT, env=environ, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             returncode = job.wait(JOB_DEADLINE_S)

@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from factories import until
 
 from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
 from grm_plugin.errors import EngineError
 from grm_plugin.types import Message, Prompt, Sampling
+from support.factories import until
+from support.paths import ROOT
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-MODELS = Path(__file__).parents[2] / "examples" / "nano" / "models"
+MODELS = ROOT / "examples" / "nano" / "models"
 GRM = MODELS / "grm"
 META_RM = MODELS / "meta_rm"
 LOGIT_TOLERANCE = 1e-2

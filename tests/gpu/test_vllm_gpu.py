@@ -14,13 +14,14 @@ from typing import TypeVar
 
 import pytest
 
+from grm_plugin.batch.local_engines import engines
 from grm_plugin.client import Client
 from grm_plugin.config import MetaRMConfig, VLLMConfig
-from grm_plugin.config_loading import load_config
+from grm_plugin.config.loading import load_config
 from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
 from grm_plugin.engines.vllm_start import is_cpu_build
-from grm_plugin.offline.scorers import engines
 from grm_plugin.types import Group, Message, Prompt, Sampling
+from support.paths import ROOT
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
@@ -35,9 +36,9 @@ pytestmark = [
 ]
 needs_two = pytest.mark.skipif(GPUS < 2, reason="needs two CUDA devices")
 
-REPOSITORY = Path(__file__).parents[2]
-NANO = REPOSITORY / "configs" / "nano_cpu_meta_rm.yaml"
-NANO_GRM = REPOSITORY / "examples" / "nano" / "models" / "grm"
+
+NANO = ROOT / "configs" / "nano_cpu_meta_rm.yaml"
+NANO_GRM = ROOT / "examples" / "nano" / "models" / "grm"
 NANO_SHARE = 0.3
 """Of a GPU's memory. Two fit beside each other, each with a CUDA context of its own."""
 
@@ -147,7 +148,7 @@ async def test_both_models_run_in_one_process() -> None:
 def test_a_service_on_ray_serve_rewards(with_meta_rm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each replica on a GPU that Ray gave it, in a cluster of this process."""
     ray = pytest.importorskip("ray")
-    from grm_plugin.serving import launch
+    from grm_plugin.serving.ray import launch
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -3,7 +3,6 @@ import pickle
 from typing import Any
 
 import pytest
-from factories import make_critique, make_group
 
 from grm_plugin import types
 from grm_plugin.errors import GroupError
@@ -22,6 +21,7 @@ from grm_plugin.types import (
     UnparsedReason,
     Vote,
 )
+from support.factories import make_critique, make_group
 
 CRITIQUE = make_critique(8.0, 5.0, meta=0.5)
 LOST = Unparsed(UnparsedReason.TIMEOUT)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from examples.nano.groups import RankedGroup, draw_ranked_group
-from grm_plugin.evals.items import Item, write_items
+from grm_plugin.batch.items import Item, write_items
 from grm_plugin.types import Message
 
 SIZES, ODDS = (2, 3, 4), (0.5, 0.1, 0.4)

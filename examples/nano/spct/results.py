@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from grm_plugin.batch.vote_store import ItemVotes, read_store
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.ballots import methods_for, outcome_of, tally_item
+from grm_plugin.evals.resampling import methods_for, outcome_of, tally_item
 from grm_plugin.evals.statistics import bootstrap_means
-from grm_plugin.evals.store import ItemVotes, read_store
 
 SUBSETS = ("pairs", "fours")
 METHODS = ("greedy", "@1", "@8", "@32", "meta@8", "meta@32")

@@ -1,0 +1,20 @@
+"""Text that every file, reply and trace can hold."""
+
+from __future__ import annotations
+
+import re
+
+from grm_plugin.errors import GroupError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates (which UTF-8 cannot hold) replaced by U+FFFD.
+
+    Raises:
+        GroupError: what was handed over is no text.
+    """
+    if not isinstance(text, str):
+        raise GroupError(f"prompts and responses must be text, got {type(text).__name__}")
+    return _SURROGATE.sub("\ufffd", text)

@@ -1,0 +1,1 @@
+"""What all offline commands share: labelled items, input lines, resumable output, local engines."""

@@ -1,0 +1,243 @@
+"""Labelled items, for evaluation and for training: what to judge, and which response is the best.
+
+A JSONL file of our own has one item per line:
+
+    {"prompt": TEXT or "messages": [{"role", "content"}, ...], "responses": [TEXT, TEXT, ...], "best": INDEX or [INDEX]}
+    {"prompt": TEXT or "messages": [...], "responses": [TEXT], "label": 0 or 1}
+
+and may add "id", "subset", "reference", "rubric" and "meta" (an object that is carried along). Benchmarks in their
+published form are read by `grm_plugin.evals.suites`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, StrictInt, StrictStr, ValidationError
+
+from grm_plugin._util.text import encodable
+from grm_plugin.batch.lines import read_lines, say
+from grm_plugin.errors import ConfigError, GroupError, WireError
+from grm_plugin.judging.voting import lead
+from grm_plugin.types import Conversation, Group, Message, message_dicts
+from grm_plugin.wire.schemas import WireGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One labelled question: n >= 2 responses of which some are the best, or one response that is right or wrong.
+
+    Attributes:
+        id: unique in its set.
+        conversation: what the responses answer.
+        responses: n texts.
+        best: for n >= 2, the indices of the best responses (nearly always one), a proper part of them; else empty.
+        label: for n = 1, whether the response is right (1) or wrong (0); else None.
+        subset: the part of the benchmark it belongs to; may be empty.
+        reference: a ground-truth answer that may be shown to the GRM.
+        rubric: a grading note that may be shown to the GRM.
+        meta: whatever else the source says; carried along, never looked at.
+
+    Raises:
+        WireError: the label is missing, out of range or of the wrong kind, or a text is none.
+    """
+
+    id: str
+    conversation: Conversation
+    responses: tuple[str, ...]
+    best: tuple[int, ...] = ()
+    label: int | None = None
+    subset: str = ""
+    reference: str | None = None
+    rubric: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.responses)
+        if not self.conversation or not n:
+            raise WireError("an item needs a conversation of at least one turn and at least one response")
+        if n == 1:
+            _check_single(self)
+        else:
+            _check_best(self, n)
+
+    @property
+    def group(self) -> Group:
+        """What the judge is given: everything but the label."""
+        return Group(self.conversation, self.responses, self.reference, self.rubric)
+
+    def is_right(self, scores: Sequence[float]) -> bool:
+        """Whether every best response is strictly ahead of every other one (Eq. 10 of the paper; a tie is wrong).
+
+        Args:
+            scores: n >= 2 scores, or sums of them, in the order of `responses`.
+        """
+        return lead(scores, self.best) > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of our own JSONL that reads back as this item."""
+        row: dict[str, Any] = {
+            "id": self.id,
+            "messages": message_dicts(self.conversation),
+            "responses": list(self.responses),
+        }
+        if self.best:
+            row["best"] = self.best[0] if len(self.best) == 1 else list(self.best)
+        optional = {
+            "label": self.label,
+            "subset": self.subset or None,
+            "reference": self.reference,
+            "rubric": self.rubric,
+            "meta": dict(self.meta) or None,
+        }
+        return row | {key: value for key, value in optional.items() if value is not None}
+
+
+class ItemLine(WireGroup):
+    """One line of our own JSONL."""
+
+    id: StrictStr | StrictInt | None = None
+    """Unique in the file; a digest of the item where it is absent."""
+    best: StrictInt | list[StrictInt] | None = None
+    """Index of the best response, or of all that are equally good, counted from 0."""
+    label: StrictInt | None = None
+    """For a single response: 1 right, 0 wrong."""
+    subset: str = ""
+    """The part of the set it belongs to."""
+    meta: dict[str, Any] = Field(default_factory=dict)
+    """Carried along."""
+
+
+def item_from_json(row: Any) -> Item:
+    """The item in one line of our own JSONL.
+
+    Raises:
+        WireError: a field is missing, unknown or wrong; the message names it.
+    """
+    try:
+        line = ItemLine.model_validate(row)
+    except ValidationError as error:
+        raise WireError(say(error)) from None
+    best = line.best if isinstance(line.best, list) else [] if line.best is None else [line.best]
+    turns = [Message(turn.role, turn.content) for turn in line.messages or []]
+    return Item(
+        id=digest(line.model_dump(mode="json")) if line.id is None else str(line.id),
+        conversation=clean(turns or [Message("user", line.prompt or "")]),
+        responses=tuple(clean_text(text) for text in line.responses),
+        best=tuple(best),
+        label=line.label,
+        subset=line.subset,
+        reference=line.reference or None,
+        rubric=line.rubric or None,
+        meta=line.meta,
+    )
+
+
+def read_items(path: Path) -> list[Item]:
+    """The items of a JSONL file of our own, in its order.
+
+    Raises:
+        WireError: a line is no item, or has the id of an earlier one; the message names line and field.
+        ConfigError: the file cannot be read, or is empty.
+    """
+
+    def parsed() -> Iterator[Item]:
+        for number, text in read_lines(path):
+            try:
+                yield item_from_json(json.loads(text, parse_constant=_refuse))
+            except ValueError as error:
+                raise WireError(f"{path} line {number}: no JSON ({error})") from None
+            except WireError as error:
+                raise WireError(f"{path} line {number}: {error}") from None
+
+    return check_items(parsed(), str(path))
+
+
+def write_items(path: Path, items: Iterable[Item]) -> None:
+    """Write items as a JSONL file of our own.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8") as stream:
+            for item in items:
+                stream.write(json.dumps(item.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def check_items(items: Iterable[Item], source: str) -> list[Item]:
+    """The items as a list, once their ids are known to be unique.
+
+    Raises:
+        WireError: two items have one id.
+        ConfigError: there are none.
+    """
+    found: dict[str, Item] = {}
+    for number, item in enumerate(items, start=1):
+        if item.id in found:
+            raise WireError(f"{source}: item {number} has the id {item.id!r} of an earlier one; ids must be unique")
+        found[item.id] = item
+    if not found:
+        raise ConfigError(f"{source} holds no item")
+    return list(found.values())
+
+
+def digest(content: Any) -> str:
+    """Sixteen hexadecimal digits that are equal for equal JSON values."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def clean(conversation: Iterable[Message]) -> Conversation:
+    """The conversation in texts that UTF-8 can hold.
+
+    Raises:
+        WireError: a content is no text.
+    """
+    return tuple(Message(turn.role, clean_text(turn.content)) for turn in conversation)
+
+
+def clean_text(text: Any) -> str:
+    """The text, as UTF-8 can hold it.
+
+    Raises:
+        WireError: it is none.
+    """
+    try:
+        return encodable(text)
+    except GroupError as error:
+        raise WireError(str(error)) from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _check_single(item: Item) -> None:
+    if item.best:
+        raise WireError("best needs at least two responses; a single response has a label, 0 or 1")
+    if item.label is None:
+        raise WireError("label is missing: an item with one response needs 1 (right) or 0 (wrong)")
+    if item.label not in (0, 1):
+        raise WireError(f"label must be 0 or 1, not {item.label}")
+
+
+def _check_best(item: Item, n: int) -> None:
+    if item.label is not None:
+        raise WireError("label is for a single response; name the best of several with best")
+    if not item.best:
+        raise WireError(f"best is missing: name the best of the {n} responses by its index, 0..{n - 1}")
+    wrong = [index for index in item.best if not 0 <= index < n]
+    if wrong:
+        raise WireError(f"best must be an index in 0..{n - 1}, not {wrong[0]}")
+    if len(set(item.best)) < len(item.best):
+        raise WireError(f"best names a response twice: {list(item.best)}")
+    if len(item.best) == n:
+        raise WireError("best names all responses: at least one must be worse")

@@ -1,0 +1,118 @@
+"""Which GPUs the engines of one process get. Ray hands them out in a service; here nobody else does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+
+from grm_plugin.config import VLLMConfig
+from grm_plugin.engines.vllm_start import is_cpu_build
+from grm_plugin.errors import ConfigError
+
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=index,uuid,memory.total,memory.used", "--format=csv,noheader,nounits")
+NVIDIA_SMI_DEADLINE_S = 15.0
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class GPU:
+    """A GPU of this machine; memory in bytes."""
+
+    name: str
+    total: int
+    used: int
+
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+GPUs = tuple[str, ...] | None
+"""The GPUs of one engine, as CUDA_VISIBLE_DEVICES names them; None leaves the choice to vLLM."""
+
+
+def local_gpus() -> list[GPU]:
+    """The NVIDIA GPUs that a process here may use (CUDA_VISIBLE_DEVICES); none without a driver."""
+    try:
+        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=NVIDIA_SMI_DEADLINE_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+    return [
+        GPU(f"GPU {index}", int(total) * MIB, int(used) * MIB)
+        for index, uuid, total, used in rows
+        if visible is None or any(entry and (entry == index or uuid.startswith(entry)) for entry in visible.split(","))
+    ]
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs that this process may use; None where there is nothing to choose (a CPU build) or nobody says."""
+    if is_cpu_build():
+        return None
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return list(takewhile(lambda name: name not in ("", "-1"), (name.strip() for name in visible.split(","))))
+    return [str(number) for number in range(len(local_gpus()))] or None
+
+
+def hand_out(models: Mapping[str, VLLMConfig], gpus: Sequence[str] | None) -> dict[str, list[GPUs]]:
+    """Per section of the configuration (`engine`, `meta_rm`) the GPUs of each of its engines.
+
+    Each model gets one engine, then as many of its `replicas` as there are GPUs left, in the order of `models`. Models
+    that together take less than the whole memory (`gpu_memory_utilization`) share the GPUs where there are too few.
+    Without `gpus` it is one engine each, as more would meet on the same cores or GPUs.
+
+    Raises:
+        ConfigError: there are too few for one engine of each.
+    """
+    if gpus is None:
+        return {section: [None] for section in models}
+    needed = sum(model.tensor_parallel_size for model in models.values())
+    widest = max((model.tensor_parallel_size for model in models.values()), default=0)
+    if needed > len(gpus):
+        if widest <= len(gpus) and sum(model.gpu_memory_utilization for model in models.values()) < 1:
+            return {section: [tuple(gpus[: model.tensor_parallel_size])] for section, model in models.items()}
+        raise ConfigError(_too_few(models, gpus))
+    left = list(gpus)
+    placed: dict[str, list[GPUs]] = {section: [_take(left, model)] for section, model in models.items()}
+    for section, model in models.items():
+        while len(placed[section]) < model.replicas and len(left) >= model.tensor_parallel_size:
+            placed[section].append(_take(left, model))
+    return placed
+
+
+@contextmanager
+def only(gpus: GPUs) -> Iterator[None]:
+    """What is started inside sees these GPUs only: vLLM's processes take over the environment."""
+    if gpus is None:
+        yield
+        return
+    before = os.environ.get(VISIBLE)
+    os.environ[VISIBLE] = ",".join(gpus)
+    try:
+        yield
+    finally:
+        os.environ.pop(VISIBLE)
+        if before is not None:
+            os.environ[VISIBLE] = before
+
+
+def _take(left: list[str], model: VLLMConfig) -> tuple[str, ...]:
+    taken = tuple(left[: model.tensor_parallel_size])
+    del left[: model.tensor_parallel_size]
+    return taken
+
+
+def _too_few(models: Mapping[str, VLLMConfig], gpus: Sequence[str]) -> str:
+    needs = " + ".join(f"{section} {model.tensor_parallel_size}" for section, model in models.items())
+    total = sum(model.tensor_parallel_size for model in models.values())
+    leave_out = ", set meta_rm to null" if len(models) > 1 else ""
+    share = " or gpu_memory_utilization of both, to share GPUs (together less than 1)" if len(models) > 1 else ""
+    return (
+        f"{total} GPU(s) are needed here ({needs}: tensor_parallel_size), {len(gpus)} visible ({VISIBLE}: "
+        f"{','.join(gpus) or 'none'}): make more visible{leave_out}, lower tensor_parallel_size{share}, or ask a "
+        "service on a cluster that has them (grm-plugin serve)"
+    )

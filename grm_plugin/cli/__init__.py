@@ -1,0 +1,1 @@
+"""The command line `grm-plugin`: one file per command."""

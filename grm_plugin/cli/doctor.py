@@ -1,0 +1,64 @@
+"""`grm-plugin doctor`."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from grm_plugin.batch.exit_status import FAILED
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.config import Config
+from grm_plugin.doctor.dry_run import costs_nothing, dry_run
+from grm_plugin.doctor.examine import examine
+from grm_plugin.doctor.findings import Finding
+
+STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
+
+app = typer.Typer()
+
+
+@app.command(context_settings=OVERRIDABLE, epilog=example("doctor --config configs/nano_cpu.yaml --run", OVERRIDES))
+def doctor(
+    context: typer.Context,
+    config: ConfigPath,
+    run: Annotated[bool, typer.Option("--run", help="Load the models too, and judge one group.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at this machine and a configuration before a job: versions, GPUs, port, models, prompts, memory, a dry run.
+
+    Downloads nothing and starts no Ray cluster. Without --run only engines that load no model here (fake, openai) are
+    tried. Exit status: 0, no error; 1, an error; 2, a wrong command or configuration.
+    """
+    warnings.simplefilter("ignore")  # what libraries will drop one day is no finding
+    findings = _look(load(config, context.args), run)
+    seen = list(findings) if as_json else [_print(finding) for finding in findings]
+    counts = Counter(finding.level for finding in seen)
+    if as_json:
+        typer.echo(json.dumps({"ok": not counts["error"], "findings": [asdict(finding) for finding in seen]}, indent=2))
+    else:
+        typer.echo(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['error']} errors")
+    if counts["error"]:
+        raise typer.Exit(FAILED)
+
+
+def _look(config: Config, run: bool) -> Iterator[Finding]:
+    yield from examine(config)
+    if run or costs_nothing(config):
+        yield dry_run(config)
+
+
+def _print(finding: Finding) -> Finding:
+    line = Text.assemble((f"{finding.level:<8}", STYLES[finding.level]), f"{finding.check:<14} ", finding.message)
+    console = Console()
+    console.print(line, soft_wrap=True, highlight=False)
+    if finding.fix:
+        console.print(Text(f"{'':8}{'':14} fix: {finding.fix}"), soft_wrap=True, highlight=False)
+    return finding

@@ -1,0 +1,59 @@
+"""Asks a service whether it can judge, before a job depends on it."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+from pydantic import ValidationError
+
+from grm_plugin.errors import ServiceError
+from grm_plugin.wire.ready import Ready
+from grm_plugin.wire.token import Token, locate
+
+TIMEOUT_S = 40.0
+"""The service asks its GRM for a token, and gives up after 30 s."""
+
+LOOK_S = 2.0
+
+
+def read_ready(url: str, token: Token | None = None, patience_s: float = 0.0) -> Ready:
+    """What the service at `url` (`http://HOST:PORT`) says of itself, once its GRM answers.
+
+    Args:
+        url: its address.
+        token: its token; None takes the one in `url`, or else that of GRM_TOKEN.
+        patience_s: a service that is starting, or on its way back, is asked again for so many seconds.
+
+    Raises:
+        ConfigError: `url` is no address, or more than one.
+        ServiceError: nothing answers there, it is no service of ours, or its GRM does not answer.
+    """
+    url, found = locate(url)
+    give_up = time.monotonic() + patience_s
+    while isinstance(answer := _ask(url, token or found), str):
+        if time.monotonic() > give_up:
+            raise ServiceError(answer)
+        time.sleep(LOOK_S)
+    return answer
+
+
+def _ask(url: str, token: Token | None) -> Ready | str:
+    """The service's answer, or why it cannot be used now."""
+    advice = f"start it (grm-plugin serve --config ...) and check that this host reaches it: curl {url}/ready"
+    try:
+        headers = token.headers if token else None
+        answer = httpx.get(f"{url}/ready", headers=headers, timeout=TIMEOUT_S, trust_env=False)
+    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        return f"no GRM service answers at {url} ({error}); {advice}"
+    if answer.status_code == 401:  # waiting does not help
+        asks = "refuses the token that it was given" if token else "asks for its token"
+        raise ServiceError(
+            f"the service at {url} {asks}: set GRM_TOKEN (with a configuration: the variable that its "
+            "service.token_env names) to it"
+        )
+    try:
+        ready = Ready.model_validate_json(answer.content)
+    except ValidationError:
+        return f"what answers at {url} is no GRM service ({answer.status_code}); {advice}"
+    return ready if ready.ready else f"the GRM service at {url} cannot judge: {ready.problem}"

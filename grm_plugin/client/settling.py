@@ -1,0 +1,68 @@
+"""A group's rewards as a trainer can take them, whatever happens to the service. For hooks that must give a number."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grm_plugin.client import Client
+from grm_plugin.config import FailureConfig
+from grm_plugin.errors import GRMError
+from grm_plugin.judging.fallback import Settled, log_values, settle
+from grm_plugin.types import Group, Reward
+from grm_plugin.wire.schemas import WireGroup, WireReward
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledReward:
+    """One response's reward and what is logged beside it: `logs` always has the keys `judging.fallback.LOG_KEYS`."""
+
+    settled: Settled
+    logs: dict[str, float]
+
+
+async def score_settled(client: Client, group: Group | WireGroup, failure: FailureConfig) -> list[SettledReward]:
+    """One settled reward per response of the group, in order.
+
+    A service that is down, fails, or refuses the group leaves all of it without a reward: `failure.policy` decides
+    (`group_mean` has no mean here and gives `failure.constant`).
+
+    Raises:
+        RewardError: the service failed and the policy is `raise`.
+    """
+    started = time.monotonic()
+
+    def restart() -> None:  # the service's deadline does not count what is waited for before
+        nonlocal started
+        started = time.monotonic()
+
+    try:
+        [judgement] = await client.ascore([group], on_place=restart)
+        pairs = [_core(reward) for reward in judgement.rewards]
+    except GRMError as error:
+        rewards = [Reward(None, "no_votes")] * len(group.responses)
+        pairs = list(zip(rewards, settle_outage(rewards, failure, error), strict=True))
+    latency_s = time.monotonic() - started
+    return [SettledReward(settled, log_values(reward, settled, latency_s)) for reward, settled in pairs]
+
+
+def settle_outage(rewards: Sequence[Reward], failure: FailureConfig, cause: GRMError) -> list[Settled]:
+    """What `failure.policy` gives a group whose rewards are all missing because the service failed; logs the cause.
+
+    Raises:
+        RewardError: the policy is `raise`.
+    """
+    logger.error("no reward for a group of %d, failure.policy decides: %s", len(rewards), cause)
+    try:
+        return settle(rewards, failure)
+    except GRMError as error:
+        raise error from cause
+
+
+def _core(wire: WireReward) -> tuple[Reward, Settled]:
+    reward = Reward(**wire.model_dump(exclude={"settled", "unit"}))
+    return reward, Settled(wire.settled, wire.unit, fallback=wire.value is None)

@@ -1,0 +1,41 @@
+"""Writes a configuration as YAML in which every key stands below its documentation."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import yaml
+from pydantic import BaseModel
+
+from grm_plugin.config import Config
+from grm_plugin.config.loading import sections_of
+
+WIDTH = 100
+REQUIRED = "..."
+"""Shown for a key without a default, in a section that is not there."""
+
+
+def explained(config: Config) -> str:
+    """YAML that loads as the same configuration. Below a section that is null, its keys and defaults are comments."""
+    return "\n".join(_lines(type(config), config)).lstrip("\n") + "\n"
+
+
+def _lines(kind: type[BaseModel], section: BaseModel | None) -> Iterator[str]:
+    values = section.model_dump(mode="json") if section else {}
+    for name, field in kind.model_fields.items():
+        kinds = sections_of(field.annotation)
+        if kinds:
+            yield ""
+        yield from textwrap.wrap(
+            field.description or "", WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+        )
+        below = getattr(section, name, None)
+        if isinstance(below, BaseModel):
+            yield f"{name}:"
+            yield from (f"  {line}".rstrip() for line in _lines(type(below), below))
+            continue
+        default = REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
+        yield from yaml.safe_dump({name: values.get(name, default)}, sort_keys=False).splitlines()
+        if kinds:
+            yield from (f"#   {line}" for line in _lines(kinds[0], None))

@@ -1,0 +1,160 @@
+"""What a vote of k of the K stored critiques says, for every k at once.
+
+@k for k < K is the mean over random choices of k stored votes. A choice spreads over the orders that were shown as the
+judge spreads them: as evenly as k allows. A vote that could not be read takes its place in a choice and says nothing,
+as in the service. `judging.voting` is the rule for one list; this is the same in numpy, for thousands of choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grm_plugin.batch.vote_store import ItemVotes, StoredVote
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ROUNDS = 64
+"""Random choices of k votes per item."""
+
+SUM_DECIMALS = 6
+"""Sums of decimal scores are compared after rounding, so that equal ones are ties."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to a verdict: `greedy` (k = 0, one vote at temperature 0), `@k`, or `meta@k`, which keeps `k_meta` of k."""
+
+    name: str
+    k: int
+    k_meta: int | None = None
+
+
+GREEDY = Method("greedy", 0)
+
+
+def methods_for(k: int, greedy: bool, rated: bool, k_metas: Sequence[int] = ()) -> list[Method]:
+    """All methods that K stored votes allow: k = 1, 2, 4 ... and K itself.
+
+    Args:
+        k: K.
+        greedy: whether there is a greedy vote.
+        rated: whether a meta RM rated the votes; meta@k keeps max(1, k // 2) of them then, as the service does.
+        k_metas: further numbers to keep, for every k that is larger: `meta@8/1`.
+    """
+    steps = [*(step for exponent in range(k.bit_length()) if (step := 2**exponent) < k), k]
+    found = [GREEDY] if greedy else []
+    found += [Method(f"@{step}", step) for step in steps]
+    if rated:
+        found += [Method(f"meta@{step}", step, max(1, step // 2)) for step in steps if step > 1]
+        found += [
+            Method(f"meta@{step}/{kept}", step, kept) for step in steps for kept in sorted(set(k_metas)) if kept < step
+        ]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The verdicts of M methods on one item, over R choices of votes.
+
+    Attributes:
+        totals: M x R x n sums of the kept scores, in the order of the item's responses.
+        counts: M x R numbers of votes in each sum; 0 where no vote could be had.
+    """
+
+    totals: Floats
+    counts: Ints
+
+
+def tally_item(record: ItemVotes, methods: Sequence[Method], rng: np.random.Generator) -> Tally:
+    """The verdicts of every method, over `ROUNDS` random choices (the same ones for all methods: they are paired)."""
+    n = len(record.item.responses)
+    scores, given = _matrix(record.votes, n)
+    choices = _choices(record.votes, rng)
+    places = _meta_places(record.votes, given)
+    sums, counts = scores[choices].cumsum(axis=1), given[choices].cumsum(axis=1)
+    tally = Tally(np.empty((len(methods), ROUNDS, n)), np.empty((len(methods), ROUNDS), dtype=np.int64))
+    for place, method in enumerate(methods):
+        if method is GREEDY:
+            greedy, present = _matrix(record.greedy, n)
+            found = greedy.sum(axis=0), present.sum()
+        elif method.k_meta is None or places is None:
+            found = sums[:, method.k - 1], counts[:, method.k - 1]
+        else:
+            kept = _best(choices[:, : method.k], places, method.k_meta)
+            found = scores[kept].sum(axis=1), given[kept].sum(axis=1)
+        tally.totals[place], tally.counts[place] = found
+    return tally
+
+
+def _matrix(votes: Sequence[StoredVote], n: int) -> tuple[Floats, Ints]:
+    """K x n scores, zeros for a lost vote; and K ones and zeros that say which votes there are."""
+    scores = np.array([vote.scores or (0.0,) * n for vote in votes], dtype=np.float64).reshape(len(votes), n)
+    return scores, np.array([vote.scores is not None for vote in votes], dtype=np.int64)
+
+
+def _choices(votes: Sequence[StoredVote], rng: np.random.Generator) -> Ints:
+    """ROUNDS x K: permutations of the votes whose every beginning is spread evenly over the orders shown."""
+    orders = {order: place for place, order in enumerate(dict.fromkeys(vote.order for vote in votes))}
+    block = np.array([orders[vote.order] for vote in votes])
+    # Within its order a vote gets a random turn 0, 1, 2 ...; of the votes with one turn, a random order comes first.
+    noise = rng.random((ROUNDS, len(votes)))
+    turns = np.empty((ROUNDS, len(votes)))
+    for place in orders.values():
+        members = np.flatnonzero(block == place)
+        turns[:, members] = noise[:, members].argsort(axis=1).argsort(axis=1)
+    first = rng.random((ROUNDS, len(orders)))[:, block]
+    return (turns + first).argsort(axis=1).astype(np.int64)
+
+
+def _meta_places(votes: Sequence[StoredVote], given: Ints) -> Ints | None:
+    """The place of each vote in the ranking by meta score, lost votes last; None if some vote has no rating.
+
+    Ties go to the lower sample, unrated lists keep every vote: `grm_plugin.judging.voting.keep_best`.
+    """
+    if any(vote.meta is None for vote in votes if vote.scores is not None):
+        return None
+    meta = np.array([np.inf if vote.meta is None else -vote.meta for vote in votes])
+    return np.where(given > 0, meta, np.inf).argsort(kind="stable").argsort(kind="stable")
+
+
+def _best(choices: Ints, places: Ints, k_meta: int) -> Ints:
+    """The `k_meta` votes of each choice that stand highest in the ranking."""
+    best = places[choices].argsort(axis=1)[:, :k_meta]
+    return np.take_along_axis(choices, best, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOutcome:
+    """How often, over the choices of votes, an item of n >= 2 responses came out in some way, per method (M values).
+
+    Attributes:
+        right: every best response strictly ahead. A tie is wrong, and so is an item without a vote.
+        lenient: ties for the first place broken by chance, as in the paper; without a vote it is wrong all the same.
+        tied: a best response shares the first place with another one.
+        lost: there was no vote.
+    """
+
+    right: Floats
+    lenient: Floats
+    tied: Floats
+    lost: Floats
+
+
+def outcome_of(tally: Tally, best: Sequence[int]) -> ItemOutcome:
+    """The outcome of every method on one item of several responses."""
+    totals = tally.totals.round(SUM_DECIMALS)
+    voted = tally.counts > 0
+    good = np.zeros(totals.shape[-1], dtype=bool)
+    good[list(best)] = True
+    right = (totals[..., good].min(axis=-1) > totals[..., ~good].max(axis=-1)) & voted
+    leaders = totals == totals.max(axis=-1, keepdims=True)
+    share = leaders[..., good].sum(axis=-1) / leaders.sum(axis=-1)
+    # Where several are the best, one of them being first is not enough: nothing is gained by chance.
+    lenient = share * voted if len(best) == 1 else right
+    tied = (share > 0) & (share < 1) & voted
+    return ItemOutcome(*(part.mean(axis=-1) for part in (right, lenient, tied, ~voted)))

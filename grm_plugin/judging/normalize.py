@@ -1,0 +1,107 @@
+"""From the mean of the kept votes (1..10) to the reward.
+
+    none      the mean itself
+    unit      (mean - 1) / 9, in [0, 1]
+    group     z-score inside the group, population standard deviation
+    running   z-score over all means seen so far, this group's included
+    rank      rank inside the group in [0, 1], 1 = best; ties share their average rank, a single value gets 0.5
+
+Where there is no spread (a single value, or a standard deviation below 1e-8) every z-score is 0.0.
+Missing means (None) stay None and count nowhere. What comes out is always finite.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from contextlib import suppress
+
+from grm_plugin.config import NormalizeConfig
+from grm_plugin.errors import ConfigError
+from grm_plugin.judging.running_stats import RunningStats
+from grm_plugin.types import MAX_SCORE, MIN_SCORE
+
+logger = logging.getLogger(__name__)
+
+
+class Normalizer:
+    """Turns means into rewards by the configured method; holds the statistics of method `running`.
+
+    Raises:
+        ConfigError: `state_path` names a file that is no saved state.
+    """
+
+    def __init__(self, config: NormalizeConfig) -> None:
+        self.config = config
+        self.stats = RunningStats.load(str(config.state_path)) if self.saves else RunningStats()
+
+    def normalize(self, means: Sequence[float | None]) -> list[float | None]:
+        """Rewards of one group, in its order; None where there is no mean. Method `running` learns from each call.
+
+        Raises:
+            ValueError: a mean outside 1..10 (NaN included), which no vote can give.
+        """
+        values = [mean for mean in means if mean is not None]
+        for value in values:
+            if not MIN_SCORE <= value <= MAX_SCORE:
+                raise ValueError(f"a mean of votes is in {MIN_SCORE}..{MAX_SCORE}, got {value}")
+        rewards = iter(self._clip(reward) for reward in self._rewards(values))
+        return [None if mean is None else next(rewards) for mean in means]
+
+    @property
+    def saves(self) -> bool:
+        """Whether there is a state that should survive a restart."""
+        return self.config.method == "running" and self.config.state_path is not None
+
+    def save(self) -> None:
+        """Write the running statistics to `state_path`; nothing to do for other methods or without a path."""
+        if self.saves:
+            self.stats.save(str(self.config.state_path))
+
+    def _rewards(self, values: list[float]) -> list[float]:
+        match self.config.method:
+            case "none":
+                return values
+            case "unit":
+                return [unit(value) for value in values]
+            case "group":
+                return RunningStats.of(values).z_scores(values)
+            case "running":
+                self._learn(values)
+                return self.stats.z_scores(values)
+            case "rank":
+                return _ranks(values)
+
+    def _learn(self, values: list[float]) -> None:
+        # One decay for the whole batch, so that the order inside a group does not matter.
+        past = self.stats if self.config.momentum is None else self.stats.decay(self.config.momentum ** len(values))
+        self.stats = past.merge(RunningStats.of(values))
+
+    def _clip(self, reward: float) -> float:
+        clip = self.config.clip
+        return reward if clip is None else max(-clip, min(clip, reward))
+
+
+def set_aside_if_damaged(config: NormalizeConfig) -> None:
+    """Rename a saved state that cannot be read, so that a service which must come back starts its statistics afresh."""
+    try:
+        Normalizer(config)
+    except ConfigError as error:
+        damaged = f"{config.state_path}.damaged"
+        logger.error("the running statistics start afresh, the file is now %s: %s", damaged, error)
+        with suppress(OSError):  # what cannot be moved either is told by the constructor
+            os.replace(str(config.state_path), damaged)
+
+
+def unit(mean: float) -> float:
+    """A mean of scores (1..10) mapped to [0, 1]."""
+    return (mean - MIN_SCORE) / (MAX_SCORE - MIN_SCORE)
+
+
+def _ranks(values: list[float]) -> list[float]:
+    if len(values) < 2:
+        return [0.5] * len(values)
+    ordered, top = sorted(values), len(values) - 1
+    return [(bisect_left(ordered, value) + bisect_right(ordered, value) - 1) / 2 / top for value in values]

@@ -1,0 +1,115 @@
+"""What the GRM may see of a group: responses cut to length, every text made safe. In judging and in training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
+from grm_plugin._util.text import encodable
+from grm_plugin.config import JudgeConfig
+from grm_plugin.types import Group
+
+_CONTROL_TOKEN = re.compile(
+    r"""
+      [<＜] (?= [|｜] [^\s<>|｜＞]{1,64}+ [|｜]?+ [>＞]  # <|im_end|>, <｜User｜>; not the operators <| and <|>
+          | /?+ \w{1,32}+ \| >
+          | /?+ (?: s | bos | eos | pad | unk | mask | sop | eop | fim_\w{1,16}+ | (?:start|end)_of_\w{1,16}+
+                 | (?: unused | reserved_ ) \d{1,5}+ | (?: seed | mask ) : \w{1,16}+ | (?: BOS | EOS ) _TOKEN ) >
+          | < /?+ SYS >> )
+    | \[ (?= /?+ (?: INST | SYSTEM_PROMPT | AVAILABLE_TOOLS | TOOL_RESULTS | TOOL_CALLS | TOOL_CONTENT | THINK | IMG
+                   | IMG_BREAK | IMG_END | AUDIO | BEGIN_AUDIO | ARGS | CALL_ID | MODEL_SETTINGS | PREFIX | MIDDLE
+                   | SUFFIX | PAD | CLS | SEP | MASK | gMASK | sMASK | UNK ) \]
+              | \| \w{1,32}+ \| \] )                   # EXAONE's [|user|]
+    """,
+    re.VERBOSE,
+)
+
+# Soft hyphen, marks and overrides of direction, zero-width characters, tag characters (text that models read and no
+# screen shows). The joiners U+200C and U+200D are not among them: Persian, Hindi and emoji are written with them.
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_FILLERS = re.compile("[\x00-\x1f\x7f-\x9f\u034f\u115f\u1160\u17b4\u17b5\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0]")
+
+
+def sanitize(
+    group: Group, members: tuple[int, ...], config: JudgeConfig, limit: int | None = None
+) -> tuple[Group, tuple[int, ...]]:
+    """The group's responses `members` as the GRM may see them, and the characters cut from each.
+
+    `limit` is the longest response in characters, `judge.max_response_chars` if it is None.
+
+    Raises:
+        GroupError: one of the texts is no text.
+    """
+    group = replace(group, responses=tuple(group.responses[member] for member in members))
+    group = _mapped(group, lambda text: visible(text, config))  # before cutting, or padding pushes text out of sight
+    cuts = [cut_middle(response, limit or config.max_response_chars) for response in group.responses]
+    # Control tokens are broken up last: what was left out or cut may have stood inside one.
+    shown = _mapped(
+        replace(group, responses=tuple(text for text, _ in cuts)),
+        lambda text: neutralize_special_tokens(text, config.control_tokens),
+    )
+    if not config.use_reference:
+        shown = replace(shown, reference=None)
+    return shown, tuple(cut for _, cut in cuts)
+
+
+def visible(text: str, config: JudgeConfig) -> str:
+    """A whole text as the GRM may see it, before anything is cut.
+
+    Raises:
+        GroupError: it is no text.
+    """
+    text = encodable(text)
+    return strip_invisible(text) if config.invisible == "strip" else text
+
+
+def _mapped(group: Group, change: Callable[[str], str]) -> Group:
+    return Group(
+        tuple(replace(turn, content=change(turn.content)) for turn in group.conversation),
+        tuple(change(response) for response in group.responses),
+        None if group.reference is None else change(group.reference),
+        None if group.rubric is None else change(group.rubric),
+    )
+
+
+def neutralize_special_tokens(text: str, further: tuple[str, ...] = ()) -> str:
+    """The text with a space inside every chat control token (`< |im_end|>`, `[ INST]`), which makes it plain text.
+
+    A response under judgment is hostile: without this it could end its own turn in the GRM's prompt. `further` are
+    control tokens, of at least two characters, that are not among the well-known ones.
+    """
+    safe = _CONTROL_TOKEN.sub(lambda bracket: f"{bracket[0]} ", text)
+    return _starts(further).sub(lambda start: f"{start[0]} ", safe) if further else safe
+
+
+@lru_cache
+def _starts(tokens: tuple[str, ...]) -> re.Pattern[str]:
+    """The first character of each of these tokens, where the rest follows; so overlapping ones are found too."""
+    return re.compile("|".join(f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in tokens))
+
+
+def strip_invisible(text: str) -> str:
+    """The text without characters that no screen shows; what is seen and how words are joined stays the same."""
+    return _INVISIBLE.sub("", text)
+
+
+def shows_nothing(text: str) -> bool:
+    """Whether a reader would see nothing: white space, invisible characters and fillers only."""
+    return not text.strip() or not _FILLERS.sub("", _INVISIBLE.sub("", text)).strip()
+
+
+def cut_middle(text: str, limit: int) -> tuple[str, int]:
+    """At most `limit` characters of the text, three quarters from its start and the rest from its end.
+
+    Returns:
+        The text, with a line between the two parts that says how much is missing; and the number of characters cut.
+    """
+    cut = len(text) - limit
+    if cut <= 0:
+        return text, 0
+    head = limit * 3 // 4
+    return f"{text[:head]}\n[... {cut} characters cut ...]\n{text[head + cut :]}", cut

@@ -1,0 +1,68 @@
+"""The two seams of the judge: the protocols of everything that runs a model, and the checks of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from grm_plugin.errors import EngineError
+from grm_plugin.types import Completion, Conversation, Prompt, Sampling
+
+
+class Generator(Protocol):
+    """Runs the GRM."""
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        """Sample `sampling.n` completions of one prompt.
+
+        May return fewer (the missing ones count as lost votes). Raises `EngineError` when there is none to be had.
+        """
+        ...
+
+
+class MetaRM(Protocol):
+    """Rates critiques with a scalar model (paper, section 3.3)."""
+
+    async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+        """One logit per conversation `(user: request, assistant: critique)`, higher is better; finite.
+
+        Raises `EngineError` when they cannot be rated.
+        """
+        ...
+
+
+LARGEST_LOGIT = 3.4e38
+"""Of a float32, so that a mean of logits stays finite. NaN is no larger and no smaller, and so refused too."""
+
+
+def check_completions(answer: Any, n: int) -> None:
+    """Raises `EngineError` unless this is a list of `n` completions."""
+    if not isinstance(answer, list) or not all(isinstance(item, Completion) for item in answer):
+        raise EngineError(f"the GRM must answer with a list of completions, got {_shown(answer)}")
+    if len(answer) != n:
+        raise EngineError(f"the GRM answered with {len(answer)} completions; {n} were asked for")
+    for item in answer:
+        if (
+            not isinstance(item.text, str)
+            or not isinstance(item.finish_reason, str)
+            or not isinstance(item.tokens, int)
+        ):
+            raise EngineError("the GRM answered with a completion whose fields have wrong types")
+
+
+def check_logits(answer: Any, n: int) -> None:
+    """Raises `EngineError` unless this is a list of `n` finite numbers."""
+    if not isinstance(answer, list) or not all(isinstance(item, float | int) for item in answer):
+        raise EngineError(f"the meta RM must answer with a list of logits, got {_shown(answer)}")
+    if len(answer) != n:
+        raise EngineError(f"the meta RM answered with {len(answer)} logits for {n} critiques")
+    if not all(abs(item) <= LARGEST_LOGIT for item in answer):
+        raise EngineError(
+            "the meta RM answered with a logit that is NaN or infinite: its weights or meta_rm.dtype are wrong"
+        )
+
+
+def _shown(answer: Any) -> str:
+    """What it is, without what is in it: critiques do not belong into logs."""
+    inside = sorted({type(item).__name__ for item in answer}) if isinstance(answer, list) else []
+    return type(answer).__name__ + (f" of {', '.join(inside)}" if inside else "")

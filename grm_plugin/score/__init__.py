@@ -1,0 +1,1 @@
+"""`grm-plugin score`: a file of prompts and responses in, a file of judgements out."""

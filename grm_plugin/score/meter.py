@@ -1,0 +1,45 @@
+"""What `grm-plugin score` has done so far."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from grm_plugin.batch.meter import Meter
+from grm_plugin.wire.schemas import WireJudgement
+
+
+class ScoreMeter(Meter):
+    """Counts groups: `before` of `total` had a result already."""
+
+    def __init__(self, console: Console, total: int, before: int) -> None:
+        super().__init__(console, "groups", total, before)
+        self.rewards = self.fallbacks = self.unread = self.lost = 0
+        self.tokens = 0.0
+
+    def scored(self, judgement: WireJudgement) -> None:
+        """Count a group that has a result."""
+        self.rewards += len(judgement.rewards)
+        self.fallbacks += sum(reward.value is None for reward in judgement.rewards)
+        self.unread += len(judgement.unparsed)
+        self.tokens += sum(reward.tokens for reward in judgement.rewards)
+        self.step()
+
+    def lose(self) -> None:
+        """Count a group that has none."""
+        self.lost += 1
+        self.show()
+
+    @property
+    def rates(self) -> str:
+        return f"{self.rewards / self.seconds:,.1f} rewards/s  {self.tokens / self.seconds:,.0f} tokens/s"
+
+    @property
+    def summary(self) -> str:
+        parts = [self.counts]
+        if self.now:
+            parts.append(f"{self.rewards:,} rewards now, {self.rates.replace('  ', ', ')}")
+        if self.unread:
+            parts.append(f"{self.unread:,} votes unread")
+        if self.fallbacks:
+            parts.append(f"{self.fallbacks:,} rewards are fallbacks (value null)")
+        return "; ".join(parts)

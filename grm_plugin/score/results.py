@@ -1,0 +1,51 @@
+"""The output of offline scoring: a JSONL file that only grows, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from grm_plugin.batch.append_only import AppendOnlyFile
+from grm_plugin.errors import ConfigError
+from grm_plugin.score.tasks import Task
+from grm_plugin.wire.schemas import WireJudgement
+
+ROW_START = b'{"id": '
+
+
+class Results(AppendOnlyFile):
+    """The results in a file, and a place for more. One process may have it open at a time.
+
+    A line is `id` and `line` of the input, and one judgement as `POST /v1/score` answers it.
+
+    Attributes:
+        done: ids that have a result.
+
+    Raises:
+        ConfigError: the file cannot be written, is in use by another run, or holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.done: set[str | int] = set()
+        super().__init__(path, ROW_START, lambda text, number: self.done.add(_id(path, text, number)))
+
+    def write(self, task: Task, judgement: WireJudgement) -> None:
+        """Add the result of a task.
+
+        Raises:
+            ConfigError: the disk is full, or gone.
+        """
+        self.append({"id": task.id, "line": task.line, **judgement.model_dump(mode="json")})
+        self.done.add(task.id)
+
+
+def _id(path: Path, text: bytes, number: int) -> str | int:
+    try:
+        if text.startswith(ROW_START) and text.endswith(b"\n"):
+            name: str | int = json.loads(text)["id"]
+            return name
+    except (ValueError, KeyError):
+        pass
+    raise ConfigError(
+        f"{path} line {number} is no result of `grm-plugin score`: give another --output, or remove that line"
+    )

@@ -1,0 +1,105 @@
+"""The service under plain uvicorn: one process, no Ray. For engines that need no GPU here (openai, fake).
+
+Nothing brings this process back when it is killed, as Ray Serve does with its replicas: have systemd or the like do so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from grm_plugin.config import Config, VLLMConfig, replicas_of
+from grm_plugin.engines.build import build_generator, build_meta_rm
+from grm_plugin.errors import ConfigError
+from grm_plugin.serving.http.app import create_app
+from grm_plugin.serving.pid_file import registered
+from grm_plugin.serving.ports import http_url, listen
+from grm_plugin.serving.service import RewardService
+from grm_plugin.serving.stopping import CLOSE_S
+from grm_plugin.wire.token import exposure, read_token
+
+logger = logging.getLogger(__name__)
+
+
+def runs_alone(config: Config) -> bool:
+    """Whether this configuration needs no process but the service's own: no model is loaded for it."""
+    models = config.engine, config.meta_rm
+    return not any(isinstance(model, VLLMConfig) or replicas_of(model) for model in models)
+
+
+def build(config: Config) -> tuple[FastAPI, RewardService]:
+    """The HTTP app and its service, with the engine in the same process.
+
+    Raises:
+        ConfigError: the configuration has a vLLM model, or a fake one with replicas, which run on Ray; or the
+            environment variable `service.token_env` holds what cannot be a token.
+        PromptError: the prompt template does not render.
+    """
+    if not runs_alone(config):
+        raise ConfigError(
+            "vLLM models and fake ones with replicas run on Ray: use grm_plugin.serving.ray.launch.start, or "
+            "engine.type openai or fake without a vLLM meta_rm"
+        )
+    meta_rm = build_meta_rm(config.meta_rm) if config.meta_rm else None
+    service = RewardService(config, build_generator(config.engine), meta_rm)
+    token = read_token(config.service.token_env)
+    for note in exposure(config.service.host, token, config.service.token_env):
+        logger.warning(note)
+    app = create_app(lambda: service, lambda: token)
+    app.router.lifespan_context = _closing(service)
+    return app, service
+
+
+def serve_uvicorn(config: Config, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then drain; `announce` gets the URL once connections are taken.
+
+    Raises:
+        ServiceError: the port is in use, or a service of this name runs on this machine.
+        ConfigError, PromptError: see `build`.
+    """
+    url = http_url(config.service.host, config.service.port)
+    with registered(config.service.name, url):
+        app, service = build(config)
+        settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=CLOSE_S)
+        with listen(config.service.host, config.service.port) as listening, _signals_once():
+            announce(url)
+            _DrainingServer(settings, service).run(sockets=[listening])
+
+
+class _DrainingServer(uvicorn.Server):
+    """At its end it hands back what is not finished in time: uvicorn would cut those connections."""
+
+    def __init__(self, config: uvicorn.Config, service: RewardService) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.gather(self._service.drain(), super().shutdown(sockets))
+
+
+@contextmanager
+def _signals_once() -> Iterator[None]:
+    """After its shutdown uvicorn raises the signal again for the handlers installed before it; after a drain nothing
+    is left to do."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _closing(service: RewardService) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await service.close()
+
+    return lifespan

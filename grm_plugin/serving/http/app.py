@@ -1,0 +1,129 @@
+"""The service on HTTP. Runs under plain uvicorn and as a Ray Serve ingress alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from grm_plugin import __version__
+from grm_plugin.errors import EngineError, GRMError, RewardError, ServiceBusy, WireError
+from grm_plugin.serving.http.auth import RequireToken
+from grm_plugin.serving.http.disconnects import until_disconnect
+from grm_plugin.serving.http.error_shield import HideErrorText
+from grm_plugin.serving.http.gym import gym_router
+from grm_plugin.serving.http.limits import LimitBody, check_limits
+from grm_plugin.serving.http.sample_route import sample_router
+from grm_plugin.serving.service import RewardService
+from grm_plugin.trace.page import Source, page_router
+from grm_plugin.wire.ready import Ready
+from grm_plugin.wire.schemas import (
+    GetRewardReply,
+    GetRewardRequest,
+    Health,
+    Info,
+    Invalid,
+    Refusal,
+    ScoreReply,
+    ScoreRequest,
+)
+from grm_plugin.wire.token import Token
+
+# 503 asks clients to try again; a group that the GRM could not judge would only be judged once more.
+_STATUS: dict[type[GRMError], int] = {WireError: 422, ServiceBusy: 503, RewardError: 502, EngineError: 502}
+RETRY_AFTER_S = 1
+_UNAUTHORISED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "The service has a token, and the request does not carry it."},
+}
+_REFUSED: dict[int | str, dict[str, Any]] = _UNAUTHORISED | {
+    400: {"model": Refusal, "description": "The body cannot be read."},
+    408: {"model": Refusal, "description": "The body did not arrive within `failure.deadline_s`."},
+    413: {"model": Refusal, "description": "The body is larger than `service.max_body_mb`."},
+    422: {"model": Invalid, "description": "A field is wrong, or larger than the `service` section allows."},
+    502: {"model": Refusal, "description": "The GRM gave no vote, and `failure.policy` is `raise`."},
+    503: {"model": Refusal, "description": "Too busy; Retry-After says when to ask again."},
+}
+
+
+def create_app(service: Callable[[], RewardService], token: Callable[[], Token | None] = lambda: None) -> FastAPI:
+    """The FastAPI app over the service that `service()` returns (looked up per request: replicas build it late).
+
+    Where `token()` is not None, every path but /health asks for it.
+    """
+    app = FastAPI(
+        title="grm_plugin",
+        version=__version__,
+        summary="Rewards from a generative reward model.",
+        description="`POST /get_reward` is OpenRLHF's remote-reward call; `POST /v1/score` takes whole groups, "
+        "`POST /v1/sample` one sample; `POST /verify` is NeMo-Gym's call. A service with a token wants it in every "
+        "request but `/health`, as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
+    )
+    # The last one added is the first one passed.
+    app.add_middleware(LimitBody, config=lambda: service().config)
+    app.add_middleware(RequireToken, token=token)
+    app.add_middleware(HideErrorText)
+
+    @app.post("/get_reward", summary="Rewards of single samples, grouped by prompt", responses=_REFUSED)
+    async def get_reward(
+        payload: GetRewardRequest,
+        request: Request,
+        n: Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt.")] = None,
+    ) -> GetRewardReply:
+        check_limits(payload, len(payload.query), service().config.service)
+        return await until_disconnect(request, service().get_reward(payload, n))
+
+    @app.post("/v1/score", summary="Rewards, votes and critiques of whole groups", responses=_REFUSED)
+    async def score(payload: ScoreRequest, request: Request) -> ScoreReply:
+        check_limits(payload, sum(len(group.responses) for group in payload.groups), service().config.service)
+        return await until_disconnect(request, service().score(payload))
+
+    app.include_router(sample_router(service), responses=_REFUSED)
+    app.include_router(gym_router(service), responses=_REFUSED)
+    app.include_router(page_router(lambda: _shown(service())))
+
+    @app.get("/health", summary="The process answers")
+    async def health() -> Health:
+        return Health()
+
+    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "It does not."}}
+
+    @app.get("/ready", summary="The GRM answers", responses=_UNAUTHORISED | not_ready)
+    async def ready(response: Response) -> Ready:
+        problem = await service().problem()
+        response.status_code = 503 if problem else 200
+        return Ready.of(service().config, problem)
+
+    @app.get("/metrics", include_in_schema=False)  # for Prometheus: no JSON
+    async def metrics(request: Request) -> Response:
+        content, media_type = service().metrics.exposition(request.headers.get("accept", ""))
+        return Response(content, media_type=media_type)
+
+    @app.get("/info", summary="What runs here and what it has done", responses=_UNAUTHORISED)
+    async def info() -> Info:
+        return service().info()
+
+    @app.exception_handler(GRMError)
+    async def on_error(_: Request, error: GRMError) -> Response:
+        status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, ServiceBusy) else None
+        return _refusal(status, str(error), headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+        # FastAPI's own reply would repeat the input, which may be huge.
+        return _refusal(422, [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()])
+
+    return app
+
+
+def _refusal(status: int, detail: object, headers: Mapping[str, str] | None = None) -> Response:
+    # Escaped to ASCII: a key of the request may hold a lone surrogate, which UTF-8 cannot.
+    return Response(json.dumps({"detail": detail}), status, headers, media_type="application/json")
+
+
+def _shown(service: RewardService) -> Source:
+    """What the page of a service shows."""
+    return Source(service.traces.path, service.traces.status) if service.traces else Source(None)

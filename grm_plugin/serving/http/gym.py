@@ -1,0 +1,131 @@
+"""The service as a resources server of NeMo-Gym: `POST /seed_session` and `POST /verify`.
+
+Gym's agents call both (nemo_gym/base_resources_server.py, responses_api_agents/simple_agent). A cohort is judged
+together: the service gathers the `group.n` rollouts of a prompt and never waits for one longer than `group.wait_s`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from grm_plugin.conversation.messages import as_reference, text_of, to_conversation
+from grm_plugin.errors import PromptError, WireError
+from grm_plugin.serving.http.disconnects import until_disconnect
+from grm_plugin.serving.http.limits import check_limits
+from grm_plugin.serving.http.sample_route import RequestId, SamplesPerPrompt
+from grm_plugin.serving.service import RewardService
+from grm_plugin.types import Conversation, Message, Sample
+
+JUDGE_FAILED = "judge_failed"
+"""Gym's name for a judge without a verdict (nemo_gym/failure_kinds.py)."""
+
+
+class GymModel(BaseModel):
+    """Gym's messages carry task fields of any name; the reply repeats them."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class GymCreateParams(GymModel):
+    """What the policy was asked, as OpenAI's responses API takes it."""
+
+    input: str | list[dict[str, Any]]
+    """The conversation: one user turn, or a list of messages and tool calls."""
+    instructions: str | None = None
+    """A system turn before it."""
+
+
+class GymResponse(GymModel):
+    """What the policy answered, as OpenAI's responses API gives it."""
+
+    output: list[dict[str, Any]]
+    """Messages, reasoning and tool calls; the text of the messages is what is rewarded."""
+
+
+class VerifyRequest(GymModel):
+    """One rollout (nemo_gym's BaseVerifyRequest)."""
+
+    responses_create_params: GymCreateParams
+    """The request to the policy."""
+    response: GymResponse
+    """Its response."""
+    expected_answer: Any = None
+    """A reference answer for the GRM. What is no text is shown as JSON."""
+    principle: str | None = None
+    """A grading note for the GRM, under the name that Gym's genrm_compare gives it."""
+
+
+class VerifyReply(VerifyRequest):
+    """The rollout with its reward (nemo_gym's BaseVerifyResponse)."""
+
+    reward: float
+    """Always finite; what `failure.policy` says where the judge has no reward."""
+    mask_sample: bool
+    """Whether the reward rests on no vote, so that Gym leaves the sample out."""
+    failure_kind: str | None
+    """`judge_failed` where `mask_sample` is true."""
+    grm: dict[str, float]
+    """The log values of the reward; see grm_plugin.judging.fallback.log_values."""
+
+
+def gym_router(service: Callable[[], RewardService]) -> APIRouter:
+    """The routes over the service that `service()` returns."""
+    router = APIRouter()
+
+    @router.post("/seed_session", summary="NeMo-Gym: a rollout begins (nothing to prepare)")
+    async def seed_session() -> dict[str, str]:
+        return {}
+
+    @router.post("/verify", summary="NeMo-Gym: the reward of one rollout", response_model=VerifyReply)
+    async def verify(
+        payload: VerifyRequest, request: Request, n: SamplesPerPrompt = None, request_id: RequestId = None
+    ) -> Response:
+        check_limits(payload, 1, service().config.service)
+        settled, logs = await until_disconnect(request, service().reward_sample(_sample(payload), n, request_id))
+        verdict = {
+            "reward": settled.value,
+            "mask_sample": settled.fallback,
+            "failure_kind": JUDGE_FAILED if settled.fallback else None,
+            "grm": logs,
+        }
+        # Escaped to ASCII: what is repeated may hold lone surrogates, which UTF-8 cannot.
+        reply = json.dumps(_finite(payload.model_dump(exclude_unset=True) | verdict), allow_nan=False)
+        return Response(reply, media_type="application/json")
+
+    return router
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for every NaN and infinity in it, which JSON has no numbers for."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _sample(payload: VerifyRequest) -> Sample:
+    try:
+        conversation = _conversation(payload.responses_create_params)
+        response = "\n\n".join(text_of(item.get("content")) for item in _messages(payload.response.output))
+    except PromptError as error:
+        raise WireError(f"NeMo-Gym rollout: {error}") from None
+    return Sample(conversation, response, as_reference(payload.expected_answer), payload.principle or None)
+
+
+def _conversation(params: GymCreateParams) -> Conversation:
+    system = (Message("system", text_of(params.instructions)),) if params.instructions else ()
+    if isinstance(params.input, str):
+        return (*system, Message("user", text_of(params.input)))
+    return system + to_conversation(_messages(params.input))
+
+
+def _messages(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Only what is said: reasoning, tool calls and their outputs are no messages."""
+    return [item for item in items if item.get("type", "message") == "message"]

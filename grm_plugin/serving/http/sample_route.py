@@ -1,0 +1,65 @@
+"""`POST /v1/sample`: one sample in, one number out; the siblings find each other in the service.
+
+The payload is the one of slime's `--rm-type remote_rm` (slime/rollout/rm_hub/__init__.py): point `--rm-url` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+
+from grm_plugin.conversation.messages import as_reference, to_conversation
+from grm_plugin.errors import PromptError, WireError
+from grm_plugin.serving.http.disconnects import until_disconnect
+from grm_plugin.serving.http.limits import check_limits
+from grm_plugin.serving.service import RewardService
+from grm_plugin.types import Conversation, Sample
+from grm_plugin.wire.schemas import WireModel
+
+SamplesPerPrompt = Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt, judged together.")]
+RequestId = Annotated[
+    str | None,
+    Query(max_length=128, description="Repeating a request under the same id attaches to its work: no second sample."),
+]
+
+
+class SampleRequest(WireModel):
+    """One response to one prompt."""
+
+    prompt: str | Annotated[list[dict[str, Any]], Field(min_length=1)]
+    """Text as the policy saw it, in the chat format of `conversation.format`, or chat messages."""
+    response: str
+    """What is to be rewarded."""
+    label: Any = None
+    """A reference answer, or null. What is no text is shown as JSON."""
+    rubric: str | None = None
+    """A grading note shown to the GRM."""
+
+
+def sample_router(service: Callable[[], RewardService]) -> APIRouter:
+    """The route over the service that `service()` returns."""
+    router = APIRouter()
+
+    @router.post("/v1/sample", summary="The reward of one sample, as a bare number")
+    async def sample(
+        payload: SampleRequest, request: Request, n: SamplesPerPrompt = None, request_id: RequestId = None
+    ) -> float:
+        check_limits(payload, 1, service().config.service)
+        conversation = _conversation(service(), payload)
+        read = Sample(conversation, payload.response, as_reference(payload.label), payload.rubric or None)
+        settled, _ = await until_disconnect(request, service().reward_sample(read, n, request_id))
+        return settled.value
+
+    return router
+
+
+def _conversation(service: RewardService, payload: SampleRequest) -> Conversation:
+    if isinstance(payload.prompt, str):
+        return service.read_prompt(payload.prompt)
+    try:
+        return to_conversation(payload.prompt)
+    except PromptError as error:
+        raise WireError(f"prompt: {error}") from None

@@ -1,0 +1,44 @@
+"""The page under plain uvicorn, over a store that some service writes or wrote."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from grm_plugin.serving.http.auth import RequireToken
+from grm_plugin.serving.ports import http_url, listen
+from grm_plugin.trace.page import Source, page_router
+from grm_plugin.wire.token import exposure, read_token
+
+logger = logging.getLogger(__name__)
+
+
+def page_app(path: Path) -> FastAPI:
+    """The page over a store, without a service; it asks for the token of GRM_TOKEN, if there is one.
+
+    Raises:
+        ConfigError: GRM_TOKEN is set to what cannot be a token.
+    """
+    token = read_token()
+    app = FastAPI(title="grm_plugin traces", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(RequireToken, token=lambda: token)
+    app.include_router(page_router(lambda: Source(path)))
+    return app
+
+
+def serve_page(path: Path, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` gets the address once it is bound.
+
+    Raises:
+        ServiceError: the address cannot be listened on.
+    """
+    app = page_app(path)
+    for note in exposure(host, read_token()):
+        logger.warning(note)
+    with listen(host, port, "choose another --port") as listening:
+        announce(f"{http_url(host, listening.getsockname()[1])}/")
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])

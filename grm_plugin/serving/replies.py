@@ -1,0 +1,41 @@
+"""What the judge knows of a group, as a reply carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from grm_plugin.judging.fallback import Settled
+from grm_plugin.types import Critique, Judgement, ListJudgement, Reward
+from grm_plugin.wire.schemas import WireCritique, WireJudgement, WireReward, WireUnparsed
+
+
+def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled]) -> WireJudgement:
+    """A judgement with what the failure policy makes of its rewards (one `Settled` each) beside it."""
+    return WireJudgement(
+        rewards=[_reward(reward, row) for reward, row in zip(judgement.rewards, settled, strict=True)],
+        critiques=[_critique(judged, critique) for judged in judgement.lists for critique in judged.critiques],
+        unparsed=[
+            WireUnparsed(reason=vote.reason, detail=vote.detail, text=vote.text)
+            for judged in judgement.lists
+            for vote in judged.unparsed
+        ],
+        latency_s=judgement.latency_s,
+    )
+
+
+def _reward(reward: Reward, settled: Settled) -> WireReward:
+    return WireReward(**asdict(reward) | {"settled": settled.value, "unit": settled.unit})
+
+
+def _critique(judged: ListJudgement, critique: Critique) -> WireCritique:
+    return WireCritique(
+        members=list(judged.members),
+        scores=list(critique.scores),
+        order=list(critique.order),
+        text=critique.text,
+        principles=critique.principles,
+        analysis=critique.analysis,
+        meta=critique.meta,
+        kept=critique.kept,
+    )

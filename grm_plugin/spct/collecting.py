@@ -1,0 +1,131 @@
+"""Draws trajectories: N samples of an item without a hint and one with it, many items at once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from grm_plugin._util.concurrency import for_each
+from grm_plugin._util.text import encodable
+from grm_plugin.batch.engine_failures import FailuresInARow, failure_of
+from grm_plugin.batch.items import Item
+from grm_plugin.config import Config
+from grm_plugin.errors import EngineError
+from grm_plugin.judging.sampling import Sampled, sample_all
+from grm_plugin.judging.seams import Generator
+from grm_plugin.spct.meter import DrawMeter
+from grm_plugin.spct.outcome import verdict_of
+from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
+from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory, TrajectoryStore
+from grm_plugin.types import Prompt, Sampling, Unparsed
+
+PATIENCE = 50
+"""Trajectories in a row that cannot be read, from the start of a run, until it stops: such a GRM gives no data."""
+
+
+@dataclass(slots=True)
+class TrajectoryDrawing:
+    """One run over items.
+
+    Items that the engine failed on get no record, so that the next run tries them again.
+
+    Attributes:
+        samples: trajectories without a hint per item (N_RFT; 3 in the paper).
+        hinted: trajectories with a hint per item (1 in the paper).
+        seed: of orders, markers and samples (of these, `sampling.seed` where the configuration has one; samples of an
+            `openai` engine follow that one only).
+        timeout_s: longest wait for one item.
+    """
+
+    config: Config
+    prompts: TrainingPrompts
+    store: TrajectoryStore
+    meter: DrawMeter
+    samples: int = 3
+    hinted: int = 1
+    seed: int = 0
+    concurrency: int = 64
+    timeout_s: float = 1800.0
+    _unread: Counter[str] = field(default_factory=Counter, init=False)
+    _readable: bool = field(default=False, init=False)
+    _failures: FailuresInARow = field(
+        default_factory=lambda: FailuresInARow("items in a row without an answer"), init=False
+    )
+
+    async def run(self, items: Iterable[Item], generator: Generator) -> None:
+        """Draw for the items that have no record yet, at most `concurrency` at once, in any order.
+
+        Raises:
+            EngineError: nothing but failures for a while, or nothing that can be read from the start.
+            GRMError: whatever else an item can fail with; the records so far are kept.
+        """
+        missing = (item for item in items if item.id not in self.store.done)
+        await for_each(missing, lambda item: self._one(item, generator), self.concurrency)
+
+    async def _one(self, item: Item, generator: Generator) -> None:
+        shown = present(item, self.config, self.seed)
+        requests: list[tuple[Kind, Prompt, Sampling]] = []
+        if self.samples:
+            requests.append(("plain", self.prompts.plain(shown), self._sampling(item, self.samples, 0)))
+        if self.hinted:
+            requests.append(("hinted", self.prompts.hinted(shown), self._sampling(item, self.hinted, 1)))
+        answers = await sample_all(generator, [(prompt, how) for _, prompt, how in requests], self.timeout_s)
+        drawn = [(kind, each) for (kind, _, _), answer in zip(requests, answers, strict=True) for each in answer]
+        if not self._lost(drawn):
+            record = ItemTrajectories.of(
+                item.id, shown, tuple(self._trajectory(shown, kind, each) for kind, each in drawn)
+            )
+            self.store.add(record)
+            self.meter.drawn(record)
+            self._watch(record)
+
+    def _sampling(self, item: Item, n: int, turn: int) -> Sampling:
+        options = self.config.sampling
+        seed = options.seed
+        if seed is None and self.config.engine.type != "openai":  # some servers answer n times the same to one seed
+            seed = self.seed
+        mixed = None if seed is None else _mix(f"{seed} {item.id} {turn}")
+        return Sampling(n, options.temperature, options.top_p, options.max_tokens, mixed)
+
+    def _trajectory(self, shown: Presentation, kind: Kind, sampled: Sampled) -> Trajectory:
+        if isinstance(sampled, Unparsed):
+            return Trajectory(kind=kind, text=sampled.text, right=False, reason=sampled.reason, tokens=sampled.tokens)
+        verdict = verdict_of(sampled, shown.target, self.config.judge.decimals)
+        return Trajectory(
+            kind=kind,
+            text=encodable(sampled.text),
+            right=verdict.right,
+            scores=verdict.scores,
+            reason=verdict.reason,
+            tie=verdict.tie,
+            tokens=sampled.tokens,
+        )
+
+    def _lost(self, drawn: list[tuple[Kind, Sampled]]) -> bool:
+        """Whether the engine failed on a part of an item."""
+        failure = failure_of(each for _, each in drawn if isinstance(each, Unparsed))
+        if failure:
+            self.meter.lose(failure)
+        self._failures.add(failure)
+        return bool(failure)
+
+    def _watch(self, record: ItemTrajectories) -> None:
+        """Stop early where the GRM never writes anything that can be read."""
+        if self._readable:
+            return
+        self._readable = any(trajectory.scores is not None for trajectory in record.trajectories)
+        self._unread.update(str(trajectory.reason) for trajectory in record.trajectories)
+        if not self._readable and self._unread.total() >= PATIENCE:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self._unread.most_common())
+            example = record.trajectories[-1].text[-200:]
+            raise EngineError(
+                f"none of the first {self._unread.total()} critiques could be read ({reasons}): use the GRM's own "
+                f"prompt template (judge.template), and enough sampling.max_tokens. One ends: {example!r}"
+            )
+
+
+def _mix(text: str) -> int:
+    """A seed made of a text, the same in every process."""
+    return random.Random(text).getrandbits(31)

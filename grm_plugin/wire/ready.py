@@ -1,0 +1,59 @@
+"""The reply of `/ready`: whether a service can judge, and what a hook should know of it before it asks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from grm_plugin.config import Config, FailureConfig, replicas_of
+from grm_plugin.wire.schemas import WireReply
+
+GROUP = 8
+"""Samples of a prompt where a hook does not know: what GRPO jobs mostly take."""
+
+FEWEST_CALLS, MOST_CALLS = 64, 512
+"""The fewest calls of a job, and the most of a process: each has a connection, and often 1,024 files may be open."""
+
+
+class Ready(WireReply):
+    """Whether the GRM answers."""
+
+    ready: bool
+    """True when the GRM answers."""
+    problem: str
+    """Why it does not; empty when it does."""
+    deadline_s: float = 170.0
+    """Every answer of the service comes within this time: `failure.deadline_s`."""
+    policy: Literal["group_mean", "constant", "raise"] | None = None
+    """`failure.policy`, which hooks follow while the service is down."""
+    constant: float | None = None
+    """`failure.constant`."""
+    max_concurrency: int = 256
+    """Requests to the GRM in flight: `engine.max_concurrency` times `engine.replicas`."""
+
+    @classmethod
+    def of(cls, config: Config, problem: str) -> Ready:
+        """What a service with this configuration says; `problem` as above."""
+        return cls(
+            ready=not problem,
+            problem=problem,
+            deadline_s=config.failure.deadline_s,
+            policy=config.failure.policy,
+            constant=config.failure.constant,
+            max_concurrency=config.engine.max_concurrency * max(1, replicas_of(config.engine)),
+        )
+
+    def failure(self, own: FailureConfig | None = None) -> FailureConfig:
+        """What a hook does while the service is down: what its `own` settings set, and the service's for the rest."""
+        own = own or FailureConfig()
+        said = self.model_dump(include={"policy", "constant"}, exclude_none=True)  # an older service says neither
+        set_here = own.model_dump(exclude_unset=True)
+        return FailureConfig.model_validate(own.model_dump() | said | set_here | {"deadline_s": self.deadline_s})
+
+    def calls(self, n: int | None = None, processes: int = 1) -> int:
+        """How many groups of n each process of a job should have in flight, where `processes` of them send some.
+
+        By default a response takes about one request to the GRM. So these groups make twice the requests that the GRM
+        works on: the next ones are there when one ends. More would wait inside the service, where `deadline_s` counts.
+        """
+        of_job = max(FEWEST_CALLS, 2 * self.max_concurrency // (n or GROUP))
+        return min(MOST_CALLS, -(-of_job // processes))

@@ -1,0 +1,259 @@
+"""The messages on the wire. `http.py` serves them, `grm_plugin.client.http_client` speaks them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from grm_plugin.conversation.messages import as_reference
+from grm_plugin.types import Conversation, Group, Message
+
+
+class WireModel(BaseModel):
+    # Where an error is logged, the prompts and responses that it is about are not.
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+FLOAT32_MAX = 3.4e38
+Number = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+"""What a trainer makes a finite tensor of."""
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""What a trainer logs as a float."""
+
+
+class GetRewardRequest(WireModel):
+    """OpenRLHF's payload (openrlhf/utils/agent.py, `_fetch_rewards_via_http`). All lists have the same length."""
+
+    query: list[str]
+    """Prompt and response, decoded with special tokens."""
+    prompts: list[str]
+    """The prompt of each query, as the policy saw it."""
+    labels: list[Annotated[str | None, BeforeValidator(as_reference)]] = Field(default_factory=list)
+    """The dataset's label of each query: a reference answer, or empty. What is no text is shown as JSON."""
+    n: int | None = Field(default=None, ge=1, le=4096)
+    """Samples per prompt; `?n=` in the URL or `group.n` in the configuration where absent."""
+
+    @model_validator(mode="after")
+    def _same_length(self) -> GetRewardRequest:
+        if len(self.prompts) != len(self.query):
+            raise ValueError(f"prompts has {len(self.prompts)} entries but query has {len(self.query)}")
+        if self.labels and len(self.labels) != len(self.query):
+            raise ValueError(f"labels has {len(self.labels)} entries but query has {len(self.query)}")
+        return self
+
+
+class GetRewardReply(WireModel):
+    """OpenRLHF's reply. One entry per query in every list; always finite."""
+
+    rewards: list[Number]
+    """What the policy is trained on."""
+    scores: list[Number]
+    """Mean vote mapped to [0, 1], for dynamic filtering."""
+    extra_logs: dict[str, list[Number]]
+    """Always the same keys; see grm_plugin.judging.fallback.LOG_KEYS."""
+
+
+class WireMessage(WireModel):
+    """One chat turn."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    """Who speaks."""
+    content: str
+    """What is said."""
+
+
+class WireGroup(WireModel):
+    """The responses to one conversation, judged on one scale."""
+
+    messages: list[WireMessage] | None = Field(default=None, min_length=1)
+    """The conversation. Give this or `prompt`."""
+    prompt: str | None = None
+    """The prompt as the policy saw it, in the chat format of `conversation.format`. Give this or `messages`."""
+    responses: list[str] = Field(min_length=1, max_length=4096)
+    """What is to be rewarded."""
+    reference: str | None = None
+    """A ground-truth answer shown to the GRM."""
+    rubric: str | None = None
+    """A grading note shown to the GRM."""
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> WireGroup:
+        if (self.messages is None) == (self.prompt is None):
+            raise ValueError("give exactly one of messages and prompt")
+        return self
+
+    def to_group(self, conversation: Conversation) -> Group:
+        """The core's carrier; `conversation` is what `messages` or `prompt` says."""
+        return Group(conversation, tuple(self.responses), self.reference or None, self.rubric or None)
+
+
+class ScoreRequest(WireModel):
+    """Groups to score."""
+
+    groups: list[WireGroup] = Field(max_length=1024)
+    """Judged concurrently and independently."""
+    request_id: str | None = Field(default=None, max_length=128)
+    """Repeating a request under the same id attaches to the running work and gets the same answer."""
+
+
+class WireReply(WireModel):
+    """A part of a reply. What a newer service says beside is left out: a job must not lose its rewards to a new key."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class WireReward(WireReply):
+    """The reward of one response; see grm_plugin.types.Reward."""
+
+    value: Number | None
+    """The normalised reward; null when there was no vote."""
+    settled: Number
+    """Equal to `value` where there is one, else what the failure policy puts in its place. Always finite."""
+    unit: Number
+    """Mean vote mapped to [0, 1]; without votes the mean of the group's others, or 0.5. Always finite."""
+    status: Literal["ok", "blank", "no_votes"]
+    """ok, blank (scored by rule) or no_votes."""
+    mean: Number | None
+    """Mean of the kept votes, 1..10."""
+    total: Number | None
+    """Sum of the kept votes."""
+    spread: Number | None
+    """Standard deviation of the kept votes."""
+    votes_asked: Count
+    """k; twice that where no critique of a list could be read and the response was judged once more, alone."""
+    votes_parsed: Count
+    """Critiques that could be read."""
+    votes_kept: Count
+    """Critiques that the meta RM let through."""
+    meta: Number | None
+    """Mean meta score of the kept critiques (logit)."""
+    meta_failed: bool = False
+    """Whether the meta RM failed, so that all critiques that could be read voted."""
+    tokens: Number
+    """This response's share of the generated tokens."""
+    cut: Count
+    """Characters left out of an over-long response."""
+
+    @model_validator(mode="after")
+    def _votes_make_values(self) -> WireReward:
+        if (self.value is None) != (self.mean is None) or (self.value is None) != (self.spread is None):
+            raise ValueError("value, mean and spread come together or not at all")
+        return self
+
+
+class WireCritique(WireReply):
+    """One vote; see grm_plugin.types.Critique."""
+
+    members: list[int]
+    """Indices of the responses it judged, in the order of `scores`."""
+    scores: list[float]
+    """1..10 per member."""
+    order: list[int]
+    """Which member stood at each position shown to the GRM."""
+    text: str
+    """The whole completion."""
+    principles: str
+    """Its criteria."""
+    analysis: str
+    """Its reasoning."""
+    meta: Number | None
+    """The meta RM's logit."""
+    kept: bool
+    """Whether it voted."""
+
+    @model_validator(mode="after")
+    def _one_score_per_member(self) -> WireCritique:
+        if len(self.scores) != len(self.members) or sorted(self.order) != list(range(len(self.members))):
+            raise ValueError("scores and order have one entry per member")
+        return self
+
+
+class WireUnparsed(WireReply):
+    """A vote that is missing."""
+
+    reason: str
+    """See grm_plugin.types.UnparsedReason."""
+    detail: str
+    """What was found instead."""
+    text: str
+    """The completion, if there was one."""
+
+
+class WireJudgement(WireReply):
+    """The rewards of one group and everything they rest on."""
+
+    rewards: list[WireReward]
+    """In the order of the request's responses."""
+    critiques: list[WireCritique]
+    """All that could be read, kept or not."""
+    unparsed: list[WireUnparsed]
+    """All that could not."""
+    latency_s: Number
+    """Seconds in the judge."""
+
+
+class ScoreReply(WireReply):
+    """One judgement per group, in order."""
+
+    judgements: list[WireJudgement]
+    """In the order of the request's groups."""
+
+
+class Health(WireModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+    """Always ok."""
+
+
+class Refusal(WireModel):
+    """Why there is no reply."""
+
+    detail: str
+    """What is wrong and what to do."""
+
+
+class InvalidField(WireModel):
+    """A field that is wrong."""
+
+    loc: list[str | int]
+    """Where it is: `body` or `query`, then keys and indices."""
+    msg: str
+    """What is wrong with it."""
+    type: str
+    """pydantic's name of the error, or too_large."""
+
+
+class Invalid(WireModel):
+    """Why a request is refused."""
+
+    detail: str | list[InvalidField]
+    """The fields that are wrong, or what is wrong with them together."""
+
+
+class Info(WireModel):
+    """What runs here."""
+
+    pid: int
+    """Process id of the service, on its node."""
+    version: str
+    """Version of grm_plugin."""
+    model: str
+    """The GRM."""
+    k: int
+    """Votes per list."""
+    k_meta: int
+    """Votes kept."""
+    list_size: int
+    """Responses judged together."""
+    counters: dict[str, float]
+    """Totals since the start."""
+
+
+def to_messages(conversation: list[WireMessage]) -> Conversation:
+    """The core's carrier of a wire conversation."""
+    return tuple(Message(message.role, message.content) for message in conversation)

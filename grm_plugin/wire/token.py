@@ -1,0 +1,126 @@
+"""The token that opens a service: where it is read, how it travels, when it is missed.
+
+It lives in an environment variable of the service and of its clients, never in a configuration, which is printed,
+logged and handed to experiment trackers. A request carries it as `Authorization: Bearer TOKEN`, or as the password of
+HTTP Basic with any user name: browsers ask for it that way, and `http://grm:TOKEN@HOST:PORT` makes aiohttp, httpx and
+curl send it that way.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from grm_plugin.config import TOKEN_ENV
+from grm_plugin.errors import ConfigError
+
+_SENDABLE = re.compile(r"[!-~]+")
+_ENDPOINT = re.compile(r"[?#]|(?:^|/)(?:get_reward|v1/\w+|verify|docs)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A secret that neither `repr` nor any error shows.
+
+    Raises:
+        ConfigError: it is empty, or holds what an HTTP header cannot.
+    """
+
+    secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _SENDABLE.fullmatch(self.secret):
+            raise ConfigError(
+                "the service's token is empty or holds white space or other than ASCII characters; make one with "
+                "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client sends."""
+        return {"Authorization": f"Bearer {self.secret}"}
+
+    def opens(self, authorization: bytes) -> bool:
+        """Whether an `Authorization` header carries this token. The time it takes tells nothing about the token."""
+        return hmac.compare_digest(_carried(authorization), self.secret.encode())
+
+
+def read_token(variable: str = TOKEN_ENV, environ: Mapping[str, str] | None = None) -> Token | None:
+    """The token in an environment variable; None where GRM_TOKEN is not set.
+
+    Raises:
+        ConfigError: the variable is set, but to nothing (which must not open the door) or to what cannot be sent; or
+            it is another one than GRM_TOKEN, asked for on purpose, and is not set.
+    """
+    secret = (os.environ if environ is None else environ).get(variable)
+    if secret is None and variable == TOKEN_ENV:
+        return None
+    if secret is None:
+        raise ConfigError(f"service.token_env says that {variable} holds the service's token, but it is not set")
+    try:
+        return Token(secret)
+    except ConfigError as error:
+        raise ConfigError(f"{variable}: {error}; or unset it") from None
+
+
+def locate(url: str) -> tuple[str, Token | None]:
+    """The address of a service without the token that may stand in it (`http://grm:TOKEN@HOST:PORT`) and without a
+    slash at its end; and that token, or else the one of GRM_TOKEN.
+
+    Raises:
+        ConfigError: the token cannot be one, or does not stand where it can be told from the address; or more than an
+            address is given (`http://HOST:PORT/get_reward?n=4`).
+    """
+    scheme, mark, rest = url.rstrip("/").partition("://")
+    authority, slash, path = rest.partition("/")
+    userinfo, _, host = authority.rpartition("@")
+    password = unquote(userinfo.partition(":")[2])
+    port = host.rpartition("]")[2].partition(":")[2]
+    if (not mark and "@" in url) or (port and not port.isdecimal()):  # it may be a part of a token: not to be shown
+        raise ConfigError(
+            "this is no address of a service: write http://HOST:PORT, or http://grm:TOKEN@HOST:PORT with / @ : in the "
+            "token as %2F %40 %3A"
+        )
+    if _ENDPOINT.search(path):
+        raise ConfigError(
+            "the service's address goes on after HOST:PORT (/get_reward?n=... or the like): give http://HOST:PORT only"
+        )
+    return f"{scheme}{mark}{host}{slash}{path}", Token(password) if password else read_token()
+
+
+def exposure(host: str, token: Token | None, variable: str = TOKEN_ENV) -> tuple[str, ...]:
+    """What to tell the user of a service that listens on `host`: a note where others can reach it without a token."""
+    if token is not None or is_loopback(host):
+        return ()
+    return (
+        f"the service listens on {host or 'all addresses'} and asks for no token: whoever reaches the port can use "
+        f"the GRM and read every trace. Set {variable} for it and its clients, or service.host to 127.0.0.1",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _carried(authorization: bytes) -> bytes:
+    scheme, _, rest = authorization.strip().partition(b" ")
+    value = rest.strip()
+    if scheme.lower() == b"bearer":
+        return value
+    if scheme.lower() == b"basic":
+        try:
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""

@@ -1,0 +1,1 @@
+"""What tests share: makers, fakes and the processes of real jobs."""

@@ -1,0 +1,140 @@
+"""Labelled items: our own files, their errors, and the turns of published prompts and responses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grm_plugin.batch.items import Item, read_items, write_items
+from grm_plugin.errors import ConfigError, WireError
+from grm_plugin.evals.turns import exchange_of
+from grm_plugin.types import Message
+from support.score_files import write_lines
+from support.vote_factories import make_item
+
+PAIR = {"prompt": "Which?", "responses": ["a", "b"], "best": 1}
+SINGLE = {"prompt": "Right?", "responses": ["a"], "label": 0}
+
+
+def test_a_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    items = [
+        make_item("one"),
+        make_item("two", label=1, subset="single"),
+        Item("three", (Message("system", "s"), Message("user", "q")), ("a", "b", "c"), (0, 2), None, "", "ref", "rub"),
+        Item("four", (Message("user", "é\n\u2028"),), ("a", "b"), (1,), meta={"strength": 3}),
+    ]
+    write_items(tmp_path / "items.jsonl", items)
+    assert read_items(tmp_path / "items.jsonl") == items
+
+
+def test_ids_may_be_left_out_and_depend_on_the_content(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "in.jsonl", PAIR, SINGLE | {"id": 7})
+    first, second = read_items(file)
+    assert len(first.id) == 16
+    assert (second.id, second.label, second.best) == ("7", 0, ())
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "Which?", "responses": ["a", "b"]}, "best is missing: name the best of the 2 responses"),
+        (PAIR | {"best": 2}, r"best must be an index in 0\.\.1, not 2"),
+        (PAIR | {"best": -1}, r"best must be an index in 0\.\.1, not -1"),
+        (PAIR | {"best": [0, 1]}, "best names all responses"),
+        (PAIR | {"best": [1, 1]}, "best names a response twice"),
+        (PAIR | {"best": True}, "best"),
+        (PAIR | {"best": 0.5}, "best"),
+        (PAIR | {"label": 1}, "label is for a single response"),
+        (PAIR | {"responses": ["a"]}, "best needs at least two responses"),
+        (SINGLE | {"label": None}, "label is missing: an item with one response needs 1"),
+        (SINGLE | {"label": 2}, "label must be 0 or 1, not 2"),
+        (PAIR | {"chosen": "a"}, "chosen: Extra inputs are not permitted"),
+        ({"responses": ["a", "b"], "best": 0}, "exactly one of messages and prompt"),
+        ('{"prompt": "q"', "no JSON"),
+        ('{"prompt": "q", "responses": ["a", "b"], "best": 0, "meta": {"x": NaN}}', "NaN is no JSON value"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, row: Any, message: str) -> None:
+    file = write_lines(tmp_path / "in.jsonl", PAIR, row)
+    with pytest.raises(WireError, match=f"in.jsonl line 2: .*{message}"):
+        read_items(file)
+
+
+def test_ids_must_be_unique(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "in.jsonl", PAIR | {"id": "x"}, SINGLE | {"id": "x"})
+    with pytest.raises(WireError, match="item 2 has the id 'x' of an earlier one"):
+        read_items(file)
+
+
+def test_an_empty_or_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no item"):
+        read_items(write_lines(tmp_path / "in.jsonl"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_items(tmp_path / "none.jsonl")
+
+
+def test_lone_surrogates_become_encodable(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text(json.dumps(PAIR | {"responses": ["\ud800", "b"]}) + "\n")
+    assert read_items(file)[0].responses == ("\ufffd", "b")
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "right"),
+    [
+        ([2, 1], (0,), True),
+        ([1, 1], (0,), False),
+        ([1, 2], (0,), False),
+        ([3, 1, 3], (0, 2), True),
+        ([3, 2, 2], (0, 2), False),
+    ],
+)
+def test_right_is_strictly_ahead(scores: list[float], best: tuple[int, ...], right: bool) -> None:
+    responses = tuple("abc"[: len(scores)])
+    assert Item("x", (Message("user", "q"),), responses, best).is_right(scores) is right
+
+
+USER, YES, NO = (
+    {"role": "user", "content": "q"},
+    {"role": "assistant", "content": "yes"},
+    {"role": "assistant", "content": "no"},
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "responses", "roles", "texts"),
+    [
+        ("q", ["yes", "no"], "u", ("yes", "no")),
+        ([USER], ["yes", "no"], "u", ("yes", "no")),
+        ([USER], [[YES], [NO]], "u", ("yes", "no")),
+        (None, [[USER, YES], [USER, NO]], "u", ("yes", "no")),
+        ([USER], [[USER, YES], [USER, NO]], "u", ("yes", "no")),
+        (None, [[USER, YES, USER, YES], [USER, YES, USER, NO]], "uau", ("yes", "no")),
+        ([USER], [[YES, USER, YES], [NO]], "u", ("[assistant]\nyes\n\n[user]\nq\n\n[assistant]\nyes", "no")),
+        (None, [[USER, YES], [USER, YES]], "u", ("yes", "yes")),
+    ],
+)
+def test_prompts_and_responses_may_be_turns(prompt: Any, responses: Any, roles: str, texts: tuple[str, ...]) -> None:
+    conversation, found = exchange_of(prompt, responses)
+    assert "".join(turn.role[0] for turn in conversation) == roles
+    assert found == texts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "responses", "message"),
+    [
+        (None, [[YES], [NO]], "no prompt before them"),
+        ("q", [[], [NO]], "no turn of their own"),
+        ([], ["a", "b"], "no turn"),
+        (5, ["a", "b"], "must be a text or a list of turns, not int"),
+        ("q", ["a", 7], "not int"),
+        ([{"role": "pilot", "content": "x"}], ["a", "b"], "a role out of"),
+        ([{"role": "user"}], ["a", "b"], "must be text, got NoneType"),
+    ],
+)
+def test_what_is_no_exchange_is_refused(prompt: Any, responses: Any, message: str) -> None:
+    with pytest.raises(WireError, match=message):
+        exchange_of(prompt, responses)

@@ -1,0 +1,136 @@
+"""The store of votes: what it refuses, what reading it takes, and what tells two stores apart."""
+
+from __future__ import annotations
+
+import resource
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grm_plugin.batch.fingerprint import fingerprint
+from grm_plugin.batch.vote_store import Manifest, VoteStore, read_store
+from grm_plugin.config import JudgeConfig
+from grm_plugin.errors import ConfigError
+from grm_plugin.evals.analysis import analyse
+from support.factories import make_config
+from support.vote_factories import make_item, make_record, vote
+
+MANIFEST = Manifest("jsonl", "a model", 8, None, {"engine": "e", "prompt": "p"})
+
+
+async def test_a_store_of_another_run_is_refused(tmp_path: Path) -> None:
+    VoteStore(tmp_path, MANIFEST).close()
+    with pytest.raises(ConfigError, match=r"differs in k \(8, now 4\), prompt: give another --output"):
+        VoteStore(tmp_path, replace(MANIFEST, k=4, fingerprint={"engine": "e", "prompt": "q"}))
+    with pytest.raises(ConfigError, match="differs in meta_rm"):
+        VoteStore(tmp_path, replace(MANIFEST, fingerprint={**MANIFEST.fingerprint, "meta_rm": "m"}))
+    with VoteStore(tmp_path, MANIFEST), pytest.raises(ConfigError, match="in use by another run"):
+        VoteStore(tmp_path, MANIFEST)
+
+
+def test_votes_on_another_item_of_the_same_id_are_refused(tmp_path: Path) -> None:
+    with VoteStore(tmp_path, MANIFEST) as store:
+        store.add(make_record([vote(9, 1)], name="same"))
+    with VoteStore(tmp_path, MANIFEST) as store:
+        store.check([make_item("same"), make_item("new")])
+        with pytest.raises(ConfigError, match="has votes on another item with the id 'same': give another --output"):
+            store.check([make_item("same", best=1)])
+
+
+def test_a_full_disk_stops_and_keeps_what_is_there(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with VoteStore(tmp_path, MANIFEST) as store:
+        store.add(make_record([vote(9, 1)], name="first"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "votes.jsonl").stat().st_size + 20, hard))
+        try:
+            with pytest.raises(ConfigError, match="cannot be written: File too large"):
+                store.add(make_record([vote(9, 1)], name="second"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with VoteStore(tmp_path, MANIFEST) as store:
+        assert list(store.done) == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ('{"id": 1}\n', "is no vote store"),
+        ('{"evals": 99}\n', "another version"),
+        (None, "cannot be read"),
+        ("damaged", "line 2 is damaged"),
+    ],
+)
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    if content == "damaged":
+        VoteStore(tmp_path, MANIFEST).close()
+        with (tmp_path / "votes.jsonl").open("a") as stream:
+            stream.write('{"evals": 1, "item": {}}\n')
+    elif content is not None:
+        (tmp_path / "votes.jsonl").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        read_store(tmp_path)
+
+
+def test_a_store_is_read_line_by_line_and_without_its_texts_where_figures_are_all_that_is_wanted(
+    tmp_path: Path,
+) -> None:
+    records = [make_record([vote(9, 1, text="x" * 100_000)], name=str(number)) for number in range(100)]
+    with VoteStore(tmp_path, MANIFEST) as store:
+        for record in records:
+            store.add(record)
+    tracemalloc.start()
+    try:
+        manifest, found = read_store(tmp_path, texts=False)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000  # the file has 10 MB
+    assert (manifest, len(found)) == (MANIFEST, 100)
+    assert {given.text for record in found for given in record.votes} == {""}
+    assert read_store(tmp_path) == (MANIFEST, records)
+
+
+def test_a_store_without_items_has_no_report() -> None:
+    with pytest.raises(ConfigError, match="holds no item yet"):
+        analyse(MANIFEST, [])
+
+
+def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(tmp_path: Path) -> None:
+    for name, weights in (("a", b"1" * 3_000_000), ("b", b"1" * 2_999_999 + b"2"), ("c", b"1" * 3_000_000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(weights)
+    (tmp_path / "template.txt").write_text("{{ query }}")
+
+    def parts(**overrides: Any) -> dict[str, str]:
+        return fingerprint(
+            make_config(
+                engine={"type": "vllm", "model": str(tmp_path / "a")} | overrides.pop("engine", {}), **overrides
+            )
+        )
+
+    def changed(**overrides: Any) -> set[str]:
+        first, second = parts(), parts(**overrides)
+        return {part for part in {*first, *second} if first.get(part) != second.get(part)}
+
+    assert changed(engine={"model": str(tmp_path / "b")}) == {"engine"}
+    assert changed(engine={"model": str(tmp_path / "c")}) == set()
+    assert changed(engine={"replicas": 3, "gpu_memory_utilization": 0.5}, sampling__k=4) == set()
+    assert changed(sampling__temperature=0.9) == {"sampling"}
+    assert changed(meta_rm={"type": "fake"}) == {"meta_rm"}
+    of_the_judge = {
+        "template": (str(tmp_path / "template.txt"), {"prompt"}),
+        "list_size": (2, set()),
+        "blank_response": ("judge", set()),
+        "decimals": ("accept", {"judge"}),
+        "max_response_chars": (100, {"judge"}),
+        "use_reference": (False, {"judge"}),
+        "control_tokens": (["<turn>"], {"judge"}),
+        "invisible": ("keep", {"judge"}),
+    }
+    assert set(of_the_judge) == set(JudgeConfig.model_fields), "does a vote depend on the new key?"
+    for key, (value, parts_of_it) in of_the_judge.items():
+        assert changed(**{f"judge__{key}": value}) == parts_of_it, key

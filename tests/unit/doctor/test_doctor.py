@@ -1,0 +1,237 @@
+"""`grm-plugin doctor`: what it finds on a machine that is not as it should be."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from grm_plugin.cli.app import app
+from grm_plugin.config import Config
+from grm_plugin.doctor.dry_run import dry_run, judge_dry_run
+from grm_plugin.doctor.examine import CHECKS, Check, examine
+from grm_plugin.doctor.findings import Finding, ok
+from grm_plugin.doctor.machine import check_port
+from grm_plugin.doctor.models import check_meta_rm, check_models
+from grm_plugin.doctor.prompt_length import Lengths, check_prompts, judge_lengths
+from grm_plugin.doctor.weights import read_files
+from grm_plugin.wire.schemas import WireJudgement
+from support.factories import make_config
+from support.paths import ROOT
+
+NANO = ROOT / "examples" / "nano" / "models"
+CONFIGS = ROOT / "configs"
+
+
+def doctor(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["doctor", *map(str, arguments)])
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a model's folder: config.json of these keys, and two shards of weights."""
+
+    def make(**config: Any) -> Path:
+        folder = tmp_path / "model"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "model.safetensors.index.json").write_text(
+            json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})
+        )
+        for name in ("1.safetensors", "2.safetensors"):
+            (folder / name).write_bytes(bytes(1000))
+        return folder
+
+    return make
+
+
+def only(findings: list[Finding]) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+def test_a_configuration_without_models_is_examined_and_tried(free_port: int) -> None:
+    done = doctor("--config", CONFIGS / "dry_run.yaml", "--grm.service.port", free_port)
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert any(line.startswith("ok      dry run        4 of 4 votes read") for line in lines)
+    assert lines[-1].endswith("0 errors")
+    assert "\x1b" not in done.output
+
+
+def test_json_says_the_same(free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", free_port)):
+        done = doctor("--config", CONFIGS / "dry_run.yaml", "--grm.service.port", free_port, "--json")
+    assert done.exit_code == 1
+    said = json.loads(done.output)
+    assert said["ok"] is False
+    (problem,) = [finding for finding in said["findings"] if finding["level"] == "error"]
+    assert problem["check"] == "port"
+    assert problem["message"] == f"cannot listen on 127.0.0.1:{free_port} (Address already in use)"
+    assert problem["fix"].startswith("set service.port (--grm.service.port) to a free port")
+
+
+def test_an_engine_that_does_not_answer_is_an_error() -> None:
+    config = make_config(
+        engine__type="openai", engine__model="m", engine__base_url="http://127.0.0.1:1/v1", sampling__k=1
+    )
+    found = dry_run(config)
+    assert found.level == "error"
+    assert "http://127.0.0.1:1/v1 cannot be reached" in found.message
+
+
+def test_a_dry_run_leaves_no_trace_and_no_state(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    normalize = {"method": "running", "state_path": str(state)}
+    config = make_config(trace__path=str(tmp_path / "traces.db"), normalize=normalize)
+    assert dry_run(config).level == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("parsed", "level"), [(0, "error"), (1, "warning"), (2, "ok")])
+def test_a_dry_run_is_judged_by_the_votes_that_can_be_read(parsed: int, level: str) -> None:
+    vote = 5.5 if parsed else None
+    reward = {"value": 0.5 if parsed else None, "mean": vote, "total": vote, "spread": 0.0 if parsed else None}
+    reward |= {
+        "meta": None,
+        "tokens": 1.0,
+        "cut": 0,
+        "status": "ok" if parsed else "no_votes",
+        "settled": 0.5,
+        "unit": 0.5,
+        "votes_asked": 2,
+        "votes_parsed": parsed,
+        "votes_kept": parsed,
+    }
+    lost = [{"reason": "no_scores", "detail": "", "text": "Well."}] * (2 - parsed)
+    judged = WireJudgement.model_validate({"rewards": [reward], "critiques": [], "unparsed": lost, "latency_s": 0.1})
+    found = judge_dry_run(judged)
+    assert found.level == level
+    assert ("no_scores" in found.message) == (parsed < 2)
+
+
+def test_a_check_that_hangs_or_fails_costs_a_warning_and_no_other_check() -> None:
+    release = threading.Event()
+
+    def hang(config: Config) -> list[Finding]:
+        release.wait(30)
+        return [ok("hang", "late")]
+
+    def fail(config: Config) -> list[Finding]:
+        raise OSError("the driver is gone")
+
+    checks = (Check("hang", hang, 0.05), Check("fail", fail), Check("fine", lambda _: [ok("fine", "fine")]))
+    found = {finding.check: finding for finding in examine(make_config(), checks)}
+    release.set()
+    assert [found[name].level for name in ("hang", "fail", "fine")] == ["warning", "warning", "ok"]
+    assert "within 0.05 s" in found["hang"].message
+    assert "OSError: the driver is gone" in found["fail"].message
+
+
+def test_every_check_has_a_deadline() -> None:
+    assert all(0 < check.deadline_s <= 120 for check in CHECKS)
+
+
+def test_an_unknown_model_is_an_error_only_where_it_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(engine__type="vllm", engine__model="no-such-owner/no-such-model")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    found = only(check_models(config))
+    assert (found.level, found.fix) == ("warning", "do it before the job: hf download no-such-owner/no-such-model")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert only(check_models(config)).level == "error"
+
+
+def test_a_model_with_a_missing_shard_is_an_error(model: Callable[..., Path]) -> None:
+    folder = model()
+    config = make_config(engine__type="vllm", engine__model=str(folder))
+    assert only(check_models(config)).level == "ok"
+    (folder / "2.safetensors").unlink()
+    found = only(check_models(config))
+    assert found.level == "error"
+    assert "1 files of weights are missing, first 2.safetensors" in found.message
+    (folder / "config.json").write_text("{")
+    assert only(check_models(config)).level == "error"
+
+
+@pytest.mark.parametrize(
+    ("keys", "labels"),
+    [
+        ({"id2label": {"0": "LABEL_0"}}, 1),
+        ({"num_labels": 1}, 1),
+        ({}, 2),
+        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, 3),
+    ],
+)
+def test_a_meta_rm_needs_one_label(model: Callable[..., Path], keys: dict[str, Any], labels: int) -> None:
+    folder = model(architectures=["Qwen2ForSequenceClassification"], **keys)
+    found = only(check_meta_rm(make_config(meta_rm__model=str(folder))))
+    assert found.level == ("ok" if labels == 1 else "error")
+    assert labels == 1 or f"has {labels} labels" in found.message
+
+
+def test_a_template_that_does_not_render_is_an_error(tmp_path: Path) -> None:
+    template = tmp_path / "bad.txt"
+    template.write_text("{{ respones }}")
+    found = only(check_prompts(make_config(judge__template=str(template))))
+    assert found.level == "error"
+    assert "respones" in found.message
+
+
+def test_prompts_are_counted_with_the_models_own_tokenizer(tmp_path: Path) -> None:
+    nano = {"engine__type": "vllm", "engine__model": str(NANO / "grm"), "engine__max_model_len": 1024}
+    own = {"judge__template": str(NANO.parent / "listwise.txt"), "sampling__max_tokens": 160}
+    template = tmp_path / "long.txt"
+    template.write_text("{{ query }} " + "a very long preface " * 500)
+    fits = only(check_prompts(make_config(**nano, **own, judge__max_response_chars=100)))
+    assert fits.level == "ok", fits
+    too_long = only(check_prompts(make_config(**nano, **own)))
+    assert too_long.level == "warning"
+    assert "lower judge.max_response_chars to about" in too_long.fix
+    hopeless = only(check_prompts(make_config(**nano, judge__template=str(template))))
+    assert hopeless.level == "error"
+    assert "without any response" in hopeless.message
+
+
+@pytest.mark.parametrize(
+    ("lengths", "level", "words"),
+    [
+        (Lengths(200, 4000), "ok", "fit into 8192"),
+        (Lengths(200, 20_000), "warning", "max_response_chars to about 7200"),
+        (Lengths(7000, 9000), "error", "without any response"),
+        (Lengths(8170, 9000), "error", "without any response"),
+    ],
+)
+def test_lengths_are_held_against_the_models_limit(lengths: Lengths, level: str, words: str) -> None:
+    found = judge_lengths("prompt", make_config(sampling__max_tokens=2048), lengths, 8192)
+    assert found.level == level
+    assert words in f"{found.message} {found.fix}"
+
+
+def test_a_critique_longer_than_what_is_left_is_warned_about() -> None:
+    found = judge_lengths("prompt", make_config(sampling__max_tokens=4096), Lengths(5000, 9000), 8192)
+    assert (found.level, "critiques are cut" in found.message) == ("warning", True)
+
+
+def test_the_nano_models_are_read_from_disk() -> None:
+    files = read_files(NANO / "meta_rm")
+    assert files.labels == 1
+    assert files.weights > 10**6
+    assert files.missing == ()
+
+
+def test_a_free_port_is_free(free_port: int) -> None:
+    assert only(check_port(make_config(service__port=free_port))).level == "ok"

@@ -1,0 +1,249 @@
+"""Drawing votes and rating them, with engines that do what a test tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
+from grm_plugin.batch.items import Item
+from grm_plugin.batch.vote_store import Manifest, VoteStore, read_store
+from grm_plugin.config import Config
+from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
+from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.evals.analysis import analyse
+from grm_plugin.evals.collecting import NEVER_PARSED_ITEMS, VoteDrawing, sampled_config
+from grm_plugin.evals.diagnostics import conduct_of
+from grm_plugin.evals.meter import VoteMeter
+from grm_plugin.evals.rating import Rating
+from grm_plugin.judging.seams import Generator, MetaRM
+from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
+from support.factories import completions, critique_text, make_config, responses_shown
+
+MANIFEST = Manifest("jsonl", "a model", 8, None, {"engine": "e", "prompt": "p"})
+
+
+def known(p: float) -> FakeEngine:
+    """A GRM of known accuracy: each vote prefers the response `good ...` with probability p, by 4 points."""
+
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        rng = random.Random(f"{sampling.seed} {sampling.temperature}")
+        good = [response.startswith("good") for response in responses_shown(prompt)]
+        right = [rng.random() < p for _ in range(sampling.n)]
+        return completions(*([7 if best is sees else 3 for best in good] for sees in right), tokens=20)
+
+    return FakeEngine(script)
+
+
+def pairs(count: int) -> list[Item]:
+    return [
+        Item(f"item {number}", (Message("user", f"Question {number}?"),), (f"bad {number}", f"good {number}"), (1,))
+        for number in range(count)
+    ]
+
+
+def meter(items: int) -> VoteMeter:
+    return VoteMeter(Console(quiet=True), items, 0)
+
+
+async def draw(
+    folder: Path, items: list[Item], generator: Generator, meta_rm: MetaRM | None = None, config: Config | None = None
+) -> VoteDrawing:
+    config = sampled_config(config or make_config(), 8, seed=0)
+    with VoteStore(folder, MANIFEST) as store:
+        drawing = VoteDrawing(config, generator, meta_rm, store, meter(len(items)), 16)
+        await drawing.run(items)
+    return drawing
+
+
+@pytest.mark.parametrize("p", [0.55, 0.75])
+async def test_the_curve_of_a_grm_of_known_accuracy_is_the_binomial_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], p: float
+) -> None:
+    """@k is right when more than k/2 of k votes are. The intervals of all k together hold it for these seeds."""
+    await draw(tmp_path, pairs(400), known(p))
+    report = analyse(*read_store(tmp_path))
+    with capsys.disabled():
+        figures = (f"{row.method} {row.mean:.3f} (binomial {binomial(p, max(1, row.k)):.3f})" for row in report.rows)
+        print(f"\np = {p}: {', '.join(figures)}")
+    for row in report.rows:
+        assert row.ci95[0] <= binomial(p, max(1, row.k)) <= row.ci95[1], row
+    assert report.conduct.first == pytest.approx(0.5, abs=0.03)
+
+
+def binomial(p: float, k: int) -> float:
+    """Probability of more than k/2 right votes."""
+    return sum(math.comb(k, right) * p**right * (1 - p) ** (k - right) for right in range(k // 2 + 1, k + 1))
+
+
+async def test_a_record_holds_every_vote_in_the_requests_order(tmp_path: Path) -> None:
+    await draw(tmp_path, pairs(1), known(1.0))
+    _, (record,) = read_store(tmp_path)
+    assert [given.scores for given in (*record.greedy, *record.votes)] == [(3.0, 7.0)] * 9
+    assert sorted(given.order for given in record.votes) == [(0, 1)] * 4 + [(1, 0)] * 4
+    assert record.votes[0].text == critique_text([3, 7] if record.votes[0].order == (0, 1) else [7, 3])
+    assert record.item == pairs(1)[0]
+
+
+async def test_lost_votes_keep_their_reason_and_the_order_they_were_shown_in(tmp_path: Path) -> None:
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion | str]:
+        return [*completions([9, 1])[: sampling.n], *["I like both."] * (sampling.n - 1)]
+
+    await draw(tmp_path, pairs(1), FakeEngine(script))
+    _, (record,) = read_store(tmp_path)
+    lost = [given for given in record.votes if given.scores is None]
+    assert [given.reason for given in lost] == ["no_scores"] * 6
+    assert sorted(given.order for given in lost) == [(0, 1)] * 3 + [(1, 0)] * 3
+
+
+async def test_orders_of_which_every_vote_is_lost_are_told_apart(tmp_path: Path) -> None:
+    """Two of four orders are lost: @1 has no vote in half of all choices, @8 always has."""
+
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion | str]:
+        shown = responses_shown(prompt)
+        if shown[0] in ("a", "b"):
+            return ["I like all."] * sampling.n
+        return [*completions(*[[7 if text == "a" else 3 for text in shown]] * sampling.n)]
+
+    items = [Item(str(number), (Message("user", "Which?"),), tuple("abcd"), (0,)) for number in range(100)]
+    await draw(tmp_path, items, FakeEngine(script))
+    found, records = read_store(tmp_path)
+    for record in records:
+        assert all(given.order for given in record.votes)
+        assert set(Counter(given.order for given in record.votes).values()) == {2}
+        assert {given.order[0] for given in record.votes if given.scores is None} == {0, 1}
+    lost = {row.method: row.lost for row in analyse(found, records).rows}
+    assert (lost["@1"], lost["@8"]) == (pytest.approx(0.5, abs=0.03), 0.0)
+
+
+async def test_a_run_goes_on_where_it_stopped_and_draws_the_same_votes(tmp_path: Path) -> None:
+    await draw(tmp_path / "whole", pairs(6), known(0.6))
+    await draw(tmp_path / "parts", pairs(3), known(0.6))
+    path = tmp_path / "parts" / "votes.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])  # killed while it wrote the third
+    assert len(read_store(tmp_path / "parts")[1]) == 2
+    await draw(tmp_path / "parts", pairs(6), known(0.6))
+    by_id = [sorted(read_store(tmp_path / name)[1], key=lambda r: r.item.id) for name in ("whole", "parts")]
+    assert by_id[0] == by_id[1]
+
+
+async def test_items_that_the_engine_fails_for_are_left_to_the_next_run(tmp_path: Path) -> None:
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        if "Question 1?" in prompt.messages[0].content:
+            raise EngineError("gone")
+        return completions(*[[5, 4]] * sampling.n)
+
+    drawing = await draw(tmp_path, pairs(3), FakeEngine(script))
+    assert drawing.last_failure == "engine: EngineError: gone"
+    assert {record.item.id for record in read_store(tmp_path)[1]} == {"item 0", "item 2"}
+
+
+async def test_items_that_the_meta_rm_fails_for_are_left_to_the_next_run(tmp_path: Path) -> None:
+    class Failing(FakeMetaRM):
+        async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+            shown = conversations[0][0].content
+            if "Question 1?" in shown:
+                raise EngineError("out of memory")
+            if "Question 2?" in shown:
+                raise PromptTooLong("2000 tokens")  # an answer: it would be the same in the next run
+            return await super().rate(conversations)
+
+    drawing = await draw(tmp_path, pairs(3), known(1.0), Failing(lambda _: 1.0))
+    assert drawing.last_failure == "the meta RM failed: EngineError: out of memory"
+    assert _ratings(tmp_path) == {"item 0": {1.0}, "item 2": {None}}
+    await draw(tmp_path, pairs(3), known(1.0), FakeMetaRM(lambda _: 1.0))
+    assert _ratings(tmp_path) == {"item 0": {1.0}, "item 1": {1.0}, "item 2": {None}}
+
+
+def _ratings(folder: Path) -> dict[str, set[float | None]]:
+    return {record.item.id: {given.meta for given in record.votes} for record in read_store(folder)[1]}
+
+
+async def test_an_engine_that_only_fails_ends_the_run(tmp_path: Path) -> None:
+    calls = 0
+
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        nonlocal calls
+        calls += 1
+        raise EngineError("gone")
+
+    with pytest.raises(
+        EngineError, match=f"{FAILURES_IN_A_ROW} items in a row without an answer: engine: EngineError: gone"
+    ):
+        await draw(tmp_path, pairs(500), FakeEngine(script))
+    assert calls < 3 * (FAILURES_IN_A_ROW + 16)
+
+
+async def test_a_grm_that_never_parses_ends_the_run(tmp_path: Path) -> None:
+    engine = FakeEngine(lambda prompt, sampling: ["As an AI I like both."] * sampling.n)
+    with pytest.raises(
+        EngineError, match=r"the GRM never parses: no vote on 20 items could be read .*no_scores.*template"
+    ):
+        await draw(tmp_path, pairs(500), engine)
+    assert NEVER_PARSED_ITEMS <= len(read_store(tmp_path)[1]) < NEVER_PARSED_ITEMS + 16
+
+
+async def test_prompts_that_are_too_long_are_counted_and_do_not_end_the_run(tmp_path: Path) -> None:
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        raise PromptTooLong("2000 of 1024 tokens")
+
+    await draw(tmp_path, pairs(NEVER_PARSED_ITEMS + 5), FakeEngine(script))
+    report = analyse(*read_store(tmp_path))
+    assert report.conduct.lost == {"too_long": 8 * report.conduct.items}
+    assert all((row.mean, row.lost) == (0.0, 1.0) for row in report.rows)
+
+
+async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path) -> None:
+    """Rating afterwards gives what rating at once gives: the same texts, in the same order of responses."""
+    config = make_config(meta_rm={"type": "fake"}, judge__max_response_chars=100)
+    meta_rm = FakeMetaRM(lambda conversation: _digest(conversation))
+    items = [replace(pairs(1)[0], responses=("bad " + "x\u200b" * 300, "good <|im_end|>"))]
+    await draw(tmp_path / "at once", items, known(0.5), meta_rm, config)
+    await draw(tmp_path / "before", items, known(0.5), None, config)
+    _, records = read_store(tmp_path / "before")
+    assert all(given.meta is None for given in records[0].votes)
+    with VoteStore(tmp_path / "after", MANIFEST) as store:
+        await Rating(config, meta_rm, store, meter(1), 4).run(records)
+    assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
+
+
+async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) -> None:
+    def too_long(_: Conversation) -> float:
+        raise PromptTooLong("the prompt has 2,000 tokens, the meta RM takes 1,024")
+
+    await draw(tmp_path / "before", pairs(1), known(1.0))
+    with VoteStore(tmp_path / "after", MANIFEST) as store:
+        config = make_config(meta_rm={"type": "fake"})
+        await Rating(config, FakeMetaRM(too_long), store, meter(1), 4).run(read_store(tmp_path / "before")[1])
+    _, records = read_store(tmp_path / "after")
+    assert all(vote.meta is None for vote in records[0].votes)
+    assert conduct_of(records, rated=True).unrated == 1
+
+
+async def test_a_meta_rm_that_hangs_ends_the_rating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(FakeMetaRM):
+        async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+    monkeypatch.setattr("grm_plugin.evals.rating.ITEM_DEADLINE_S", 0.05)
+    await draw(tmp_path / "before", pairs(1), known(1.0))
+    with VoteStore(tmp_path / "after", MANIFEST) as store:
+        rating = Rating(make_config(meta_rm={"type": "fake"}), Hanging(lambda _: 1.0), store, meter(1), 4)
+        with pytest.raises(EngineError, match=r"the meta RM has not rated an item within 0\.05 s"):
+            await asyncio.wait_for(rating.run(read_store(tmp_path / "before")[1]), 20)
+
+
+def _digest(conversation: Conversation) -> float:
+    """A logit that depends on every character but the random marker."""
+    shown = "".join(turn.content for turn in conversation)
+    marker = shown.partition("[begin of response 1 ")[2][:6]
+    return float(random.Random(shown.replace(marker, "")).random())

@@ -1,0 +1,167 @@
+"""An engine that fails costs votes, and never becomes a score."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.judging.judge import Judge
+from grm_plugin.serving.counters import Counters
+from grm_plugin.types import Completion, Judgement, Prompt, Sampling, UnparsedReason
+from support.factories import (
+    Scripted,
+    completions,
+    judge_one,
+    make_config,
+    make_group,
+    never,
+    responses_shown,
+    until,
+)
+
+
+def reasons(judgement: Judgement) -> list[UnparsedReason]:
+    return [vote.reason for judged in judgement.lists for vote in judged.unparsed]
+
+
+async def _late(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+    await asyncio.sleep(30)
+    return completions([5] * len(prompt.order))
+
+
+def _raises(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+    raise EngineError("the GPU is on fire")
+
+
+def _raises_anything(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+    raise KeyError("choices")
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (lambda prompt, sampling: [], UnparsedReason.ENGINE),
+        (_raises, UnparsedReason.ENGINE),
+        (_raises_anything, UnparsedReason.ENGINE),
+        (never, UnparsedReason.TIMEOUT),
+        (_late, UnparsedReason.TIMEOUT),
+        (lambda prompt, sampling: [Completion("")] * sampling.n, UnparsedReason.EMPTY),
+        (lambda prompt, sampling: [Completion("I refuse.")] * sampling.n, UnparsedReason.NO_SCORES),
+        (lambda prompt, sampling: completions(*[[5, 5, 5]] * sampling.n), UnparsedReason.WRONG_COUNT),
+        (lambda prompt, sampling: completions(*[[11] * len(prompt.order)] * sampling.n), UnparsedReason.OUT_OF_RANGE),
+        (lambda prompt, sampling: [Completion("x" * 100, "length", 9)] * sampling.n, UnparsedReason.TRUNCATED),
+    ],
+    ids=["nothing", "raises", "raises-anything", "hangs", "late", "empty", "prose", "count", "range", "cut"],
+)
+@pytest.mark.parametrize("method", ["unit", "running"])
+async def test_an_engine_that_fails_costs_votes_and_is_never_a_score(
+    reply: Any, reason: UnparsedReason, method: str
+) -> None:
+    judge = Judge(make_config(normalize__method=method), Scripted(reply))
+    judgement = await judge_one(judge, "a", "b", timeout_s=0.05 if reason is UnparsedReason.TIMEOUT else 60.0)
+    assert set(reasons(judgement)) == {reason}
+    asked = 8 if reason.engine_failed else 16  # what was read in vain is asked once more for each response alone
+    for reward in judgement.rewards:
+        assert (reward.value, reward.status, reward.mean, reward.unit) == (None, "no_votes", None, None)
+        assert (reward.votes_asked, reward.votes_parsed, reward.votes_kept) == (asked, 0, 0)
+    assert judge.normalizer.stats.count == 0, "a lost group teaches the running statistics nothing"
+
+
+@pytest.mark.parametrize("reason", ["unread", "truncated"])
+async def test_a_response_that_confuses_the_grm_does_not_take_its_siblings_votes(reason: str) -> None:
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        shown = responses_shown(prompt)
+        if "flood" in shown:
+            return [Completion("and so on", "length" if reason == "truncated" else "stop", 30)] * sampling.n
+        return completions(*[[len(text) for text in shown]] * sampling.n)
+
+    judgement = await judge_one(Judge(make_config(), Scripted(reply)), "abc", "flood", "abcde")
+    assert [reward.mean for reward in judgement.rewards] == [3, None, 5]
+    assert [reward.votes_parsed for reward in judgement.rewards] == [8, 0, 8]
+    assert [judged.members for judged in judgement.lists] == [(0, 1, 2), (0,), (1,), (2,)]
+    assert len(reasons(judgement)) == 8 + 8, "the votes on the whole list are lost too"
+    assert [reward.votes_asked for reward in judgement.rewards] == [16] * 3
+    assert [reward.tokens for reward in judgement.rewards] == [80, 80 + 240, 80]
+
+
+async def test_a_second_try_is_counted_like_the_first() -> None:
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        shown = responses_shown(prompt)
+        return completions(*[[5]] * sampling.n) if len(shown) == 1 else [Completion("?")] * sampling.n
+
+    counters = Counters()
+    config = make_config(judge__max_response_chars=100)
+    await judge_one(Judge(config, Scripted(reply), on_judgement=counters.add), "a", "b" * 200)
+    assert (counters.votes_asked, counters.votes_parsed, counters.cut_responses) == (24, 16, 1)
+
+
+async def test_an_engine_that_is_down_is_not_asked_again_for_each_response() -> None:
+    generator = Scripted(_raises)
+    await judge_one(Judge(make_config(), generator), "a", "b", "c")
+    assert len(generator.calls) == 3, "one request per order"
+
+
+async def test_too_few_completions_cost_only_those_that_are_missing() -> None:
+    judge = Judge(make_config(), Scripted(lambda prompt, sampling: completions(*[[5, 5]] * (sampling.n - 1))))
+    judgement = await judge_one(judge, "a", "b")
+    assert reasons(judgement) == [UnparsedReason.ENGINE] * 2
+    assert [reward.votes_parsed for reward in judgement.rewards] == [6, 6]
+    assert [reward.mean for reward in judgement.rewards] == [5, 5]
+
+
+async def test_more_completions_than_asked_do_not_vote_twice() -> None:
+    judge = Judge(make_config(), Scripted(lambda prompt, sampling: completions(*[[5, 5]] * (sampling.n + 3))))
+    assert (await judge_one(judge, "a", "b")).rewards[0].votes_asked == 8
+
+
+async def test_one_order_that_hangs_costs_its_votes_only() -> None:
+    first: list[tuple[int, ...]] = []
+
+    async def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        first.append(prompt.order)
+        return await never(prompt, sampling) if prompt.order == first[0] else completions(*[[9, 9]] * sampling.n)
+
+    generator = Scripted(reply)
+    judgement = await judge_one(Judge(make_config(), generator), "a", "b", timeout_s=1.0)
+    assert reasons(judgement) == [UnparsedReason.TIMEOUT] * 4
+    assert [reward.mean for reward in judgement.rewards] == [9, 9]
+    await until(lambda: generator.cancelled == 1)
+
+
+async def test_one_group_that_fails_leaves_the_others_alone() -> None:
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        if "poison" in responses_shown(prompt):
+            raise EngineError("gone")
+        return completions(*[[8, 8]] * sampling.n)
+
+    lost, judged = await Judge(make_config(), Scripted(reply)).score([make_group("poison", "b"), make_group("a", "b")])
+    assert [reward.value for reward in lost.rewards] == [None, None]
+    assert [reward.mean for reward in judged.rewards] == [8, 8]
+
+
+def fitting(characters: int) -> Scripted:
+    """A GRM whose context takes responses of so many characters altogether."""
+
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        shown = responses_shown(prompt)
+        if sum(map(len, shown)) > characters:
+            raise PromptTooLong("no room")
+        return completions(*[[len(text) % 10 + 1 for text in shown]] * sampling.n)
+
+    return Scripted(reply)
+
+
+async def test_a_response_that_bursts_the_context_is_cut_until_all_fit_and_costs_its_siblings_nothing() -> None:
+    judgement = await judge_one(Judge(make_config(), fitting(2000)), "short", "x" * 9000)
+    assert [reward.status for reward in judgement.rewards] == ["ok", "ok"]
+    assert [reward.cut for reward in judgement.rewards] == [0, 9000 - 1125]
+    assert judgement.rewards[0].mean == 6, "the short one is shown whole"
+
+
+async def test_a_conversation_that_never_fits_is_given_up() -> None:
+    generator = fitting(0)
+    judgement = await judge_one(Judge(make_config(sampling__k=1), generator), "x" * 1000)
+    assert judgement.rewards[0].status == "no_votes"
+    assert judgement.lists[0].unparsed[0].reason == "too_long"
+    assert len(generator.calls) == 5, "whole, then 500, 250, 125 and 100 characters"

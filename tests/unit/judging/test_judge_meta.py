@@ -1,0 +1,147 @@
+"""The meta filter inside the judge: what it drops, and what it may never cost."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from grm_plugin.errors import PromptTooLong
+from grm_plugin.judging.judge import Judge
+from grm_plugin.types import Completion, Conversation, Prompt, Sampling
+from support.factories import (
+    Scripted,
+    by_number,
+    completions,
+    judge_one,
+    make_config,
+    make_group,
+    responses_shown,
+    scoring,
+)
+
+
+class ScriptedMeta:
+    def __init__(self, rate: Callable[[Sequence[Conversation]], Any]) -> None:
+        self._rate = rate
+        self.seen: list[Conversation] = []
+
+    async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+        self.seen += conversations
+        ratings = self._rate(conversations)
+        return await ratings if isinstance(ratings, Awaitable) else ratings
+
+
+def by_sample() -> Scripted:
+    """k = 4 votes on one response: 1, 2, 3, 4, in the order of the samples."""
+    return Scripted(lambda prompt, sampling: completions([1], [2], [3], [4]))
+
+
+def meta_judge(rate: Callable[[Sequence[Conversation]], Any], **overrides: Any) -> tuple[Judge, ScriptedMeta]:
+    meta = ScriptedMeta(rate)
+    return Judge(make_config(meta_rm={"model": "a/b"}, sampling__k=4, **overrides), by_sample(), meta), meta
+
+
+async def test_the_meta_rm_drops_the_worst_half() -> None:
+    judge, meta = meta_judge(lambda conversations: [0.1, 2.0, -1.0, 1.0])
+    judgement = await judge_one(judge, "a")
+    (reward,) = judgement.rewards
+    assert (reward.mean, reward.votes_asked, reward.votes_parsed, reward.votes_kept) == (3, 4, 4, 2)
+    assert reward.meta == 1.5, "the mean rating of the kept critiques"
+    assert not reward.meta_failed
+    assert [critique.meta for critique in judgement.lists[0].critiques] == [0.1, 2.0, -1.0, 1.0]
+    assert [conversation[-1].role for conversation in meta.seen] == ["assistant"] * 4
+    assert "boxed{2}" in meta.seen[1][-1].content
+
+
+async def test_the_meta_rm_sees_the_order_that_the_critique_saw() -> None:
+    meta = ScriptedMeta(lambda conversations: [0.0] * len(conversations))
+    generator = scoring(by_number)
+    config = make_config(meta_rm={"model": "a/b"})
+    judgement = await judge_one(Judge(config, generator, meta), "3", "5", "7")
+    shown = [responses_shown(Prompt(conversation[:1], ())) for conversation in meta.seen]
+    numbers = ("3", "5", "7")
+    assert shown == [[numbers[index] for index in c.order] for c in judgement.lists[0].critiques]
+
+
+async def test_only_parsed_critiques_are_rated() -> None:
+    meta = ScriptedMeta(lambda conversations: [1.0] * len(conversations))
+    votes = [*completions([4]), Completion("garbage"), Completion("cut", "length"), *completions([8])]
+    config = make_config(meta_rm={"model": "a/b", "k_meta": 3}, sampling__k=4)
+    judgement = await judge_one(Judge(config, Scripted(lambda prompt, sampling: votes), meta), "a")
+    assert len(meta.seen) == 2
+    assert [critique.sample for critique in judgement.lists[0].critiques] == [0, 3], "numbered over all k completions"
+    assert judgement.rewards[0].mean == 6
+    assert judgement.rewards[0].votes_kept == 2, "fewer parsed than k_meta keeps what there is"
+
+
+async def test_nothing_parsed_nothing_rated() -> None:
+    meta = ScriptedMeta(lambda conversations: [1.0])
+    judge = Judge(make_config(meta_rm={"model": "a/b"}), Scripted(lambda prompt, sampling: []), meta)
+    assert (await judge_one(judge, "a")).rewards[0].status == "no_votes"
+    assert meta.seen == []
+
+
+def _meta_raises(conversations: Sequence[Conversation]) -> list[float]:
+    raise RuntimeError("no such pooling task")
+
+
+async def _meta_hangs(conversations: Sequence[Conversation]) -> list[float]:
+    await asyncio.Event().wait()
+    return []
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (_meta_raises, "RuntimeError: no such pooling task"),
+        (_meta_hangs, "TimeoutError"),
+        (lambda conversations: [0.1, 0.2, math.nan, 0.4], "NaN or infinite"),
+        (lambda conversations: [0.1, 0.2, math.inf, 0.4], "NaN or infinite"),
+        (lambda conversations: [0.1], "1 logits for 4 critiques"),
+        (lambda conversations: [0.1] * 5, "5 logits for 4 critiques"),
+        (lambda conversations: [], "0 logits for 4 critiques"),
+        (lambda conversations: None, "must answer with a list of logits, got NoneType"),
+        (lambda conversations: [0.1, 0.2, "best", 0.4], "must answer with a list of logits, got list of float, str"),
+    ],
+    ids=["raises", "hangs", "nan", "inf", "few", "many", "none", "null", "text"],
+)
+async def test_a_meta_rm_that_fails_costs_the_filter_and_never_a_vote(rate: Any, words: str) -> None:
+    judge, _ = meta_judge(rate)
+    judgement = await judge_one(judge, "a", timeout_s=1.0 if rate is _meta_hangs else 60.0)
+    (reward,) = judgement.rewards
+    assert (reward.mean, reward.votes_kept, reward.meta) == (2.5, 4, None)
+    assert reward.meta_failed
+    assert words in judgement.lists[0].meta_error
+    assert not judgement.lists[0].meta_too_long
+
+
+async def test_critiques_that_are_too_long_for_the_meta_rm_are_told_from_its_failures() -> None:
+    def refuse(conversations: Sequence[Conversation]) -> list[float]:
+        raise PromptTooLong("9000 tokens")
+
+    judge, _ = meta_judge(refuse)
+    judgement = await judge_one(judge, "a")
+    assert judgement.lists[0].meta_too_long
+    assert judgement.rewards[0].votes_kept == 4
+
+
+async def test_half_of_the_votes_that_were_drawn_are_kept_also_where_sampling_stops_early() -> None:
+    meta = ScriptedMeta(lambda conversations: [float(number) for number in range(len(conversations))])
+    config = make_config(meta_rm={"model": "a/b"}, sampling__k=32, sampling__adaptive={"batch": 4})
+    judgement = await judge_one(Judge(config, scoring(by_number), meta), "9", "2")
+    assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(4, 2)] * 2
+
+
+async def test_a_grm_request_that_hangs_leaves_the_meta_rm_its_time() -> None:
+    async def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        if prompt.order == (0, 1):
+            await asyncio.sleep(60)
+        return completions([3, 4], [5, 6])
+
+    meta = ScriptedMeta(lambda conversations: [0.0, 1.0])
+    judge = Judge(make_config(meta_rm={"model": "a/b", "k_meta": 1}, sampling__k=4), Scripted(reply), meta)
+    (judgement,) = await judge.score([make_group("a", "b")], timeout_s=1.0)
+    assert judgement.lists[0].meta_error == ""
+    assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(4, 1)] * 2

@@ -1,0 +1,67 @@
+"""GPU needs and the message about a shortage; no cluster here (tests/e2e has one)."""
+
+from __future__ import annotations
+
+import pytest
+
+from grm_plugin.config import VLLMConfig
+from grm_plugin.config.loading import load_config
+from grm_plugin.serving.ray import resources
+from grm_plugin.serving.ray.resources import GPUs, Holder, gpus_per_replica, needed_gpus, shortage
+
+
+def test_needs_are_counted_per_replica_of_both_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "is_cpu_build", lambda: False)
+    config = load_config(
+        {
+            "engine": {"type": "vllm", "model": "a/b", "tensor_parallel_size": 2, "replicas": 2},
+            "meta_rm": {"model": "a/c", "replicas": 3},
+        }
+    )
+    assert needed_gpus(config, 8) == [2, 2, 1, 1, 1]
+
+
+def test_engines_elsewhere_need_none() -> None:
+    assert needed_gpus(load_config({"engine": {"type": "fake"}}), 8) == []
+
+
+@pytest.mark.parametrize(
+    ("cpu_build", "cluster", "profile", "expected"),
+    [
+        (True, 0, "", 0),
+        (True, 4, "1", 0),  # OpenRLHF's made-up GPUs
+        (True, 4, "", 2),
+        (False, 0, "", 2),  # a shortage, and the user is told
+        (False, 4, "1", 2),  # the profile is inert where vLLM is a GPU build
+    ],
+)
+def test_only_a_cpu_build_may_do_without_gpus(
+    monkeypatch: pytest.MonkeyPatch, cpu_build: bool, cluster: float, profile: str, expected: int
+) -> None:
+    monkeypatch.setattr(resources, "is_cpu_build", lambda: cpu_build)
+    monkeypatch.setenv("GRM_CPU", profile)
+    assert gpus_per_replica(VLLMConfig(model="a/b", tensor_parallel_size=2), cluster) == expected
+
+
+@pytest.mark.parametrize(
+    ("needed", "free"),
+    [([], ()), ([0], ()), ([1, 1], (2.0,)), ([1, 1], (1.0, 1.0)), ([2, 1, 1], (1.0, 3.0)), ([4, 2], (2.0, 4.0))],
+)
+def test_what_fits_is_no_shortage(needed: list[int], free: tuple[float, ...]) -> None:
+    assert shortage(needed, GPUs(sum(free), free)) == ""
+
+
+@pytest.mark.parametrize(
+    ("needed", "free"), [([1], ()), ([2], (1.0, 1.0)), ([2, 2], (3.0, 1.0)), ([1], (0.5,)), ([1, 1, 1], (2.0,))]
+)
+def test_a_replica_must_fit_on_one_node(needed: list[int], free: tuple[float, ...]) -> None:
+    assert shortage(needed, GPUs(sum(free), free))
+
+
+def test_the_message_says_what_is_needed_free_and_held() -> None:
+    gpus = GPUs(8, (1.0, 0.0), (Holder("placement group vllm", 4), Holder("actor Trainer (pid 7)", 3)))
+    message = shortage([2, 1], gpus)
+    assert "needs 3 GPU(s) (2 + 1" in message
+    assert "1 of 8 are free (per node: 1 + 0)" in message
+    assert "placement group vllm: 4, actor Trainer (pid 7): 3" in message
+    assert "engine.replicas" in message
