@@ -177,7 +177,7 @@ class Reward:
     """The reward of one response and what it rests on.
 
     `value` is the normalised, finite reward, or None when no vote could be had (`status` = `no_votes`). `mean` (1..10),
-    `total` and `spread` describe the kept votes and are None without them; `unit` is the mean mapped to [0, 1].
+    `total` and `spread` describe the kept votes and are None without them; `unit_mean` is the mean mapped to [0, 1].
     `votes_asked` >= `votes_parsed` >= `votes_kept`; asked is k (fewer with `sampling.adaptive`), or twice that where a
     list's critiques could not be read and its responses were judged once more, each alone. `meta` is the mean logit of
     the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that could
@@ -190,7 +190,7 @@ class Reward:
     mean: float | None = None
     total: float | None = None
     spread: float | None = None
-    unit: float | None = None
+    unit_mean: float | None = None
     votes_asked: int = 0
     votes_parsed: int = 0
     votes_kept: int = 0

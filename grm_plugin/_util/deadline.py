@@ -1,29 +1,60 @@
-"""The deadline of the work that the current task does, for those below who decide whether another try is worth it."""
+"""By when work must be done: one moment, set where a request comes in and handed down to all that wait for it."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
-_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on this process's monotonic clock. `at` is infinite where there is no deadline."""
+
+    at: float = math.inf
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """The moment `seconds` from now; no deadline for None."""
+        return cls() if seconds is None else cls(time.monotonic() + seconds)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until then, 0.0 when it is over; None where there is no deadline. What asyncio takes as a timeout."""
+        return None if self.at == math.inf else max(0.0, self.at - time.monotonic())
+
+    def earlier(self, share: float) -> Deadline:
+        """The moment at which `share` (0..1) of the time that is left now is still left."""
+        return self if self.at == math.inf else Deadline(self.at - share * (self.left_s or 0.0))
+
+    def timeout(self) -> asyncio.Timeout:
+        """`async with deadline.timeout():` raises TimeoutError in the block when the time is up."""
+        return asyncio.timeout(self.left_s)
+
+
+NEVER = Deadline()
+"""No deadline."""
+
+_current: ContextVar[Deadline] = ContextVar("deadline", default=NEVER)
 
 
 @contextmanager
-def deadline_within(timeout_s: float | None) -> Iterator[None]:
-    """Sets the deadline that `time_left` tells the code and the tasks started inside the block; None: no deadline.
+def working_until(deadline: Deadline) -> Iterator[None]:
+    """Within the block, and in tasks started in it, `current_deadline` is this one. It cancels nothing itself.
 
-    It cancels nothing itself.
+    For engines, whose protocol has no deadline: they decide by it whether another try is worth it.
     """
-    token = _deadline.set(None if timeout_s is None else time.monotonic() + timeout_s)
+    token = _current.set(deadline)
     try:
         yield
     finally:
-        _deadline.reset(token)
+        _current.reset(token)
 
 
-def time_left() -> float | None:
-    """Seconds until the deadline, or None where there is none; negative when it is over."""
-    deadline = _deadline.get()
-    return None if deadline is None else deadline - time.monotonic()
+def current_deadline() -> Deadline:
+    """The deadline of the work that the current task does."""
+    return _current.get()

@@ -14,7 +14,6 @@ from grm_plugin.attacks.attack import Attack
 from grm_plugin.attacks.structure import CLEAN, Change, attacked
 from grm_plugin.config import Config, SamplingConfig
 from grm_plugin.judging.judge import Judge
-from grm_plugin.judging.rewards import is_blank
 from grm_plugin.types import Completion, Prompt, Sampling
 
 TRUTH = (3, 7, 5)
@@ -66,9 +65,9 @@ async def check_echoes(attacks: Sequence[Attack], config: Config) -> Echoes:
     for attack in attacks:
         for place in range(n):
             group = attacked(attack, f"response {place + 1}")
-            members = tuple(index for index, text in enumerate(group.responses) if not is_blank(text, config))
-            judge.generator = QuotingGRM([TRUTH[member] for member in members], group.responses[place])
-            judged = await judge.judge_list(group, members)
+            members = tuple(judge.for_the_grm(group))
+            judge.lists.generator = QuotingGRM([TRUTH[member] for member in members], group.responses[place])
+            judged = await judge.lists.judge(group, members)
             echoes.votes += judged.asked
             echoes.lost += len(judged.unparsed)
             for critique in judged.critiques:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin._util.text import encodable
 from grm_plugin.attacks.attack import Attack, Kind
 from grm_plugin.attacks.pairs import Pair
@@ -104,7 +105,7 @@ class Measurement:
         bare = plain.model_copy(update={"judge": plain.judge.model_copy(update=BARE)})
         self._defended = Judge(plain, generator, meta_rm)
         self._bare = Judge(bare, generator, meta_rm, sanitize=cut_only)
-        self._timeout_s = config.failure.deadline_s
+        self._deadline_s = config.failure.deadline_s
         self._concurrency = concurrency
         self._failures = FailuresInARow("cases in a row without an answer")
         self.stopped = ""
@@ -116,7 +117,7 @@ class Measurement:
             EngineError: not one critique came back that could be read.
         """
         groups = [pair.group() for pair in pairs[:REHEARSALS]]
-        judgements = await self._defended.score(groups, self._timeout_s)
+        judgements = await self._defended.judge(groups, Deadline.after(self._deadline_s))
         lost = [vote for judgement in judgements for part in judgement.lists for vote in part.unparsed]
         asked = sum(part.asked for judgement in judgements for part in judgement.lists)
         if len(lost) == asked:
@@ -161,7 +162,7 @@ class Measurement:
     async def _row(self, case: Case) -> AttackResult | None:
         """None where an engine failed on a vote: what that changed is no effect of the attack."""
         judge = self._defended if case.defended else self._bare
-        clean, attacked = await judge.score([case.pair.group(), case.group], self._timeout_s)
+        clean, attacked = await judge.judge([case.pair.group(), case.group], Deadline.after(self._deadline_s))
         failure = next(filter(None, map(failure_of_list, (*clean.lists, *attacked.lists))), "")
         self._failures.add(failure)
         if failure:

@@ -77,7 +77,7 @@ def check_prompts(
     Returns:
         The number of prompts, and what changed.
     """
-    builder = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
+    builder = PromptBuilder.of(config)
     marker = draw_marker(random.SystemRandom(), replace(CLEAN, responses=tuple(attack.on("") for attack in attacks)))
     checks = [
         _Check("GRM prompt", lambda group, order: builder.listwise(group, order, marker).messages, tokenizer),

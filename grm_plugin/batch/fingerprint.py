@@ -30,7 +30,7 @@ def fingerprint(config: Config) -> dict[str, str]:
     Raises:
         PromptError: a template cannot be loaded or rendered.
     """
-    prompts = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
+    prompts = PromptBuilder.of(config)
     parts = {
         "engine": _engine(config.engine),
         "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in _EXAMPLES],

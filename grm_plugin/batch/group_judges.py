@@ -12,12 +12,12 @@ from grm_plugin.config import Config
 from grm_plugin.serving.service import RewardService
 from grm_plugin.wire.schemas import ScoreRequest, WireGroup, WireJudgement
 
-Scorer = Callable[[WireGroup], Awaitable[WireJudgement]]
+JudgeGroup = Callable[[WireGroup], Awaitable[WireJudgement]]
 """Judges one group."""
 
 
 @asynccontextmanager
-async def in_process(config: Config) -> AsyncIterator[Scorer]:
+async def in_process(config: Config) -> AsyncIterator[JudgeGroup]:
     """The engines and the service's core, without HTTP and without Ray.
 
     Raises:
@@ -31,20 +31,20 @@ async def in_process(config: Config) -> AsyncIterator[Scorer]:
         service = RewardService(config, generator, meta_rm)
         try:
 
-            async def score(group: WireGroup) -> WireJudgement:
-                return (await service.score(ScoreRequest(groups=[group]))).judgements[0]
+            async def judge(group: WireGroup) -> WireJudgement:
+                return (await service.judge_groups(ScoreRequest(groups=[group]))).judgements[0]
 
-            yield score
+            yield judge
         finally:
             await service.close()
 
 
 @asynccontextmanager
-async def over_http(url: str, concurrency: int, timeout_s: float) -> AsyncIterator[Scorer]:
+async def over_http(url: str, concurrency: int, timeout_s: float) -> AsyncIterator[JudgeGroup]:
     """The service at `url`, asked for at most `concurrency` groups at once, each for at most `timeout_s` seconds."""
     async with Client(url, timeout_s=timeout_s, max_concurrency=concurrency) as client:
 
-        async def score(group: WireGroup) -> WireJudgement:
-            return (await client.ascore([group]))[0]
+        async def judge(group: WireGroup) -> WireJudgement:
+            return (await client.ajudge([group]))[0]
 
-        yield score
+        yield judge

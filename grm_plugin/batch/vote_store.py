@@ -7,6 +7,7 @@ with its votes (`ItemVotes`).
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from grm_plugin.batch.fingerprint import differing
 from grm_plugin.batch.items import Item, item_from_json
 from grm_plugin.config import JudgeConfig
 from grm_plugin.errors import ConfigError, WireError
-from grm_plugin.judging.sanitizing import visible
+from grm_plugin.judging.lists import ShownList
+from grm_plugin.judging.prompts import draw_marker
+from grm_plugin.judging.sanitizing import sanitize, visible
 from grm_plugin.types import Critique, ListJudgement, Unparsed
 
 FILE_NAME = "votes.jsonl"
@@ -158,15 +161,17 @@ def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[ItemVot
         ) from None
 
 
-def shown_length(record: ItemVotes, config: JudgeConfig) -> int | None:
-    """How long a response was when it was shown: the judge cuts all of them to one length."""
+def shown_again(record: ItemVotes, config: JudgeConfig) -> ShownList:
+    """The item as the GRM was shown it when its votes were drawn, but for the marker, which no critique depends on."""
+    # The judge cut all responses to one length, maybe a shorter one than is configured.
     texts = [visible(text, config) for text in record.item.responses]
     lengths = [len(text) - cut for text, cut in zip(texts, record.cut, strict=False) if cut]
-    return lengths[0] if lengths else None
+    group, cut = sanitize(record.item.group, tuple(range(len(texts))), config, lengths[0] if lengths else None)
+    return ShownList(group, draw_marker(random.Random(record.item.id), group), cut)
 
 
 def votes_of(judged: ListJudgement) -> tuple[StoredVote, ...]:
-    """The votes of a `Judge.judge_list`, lost ones too, in the order of their samples."""
+    """The votes of a `ListJudge.judge`, lost ones too, in the order of their samples."""
     parsed = {critique.sample: critique for critique in judged.critiques}
     lost = iter(judged.unparsed)
     return tuple(_parsed(parsed[sample]) if sample in parsed else _lost(next(lost)) for sample in range(judged.asked))

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
-from grm_plugin.batch.group_judges import Scorer, in_process, over_http
+from grm_plugin.batch.group_judges import JudgeGroup, in_process, over_http
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
 from grm_plugin.client import MARGIN_S
 from grm_plugin.client.readiness import read_ready
@@ -48,7 +48,7 @@ def score(
     """
     console = Console(stderr=True)
     _check_paths(file, output)
-    scorer = _scorer(context.args, config, url, concurrency)
+    judging = _judging(context.args, config, url, concurrency)
     bad: list[str] = []
     ids = [task.id for task in read_tasks(file, bad.append if skip_bad else None)]
     for message in bad[:BAD_LINES_SHOWN]:
@@ -57,7 +57,7 @@ def score(
         meter = ScoreMeter(console, len(ids), sum(name in results.done for name in ids))
         status = FAILED
         try:
-            reason = asyncio.run(_run(scorer, results, meter, concurrency, file))
+            reason = asyncio.run(_run(judging, results, meter, concurrency, file))
         except KeyboardInterrupt:
             reason, status = "interrupted", INTERRUPTED
     missing = meter.total - meter.before - meter.now
@@ -78,9 +78,9 @@ def _check_paths(file: Path, output: Path) -> None:
         raise ConfigError(f"--output {output} is the input; give another file")
 
 
-def _scorer(
+def _judging(
     arguments: list[str], config: Path | None, url: str | None, concurrency: int
-) -> AbstractAsyncContextManager[Scorer]:
+) -> AbstractAsyncContextManager[JudgeGroup]:
     if (config is None) == (url is None):
         raise ConfigError("give either --config (loads the GRM here) or --url (a running service)")
     if config is not None:
@@ -92,13 +92,13 @@ def _scorer(
 
 
 async def _run(
-    scorer: AbstractAsyncContextManager[Scorer], results: Results, meter: ScoreMeter, concurrency: int, file: Path
+    judging: AbstractAsyncContextManager[JudgeGroup], results: Results, meter: ScoreMeter, concurrency: int, file: Path
 ) -> str:
     """Score what is left; what the engine failed with last, or an empty string."""
     if meter.before == meter.total:
         return ""
-    async with scorer as score:
-        run = Run(score, results, meter, concurrency)
+    async with judging as judge:
+        run = Run(judge, results, meter, concurrency)
         try:
             with meter:
                 await run.run(read_tasks(file, lambda _: None))

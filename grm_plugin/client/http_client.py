@@ -1,11 +1,11 @@
 """Client of a running service: groups in, judgements out.
 
     with Client("http://127.0.0.1:8790") as client:
-        [judgement] = client.score([Group((Message("user", "Why is the sky blue?"),), ("Scattering.", "Paint."))])
+        [judgement] = client.judge([Group((Message("user", "Why is the sky blue?"),), ("Scattering.", "Paint."))])
         print([reward.settled for reward in judgement.rewards])
 
     async with Client(url) as client:
-        judgements = await client.ascore(groups)
+        judgements = await client.ajudge(groups)
 
 One client serves all threads and event loops of a process. A service with a token gets it from GRM_TOKEN.
 """
@@ -43,7 +43,7 @@ UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 class Client:
-    """Scores groups over HTTP.
+    """Has groups judged over HTTP.
 
     A try that finds no service, or loses its connection, is repeated with growing, jittered pauses: up to `TRIES`
     times, or, once the service has answered a call, until the time is up, since it is then on its way back. A busy
@@ -76,7 +76,7 @@ class Client:
         self._has_answered = False
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
-    async def ascore(
+    async def ajudge(
         self, groups: Sequence[Group | WireGroup], on_place: Callable[[], None] = lambda: None
     ) -> list[WireJudgement]:
         """One judgement per group, in order; at most 1,024 groups.
@@ -105,11 +105,11 @@ class Client:
 
         Raises:
             GroupError: `sample` does not hold exactly one response.
-            ServiceError, WireError: as `ascore`.
+            ServiceError, WireError: as `ajudge`.
         """
         wire = _to_wire(sample)
         if len(wire.responses) != 1:
-            raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ascore for whole groups")
+            raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
         body = {
             "prompt": wire.prompt if wire.messages is None else [turn.model_dump() for turn in wire.messages],
             "response": wire.responses[0],
@@ -122,13 +122,13 @@ class Client:
         """A NeMo-Gym rollout with its reward (`grm_plugin.serving.http.gym.VerifyReply`), judged in its cohort of n.
 
         Raises:
-            ServiceError, WireError: as `ascore`.
+            ServiceError, WireError: as `ajudge`.
         """
         return read_verdict(await self._call(f"/verify?n={n}&request_id={_new_id()}", json.dumps(rollout)))
 
-    def score(self, groups: Sequence[Group | WireGroup]) -> list[WireJudgement]:
-        """`ascore` for callers that are not async; any number of threads may call it."""
-        return run_in_background(self.ascore(groups))
+    def judge(self, groups: Sequence[Group | WireGroup]) -> list[WireJudgement]:
+        """`ajudge` for callers that are not async; any number of threads may call it."""
+        return run_in_background(self.ajudge(groups))
 
     async def aclose(self) -> None:
         """Close the connections that this event loop uses."""
@@ -137,7 +137,7 @@ class Client:
             await session.http.aclose()
 
     def close(self) -> None:
-        """Close the connections that `score` uses."""
+        """Close the connections that `judge` uses."""
         run_in_background(self.aclose())
 
     def __enter__(self) -> Self:

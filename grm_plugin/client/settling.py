@@ -25,7 +25,7 @@ class SettledReward:
     logs: dict[str, float]
 
 
-async def score_settled(client: Client, group: Group | WireGroup, failure: FailureConfig) -> list[SettledReward]:
+async def judge_settled(client: Client, group: Group | WireGroup, failure: FailureConfig) -> list[SettledReward]:
     """One settled reward per response of the group, in order.
 
     A service that is down, fails, or refuses the group leaves all of it without a reward: `failure.policy` decides
@@ -41,7 +41,7 @@ async def score_settled(client: Client, group: Group | WireGroup, failure: Failu
         started = time.monotonic()
 
     try:
-        [judgement] = await client.ascore([group], on_place=restart)
+        [judgement] = await client.ajudge([group], on_place=restart)
         pairs = [_core(reward) for reward in judgement.rewards]
     except GRMError as error:
         rewards = [Reward(None, "no_votes")] * len(group.responses)

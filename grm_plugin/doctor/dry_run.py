@@ -65,8 +65,8 @@ async def _judge(config: Config) -> WireJudgement:
         if isinstance(model, VLLMConfig)
     }
     config = config.model_copy(update={"trace": TraceConfig(), "normalize": normalize, **one_each})
-    async with in_process(config) as score:
-        return await score(WireGroup(messages=[WireMessage(role="user", content=QUESTION)], responses=list(RESPONSES)))
+    async with in_process(config) as judge:
+        return await judge(WireGroup(messages=[WireMessage(role="user", content=QUESTION)], responses=list(RESPONSES)))
 
 
 if __name__ == "__main__":

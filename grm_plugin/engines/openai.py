@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
-from grm_plugin._util.deadline import time_left
+from grm_plugin._util.deadline import current_deadline
 from grm_plugin.config import OpenAIConfig
 from grm_plugin.errors import EngineError, EngineTimeout
 from grm_plugin.types import Completion, Prompt, Sampling, message_dicts
@@ -153,5 +153,5 @@ def _completion(choice: Any, tokens: int) -> Completion:
 
 
 def _patience_s() -> float:
-    left_s = time_left()
+    left_s = current_deadline().left_s
     return REQUEST_TIMEOUT_S if left_s is None else min(left_s, max(SHORTEST_PATIENCE_S, left_s / 2))

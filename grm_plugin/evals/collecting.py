@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from grm_plugin._util.concurrency import all_of, for_each
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.batch.engine_failures import FailuresInARow, failure_of_list
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote, VoteStore, votes_of
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
 from grm_plugin.evals.meter import VoteMeter
-from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import UnparsedReason
 
@@ -57,8 +58,8 @@ class VoteDrawing:
     ) -> None:
         self.last_failure = ""
         once = {"sampling": config.sampling.model_copy(update={"k": 1, "temperature": 0.0}), "meta_rm": None}
-        self._sampled = Judge(config, generator, meta_rm)
-        self._greedy = Judge(config.model_copy(update=once), generator)
+        self._sampled = ListJudge(config, generator, meta_rm)
+        self._greedy = ListJudge(config.model_copy(update=once), generator)
         self._store = store
         self._meter = meter
         self._concurrency = concurrency
@@ -80,8 +81,9 @@ class VoteDrawing:
 
     async def _one(self, item: Item) -> None:
         members = tuple(range(len(item.responses)))
+        deadline = Deadline.after(ITEM_DEADLINE_S)
         greedy, sampled = await all_of(
-            judge.judge_list(item.group, members, ITEM_DEADLINE_S) for judge in (self._greedy, self._sampled)
+            lists.judge(item.group, members, deadline) for lists in (self._greedy, self._sampled)
         )
         failure = failure_of_list(greedy) or failure_of_list(sampled)
         if failure:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 from grm_plugin._util.concurrency import for_each
-from grm_plugin.batch.vote_store import ItemVotes, StoredVote, VoteStore, shown_length
-from grm_plugin.config import Config
-from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
+from grm_plugin._util.deadline import Deadline
+from grm_plugin.batch.vote_store import ItemVotes, StoredVote, VoteStore, shown_again
+from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.evals.collecting import ITEM_DEADLINE_S
 from grm_plugin.evals.meter import VoteMeter
-from grm_plugin.judging.prompts import PromptBuilder, draw_marker
-from grm_plugin.judging.sanitizing import neutralize_special_tokens, sanitize
-from grm_plugin.judging.seams import MetaRM, check_logits
-from grm_plugin.judging.voting import with_ratings
-from grm_plugin.types import Conversation, Critique
+from grm_plugin.judging.lists import ListJudge
+from grm_plugin.types import Critique
 
 
 class Rating:
@@ -26,17 +21,14 @@ class Rating:
     The meta RM reads what the service would give it: the item as it was shown, in the order of the critique.
 
     Args:
-        config: its `judge` section as when the votes were drawn; its `meta_rm` describes the meta RM.
-        meta_rm: rates.
+        lists: its `judge` section as when the votes were drawn; its meta RM rates, its GRM is not asked.
         store: takes the rated records.
         meter: is told about each.
         concurrency: items rated at once.
     """
 
-    def __init__(self, config: Config, meta_rm: MetaRM, store: VoteStore, meter: VoteMeter, concurrency: int) -> None:
-        self._config = config
-        self._meta_rm = meta_rm
-        self._prompts = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
+    def __init__(self, lists: ListJudge, store: VoteStore, meter: VoteMeter, concurrency: int) -> None:
+        self._lists = lists
         self._store = store
         self._meter = meter
         self._concurrency = concurrency
@@ -55,30 +47,19 @@ class Rating:
         critiques = [_critique(vote, sample) for sample, vote in enumerate(record.votes) if vote.scores is not None]
         if any(not critique.text for critique in critiques):
             raise ConfigError("the store holds no texts of the critiques: there is nothing to rate")
-        conversations = self._conversations(record, critiques)
-        try:
-            async with asyncio.timeout(ITEM_DEADLINE_S):
-                ratings = await self._meta_rm.rate(conversations) if conversations else []
-            check_logits(ratings, len(critiques))
-            logits = {critique.sample: critique.meta for critique in with_ratings(critiques, ratings)}
-        except PromptTooLong:  # such an item is voted on without the meta RM, as in the service
-            logits = {}
-        except TimeoutError:
-            raise EngineError(f"the meta RM has not rated an item within {ITEM_DEADLINE_S:g} s") from None
+        shown = shown_again(record, self._lists.config.judge)
+        deadline = Deadline.after(ITEM_DEADLINE_S)
+        rated = await self._lists.rate(shown, critiques, deadline)
+        if (
+            rated.error and not rated.too_long
+        ):  # an item that is too long is voted on without the meta RM, as in serving
+            if deadline.left_s == 0.0:
+                raise EngineError(f"the meta RM has not rated an item within {ITEM_DEADLINE_S:g} s")
+            raise EngineError(f"the meta RM failed: {rated.error}")
+        logits = {critique.sample: critique.meta for critique in rated.critiques}
         votes = tuple(replace(vote, meta=logits.get(sample)) for sample, vote in enumerate(record.votes))
         self._store.add(replace(record, votes=votes))
         self._meter.drawn(votes)
-
-    def _conversations(self, record: ItemVotes, critiques: Sequence[Critique]) -> list[Conversation]:
-        members = tuple(range(len(record.item.responses)))
-        shown, _ = sanitize(record.item.group, members, self._config.judge, shown_length(record, self._config.judge))
-        marker = draw_marker(random.Random(record.item.id))
-        tokens = self._config.judge.control_tokens
-        texts = [neutralize_special_tokens(critique.text, tokens) for critique in critiques]
-        return [
-            self._prompts.meta(shown, critique.order, marker, text)
-            for critique, text in zip(critiques, texts, strict=True)
-        ]
 
 
 def _critique(vote: StoredVote, sample: int) -> Critique:

@@ -24,7 +24,8 @@ from grm_plugin.evals.collecting import VoteDrawing
 from grm_plugin.evals.meter import VoteMeter
 from grm_plugin.evals.rating import Rating
 from grm_plugin.evals.suites import Loaded
-from grm_plugin.judging import judge, sampling
+from grm_plugin.judging import lists, sampling
+from grm_plugin.judging.lists import ListJudge
 
 REPORT_NAME, CURVE_NAME = "report.json", "curve.png"
 
@@ -166,7 +167,7 @@ async def _draw(
 @contextmanager
 def _counted_elsewhere() -> Iterator[None]:
     """Without a warning per lost vote or rating: the summary and the report count them, and a bar is being drawn."""
-    loggers = (judge.logger, sampling.logger)
+    loggers = (lists.logger, sampling.logger)
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -182,9 +183,8 @@ async def _rate(config: Config, records: Sequence[Any], store: VoteStore, meter:
         return ""
     from grm_plugin.batch.local_engines import engines
 
-    with engines(config) as (_, meta_rm), meter:
-        assert meta_rm is not None
-        await Rating(config, meta_rm, store, meter, concurrency).run(records)
+    with engines(config) as (generator, meta_rm), meter:
+        await Rating(ListJudge(config, generator, meta_rm), store, meter, concurrency).run(records)
     return ""
 
 

@@ -13,7 +13,7 @@ from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
 from grm_plugin.types import Reward
 
-NEUTRAL_UNIT = 0.5
+NEUTRAL_UNIT_MEAN = 0.5
 """Middle of [0, 1]: what stands for the mean vote in a group without any vote."""
 
 
@@ -21,12 +21,12 @@ NEUTRAL_UNIT = 0.5
 class Settled:
     """A reward that any trainer can take.
 
-    `value` and `unit` (the mean vote mapped to [0, 1]) are finite. `fallback`: they rest on no vote; `unit` is then the
-    mean of the group's others, or `NEUTRAL_UNIT`.
+    `value` and `unit_mean` (the mean vote mapped to [0, 1]) are finite. `fallback`: they rest on no vote; `unit_mean`
+    is then the mean of the group's others, or `NEUTRAL_UNIT_MEAN`.
     """
 
     value: float
-    unit: float
+    unit_mean: float
     fallback: bool
 
 
@@ -47,13 +47,13 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
         )
     # Only voted rewards: the mean of blank responses, which get the minimum by rule, would punish a judge's failure.
     values = [reward.value for reward in rewards if reward.value is not None and reward.status == "ok"]
-    units = [reward.unit for reward in rewards if reward.unit is not None and reward.status == "ok"]
+    unit_means = [reward.unit_mean for reward in rewards if reward.unit_mean is not None and reward.status == "ok"]
     value = fmean(values) if values and policy.policy == "group_mean" else policy.constant
-    unit = fmean(units) if units else NEUTRAL_UNIT
+    unit_mean = fmean(unit_means) if unit_means else NEUTRAL_UNIT_MEAN
     return [
-        Settled(value, unit, fallback=True)
-        if reward.value is None or reward.unit is None
-        else Settled(reward.value, reward.unit, fallback=False)
+        Settled(value, unit_mean, fallback=True)
+        if reward.value is None or reward.unit_mean is None
+        else Settled(reward.value, reward.unit_mean, fallback=False)
         for reward in rewards
     ]
 

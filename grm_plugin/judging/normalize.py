@@ -65,7 +65,7 @@ class Normalizer:
             case "none":
                 return values
             case "unit":
-                return [unit(value) for value in values]
+                return [to_unit_interval(value) for value in values]
             case "group":
                 return RunningStats.of(values).z_scores(values)
             case "running":
@@ -95,7 +95,7 @@ def set_aside_if_damaged(config: NormalizeConfig) -> None:
             os.replace(str(config.state_path), damaged)
 
 
-def unit(mean: float) -> float:
+def to_unit_interval(mean: float) -> float:
     """A mean of scores (1..10) mapped to [0, 1]."""
     return (mean - MIN_SCORE) / (MAX_SCORE - MIN_SCORE)
 

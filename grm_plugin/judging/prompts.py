@@ -23,7 +23,9 @@ from pathlib import Path
 
 import jinja2
 
+from grm_plugin.config import Config
 from grm_plugin.errors import PromptError
+from grm_plugin.judging.sanitizing import neutralize_special_tokens
 from grm_plugin.types import Conversation, Group, Message, Prompt
 
 MARKER_LENGTH = 6
@@ -51,13 +53,24 @@ def draw_marker(rng: random.Random, group: Group | None = None) -> str:
 class PromptBuilder:
     """Renders groups with the given template files; None takes the built-in ones.
 
+    `control_tokens` are further ones that must not stand in a critique (`judge.control_tokens`).
+
     Raises:
         PromptError: a file is missing, is no valid template, or uses an unknown variable (at the first rendering).
     """
 
-    def __init__(self, listwise: str | None = None, meta_rm: str | None = None) -> None:
+    def __init__(
+        self, listwise: str | None = None, meta_rm: str | None = None, control_tokens: tuple[str, ...] = ()
+    ) -> None:
+        self._control_tokens = control_tokens
         self._listwise = _load(listwise, "listwise.txt")
         self._meta_rm = _load(meta_rm, "meta_rm.txt")
+
+    @classmethod
+    def of(cls, config: Config) -> PromptBuilder:
+        """Renders with the templates of a configuration."""
+        meta_rm = config.meta_rm.template if config.meta_rm else None
+        return cls(config.judge.template, meta_rm, config.judge.control_tokens)
 
     def check(self) -> None:
         """Render both templates once, with and without the optional parts, so that a bad one is found at start-up."""
@@ -72,8 +85,10 @@ class PromptBuilder:
         return Prompt((_render(self._listwise, group, order, marker),), order)
 
     def meta(self, group: Group, order: tuple[int, ...], marker: str, critique: str) -> Conversation:
-        """The meta RM's conversation: the group in the order that the critique saw, then the critique."""
-        return (_render(self._meta_rm, group, order, marker), Message("assistant", critique))
+        """The meta RM's conversation: the group in the order that the critique saw, then the critique, made safe."""
+        # A critique may quote a control token that it has put together again.
+        safe = neutralize_special_tokens(critique, self._control_tokens)
+        return (_render(self._meta_rm, group, order, marker), Message("assistant", safe))
 
 
 def _texts(group: Group) -> str:

@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from grm_plugin.config import Config
-from grm_plugin.judging.normalize import Normalizer, unit
-from grm_plugin.judging.sanitizing import shows_nothing
-from grm_plugin.types import MIN_SCORE, Group, Judgement, ListJudgement, Reward
+from grm_plugin.judging.normalize import Normalizer, to_unit_interval
+from grm_plugin.types import MIN_SCORE, ListJudgement, Reward
+
+NO_VOTES = Reward(None, "no_votes")
+BLANK = Reward(None, "blank", mean=float(MIN_SCORE), spread=0.0, unit_mean=0.0)
+"""The lowest score, by rule."""
 
 
-def conclude(
-    group: Group, lists: Sequence[ListJudgement], config: Config, normalizer: Normalizer, latency_s: float = 0.0
-) -> Judgement:
-    """Rewards of a group from the judgements of its lists.
+def rewards_of(
+    n: int, lists: Sequence[ListJudgement], blank: Collection[int], normalizer: Normalizer
+) -> tuple[Reward, ...]:
+    """Rewards of a group of n responses from the votes on its lists.
 
     Of a response that stands in several lists the last one counts; what the earlier ones cost is added. A response
-    that stands in no list was not put before the GRM: a blank one gets the lowest score
-    (`judge.blank_response`), any other has no votes.
+    that stands in none has no votes; one of `blank` (indices) gets the lowest score.
     """
-    raw = [_unjudged(response, config) for response in group.responses]
+    raw = [BLANK if index in blank else NO_VOTES for index in range(n)]
     for judged in lists:
         for position, member in enumerate(judged.members):
             raw[member] = _judged(judged, position, raw[member])
     values = normalizer.normalize([reward.mean for reward in raw])
-    rewards = tuple(replace(reward, value=value) for reward, value in zip(raw, values, strict=True))
-    return Judgement(group, rewards, tuple(lists), latency_s)
-
-
-def is_blank(response: str, config: Config) -> bool:
-    """Whether the blank rule, and not the GRM, scores this response."""
-    return config.judge.blank_response == "minimum" and shows_nothing(response)
-
-
-def _unjudged(response: str, config: Config) -> Reward:
-    if not is_blank(response, config):
-        return Reward(None, "no_votes")
-    return Reward(None, "blank", mean=float(MIN_SCORE), spread=0.0, unit=0.0)
+    return tuple(replace(reward, value=value) for reward, value in zip(raw, values, strict=True))
 
 
 def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
@@ -58,4 +47,11 @@ def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
     )
     if vote is None:
         return reward
-    return replace(reward, status="ok", mean=vote.mean, total=vote.total, spread=vote.spread, unit=unit(vote.mean))
+    return replace(
+        reward,
+        status="ok",
+        mean=vote.mean,
+        total=vote.total,
+        spread=vote.spread,
+        unit_mean=to_unit_interval(vote.mean),
+    )

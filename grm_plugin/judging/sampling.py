@@ -7,8 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grm_plugin._util.deadline import deadline_within
-from grm_plugin._util.redaction import describe
+from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin._util.text import encodable
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import Generator, check_completions
@@ -20,33 +19,32 @@ Sampled = Completion | Unparsed
 
 
 async def sample_all(
-    generator: Generator, requests: Sequence[tuple[Prompt, Sampling]], timeout_s: float | None
+    generator: Generator, requests: Sequence[tuple[Prompt, Sampling]], deadline: Deadline
 ) -> list[list[Sampled]]:
     """One list of exactly `sampling.n` outcomes per request, in order.
 
-    An engine that raises, answers with too few completions or with something else, or is still busy after `timeout_s`
-    seconds costs the votes concerned and nothing else; requests still running are cancelled, also when the caller is.
+    An engine that raises, answers with too few completions or with something else, or is still busy at the deadline
+    costs the votes concerned and nothing else; requests still running are cancelled, also when the caller is.
     """
-    with deadline_within(timeout_s):
+    with working_until(deadline):
         tasks = [asyncio.ensure_future(generator.generate(prompt, sampling)) for prompt, sampling in requests]
     try:
-        await asyncio.wait(tasks, timeout=timeout_s)
-        return [_outcomes(task, *request) for task, request in zip(tasks, requests, strict=True)]
+        await asyncio.wait(tasks, timeout=deadline.left_s)
+        return [_outcomes(task, sampling.n) for task, (_, sampling) in zip(tasks, requests, strict=True)]
     finally:
         for task in tasks:
             task.cancel()
 
 
-def _outcomes(task: asyncio.Future[list[Completion]], prompt: Prompt, sampling: Sampling) -> list[Sampled]:
-    n = sampling.n
+def _outcomes(task: asyncio.Future[list[Completion]], n: int) -> list[Sampled]:
     if not task.done() or task.cancelled():
         return [Unparsed(UnparsedReason.TIMEOUT)] * n
     error = task.exception() or _garbage(task.result())
     if error is not None:
-        problem = describe(error, prompt.messages)
-        logger.warning("the GRM engine failed, %d vote(s) lost: %s", n, problem)
+        # The type only: the message may quote the prompt, which does not belong into logs. The lost votes have it.
+        logger.warning("the GRM engine failed (%s), %d vote(s) lost", type(error).__name__, n)
         reason = UnparsedReason.TOO_LONG if isinstance(error, PromptTooLong) else UnparsedReason.ENGINE
-        return [Unparsed(reason, detail=problem[:200])] * n
+        return [Unparsed(reason, detail=f"{type(error).__name__}: {error}"[:200])] * n
     # A server's JSON may hold lone surrogates; no reply and no trace can.
     completions = [replace(completion, text=encodable(completion.text)) for completion in task.result()[:n]]
     missing = n - len(completions)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from grm_plugin._util.concurrency import for_each
 from grm_plugin.batch.engine_failures import FailuresInARow, failure_of
-from grm_plugin.batch.group_judges import Scorer
+from grm_plugin.batch.group_judges import JudgeGroup
 from grm_plugin.errors import GroupError, WireError
 from grm_plugin.score.meter import ScoreMeter
 from grm_plugin.score.results import Results
@@ -23,7 +23,7 @@ class Run:
     read is an answer: those groups have a result, with what `failure.policy` says.
     """
 
-    score: Scorer
+    judge: JudgeGroup
     results: Results
     meter: ScoreMeter
     concurrency: int
@@ -44,7 +44,7 @@ class Run:
 
     async def _one(self, task: Task) -> None:
         try:
-            judgement = await self.score(task.group)
+            judgement = await self.judge(task.group)
         except (GroupError, WireError) as error:
             raise type(error)(f"line {task.line}: {error}") from None
         failure = _failure(judgement)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
 from grm_plugin.judging.grouping import GroupBuffer, OpenGroup
 from grm_plugin.judging.judge import Judge
-from grm_plugin.judging.rewards import is_blank
 from grm_plugin.serving.counters import Counters
-from grm_plugin.types import Judgement, ListJudgement, Sample
+from grm_plugin.types import Judgement, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +29,19 @@ class Gatherer:
         self._buffer = GroupBuffer(config.judge.list_size, keep_s=config.failure.deadline_s)
         self._runs: dict[int, _Run] = {}
 
-    async def judge_sample(self, sample: Sample, n: int, timeout_s: float) -> tuple[Judgement, int]:
+    async def judge_sample(self, sample: Sample, n: int, deadline: Deadline) -> tuple[Judgement, int]:
         """The judgement of the sample's group and the sample's index in it.
 
-        The group is judged when its n samples are there, or `group.wait_s` (at most half of `timeout_s`, so that the
-        GRM has time) after the first one. `timeout_s` counts from now; the oldest sample sets the deadline for all.
+        The group is judged when its n samples are there, or `group.wait_s` (at most half of the time left, so that the
+        GRM has some) after the first one. The deadline of the oldest sample holds for all.
 
         A caller that is cancelled leaves its sample in the group: the siblings' ranking still needs it.
         """
-        now = time.monotonic()
-        group, index = self._buffer.add(sample, n, now, listed=not is_blank(sample.response, self.config))
+        listed = not self.judge.is_blank(sample.response)
+        group, index = self._buffer.add(sample, n, time.monotonic(), listed)
         run = self._runs.get(id(group))
         if run is None:
-            run = self._runs[id(group)] = _Run(self, group, now, timeout_s)
+            run = self._runs[id(group)] = _Run(self, group, deadline)
         run.arrived()
         return await asyncio.shield(run.judgement), index
 
@@ -64,14 +63,13 @@ class Gatherer:
 
 
 class _Run:
-    """One group on its way: the lists already before the GRM and the task that ends in the judgement."""
+    """One group on its way: it takes samples until it is complete, and its task ends in the judgement."""
 
-    def __init__(self, gatherer: Gatherer, group: OpenGroup, now: float, timeout_s: float) -> None:
+    def __init__(self, gatherer: Gatherer, group: OpenGroup, deadline: Deadline) -> None:
         self.gatherer = gatherer
         self.group = group
-        self.deadline = now + timeout_s
-        self.wait_s = min(gatherer.config.group.wait_s, timeout_s / 2)
-        self.lists: list[asyncio.Task[Sequence[ListJudgement]]] = []
+        self.wait_s = min(gatherer.config.group.wait_s, (deadline.left_s or 0.0) / 2)
+        self.judged = gatherer.judge.begin(deadline)
         self.complete = asyncio.Event()
         self.judgement = asyncio.create_task(self._finish())
 
@@ -79,16 +77,11 @@ class _Run:
         """A sample has joined the group."""
         members = self.group.take_full_list()
         if members is not None:
-            self._put_before_grm(members)
+            self.judged.put(self.group.snapshot(), members)
         if self.group.complete:
             self.complete.set()
 
-    def _put_before_grm(self, members: tuple[int, ...]) -> None:
-        judged = self.gatherer.judge.judge_members(self.group.snapshot(), members, self.deadline - time.monotonic())
-        self.lists.append(asyncio.create_task(judged))
-
     async def _finish(self) -> Judgement:
-        started = time.monotonic()
         try:
             async with asyncio.timeout(self.wait_s):
                 await self.complete.wait()
@@ -97,10 +90,5 @@ class _Run:
         finally:
             self.gatherer._close(self.group)
         for members in self.group.take_rest():
-            self._put_before_grm(members)
-        try:
-            lists = [judged for part in await asyncio.gather(*self.lists) for judged in part]
-        finally:
-            for task in self.lists:  # if one has failed the others are for nobody
-                task.cancel()
-        return self.gatherer.judge.conclude(self.group.snapshot(), lists, time.monotonic() - started)
+            self.judged.put(self.group.snapshot(), members)
+        return await self.judged.conclude(self.group.snapshot())

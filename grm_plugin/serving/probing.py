@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from grm_plugin._util.redaction import describe
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import Generator
 from grm_plugin.types import Completion, Message, Prompt, Sampling
@@ -62,7 +61,7 @@ class ProbedGenerator:
         except EngineError as error:
             return str(error)
         except Exception as error:  # Ray's own, while Serve restarts; whoever asks wants the reason and no 500
-            return describe(error, PROBE.messages)
+            return f"{type(error).__name__}: {error}"
         return ""
 
     def _busy_and_well(self) -> bool:

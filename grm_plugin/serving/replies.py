@@ -25,7 +25,9 @@ def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled]) -> WireJ
 
 
 def _reward(reward: Reward, settled: Settled) -> WireReward:
-    return WireReward(**asdict(reward) | {"settled": settled.value, "unit": settled.unit})
+    fields = asdict(reward)
+    del fields["unit_mean"]  # that of `settled` is always there
+    return WireReward(**fields, settled=settled.value, unit=settled.unit_mean)
 
 
 def _critique(judged: ListJudgement, critique: Critique) -> WireCritique:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from grm_plugin import __version__
 from grm_plugin._util.concurrency import all_of
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.response import response_of
@@ -72,13 +73,13 @@ class RewardService:
         )
         self.grm = ProbedGenerator(generator)
         self.judge = Judge(config, self.grm, meta_rm, on_judgement=self._record, timed=self.metrics.timed)
-        self.judge.prompts.check()
+        self.judge.lists.prompts.check()
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         self._reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
         self._gatherer = Gatherer(self.judge, config, self.counters)
         self._replies: SingleFlight[GetRewardReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._samples: SingleFlight[tuple[Settled, dict[str, float]]] = SingleFlight(keep_s=config.failure.deadline_s)
-        self._scores: SingleFlight[ScoreReply] = SingleFlight(keep_s=config.failure.deadline_s)
+        self._groups: SingleFlight[ScoreReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._waiting = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -120,7 +121,7 @@ class RewardService:
         """The conversation in a prompt text, by `conversation.format`."""
         return self._reader.read(prompt)
 
-    async def score(self, request: ScoreRequest) -> ScoreReply:
+    async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
         """Judgements of whole groups, with every critique.
 
         Raises:
@@ -128,8 +129,8 @@ class RewardService:
             ServiceBusy: too much is waiting.
         """
         if request.request_id is None:
-            return await self._scores.alone(lambda: self._score(request))
-        return await self._scores.get(_digest(request), lambda: self._score(request), identified=True)
+            return await self._groups.alone(lambda: self._judge_all(request))
+        return await self._groups.get(_digest(request), lambda: self._judge_all(request), identified=True)
 
     def info(self) -> Info:
         """What runs here and what it has done so far."""
@@ -142,7 +143,7 @@ class RewardService:
             list_size=self.config.judge.list_size,
             counters={
                 **self.counters.as_dict(),
-                "attached": self._replies.attached + self._samples.attached + self._scores.attached,
+                "attached": self._replies.attached + self._samples.attached + self._groups.attached,
                 "waiting": self._waiting,
             },
         )
@@ -161,7 +162,7 @@ class RewardService:
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
                     await self._idle.wait()
-        for flights in (self._replies, self._samples, self._scores):
+        for flights in (self._replies, self._samples, self._groups):
             flights.hand_back(ServiceBusy(STOPPING))
         await self.close()
 
@@ -178,20 +179,20 @@ class RewardService:
             for index, (query, prompt, label) in enumerate(zip(request.query, request.prompts, labels, strict=True))
         ]
         with self._admit(len(samples)):
-            deadline_s = min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S)
-            rows = await all_of(self._reward(sample, n, deadline_s) for sample in samples)
+            deadline = Deadline.after(min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S))
+            rows = await all_of(self._reward(sample, n, deadline) for sample in samples)
         logs = [log for _, log in rows]
         return GetRewardReply(
             rewards=[settled.value for settled, _ in rows],
-            scores=[settled.unit for settled, _ in rows],
+            scores=[settled.unit_mean for settled, _ in rows],
             extra_logs={key: [log[key] for log in logs] for key in LOG_KEYS},
         )
 
     async def _reward_sample(self, sample: Sample, n: int) -> tuple[Settled, dict[str, float]]:
         with self._admit(1):
-            return await self._reward(sample, n, self.config.failure.deadline_s)
+            return await self._reward(sample, n, Deadline.after(self.config.failure.deadline_s))
 
-    async def _score(self, request: ScoreRequest) -> ScoreReply:
+    async def _judge_all(self, request: ScoreRequest) -> ScoreReply:
         groups = [group.to_group(self._conversation(group)) for group in request.groups]
         with self._admit(sum(len(group.responses) for group in groups)):
             judgements = await all_of(self._judge_group(group) for group in groups)
@@ -200,18 +201,19 @@ class RewardService:
         return ScoreReply(judgements=[judgement_to_wire(*pair) for pair in zip(judgements, settled, strict=True)])
 
     async def _judge_group(self, group: Group) -> Judgement:
+        deadline = Deadline.after(self.config.failure.deadline_s)
         try:
-            async with asyncio.timeout(self.config.failure.deadline_s):
-                [judgement] = await self.judge.score([group], timeout_s=self.config.failure.deadline_s * JUDGING_SHARE)
+            async with deadline.timeout():
+                [judgement] = await self.judge.judge([group], deadline.earlier(1 - JUDGING_SHARE))
         except TimeoutError:
             return self._missed(group)
         return judgement
 
-    async def _reward(self, sample: Sample, n: int, deadline_s: float) -> tuple[Settled, dict[str, float]]:
+    async def _reward(self, sample: Sample, n: int, deadline: Deadline) -> tuple[Settled, dict[str, float]]:
         started = time.monotonic()
         try:
-            async with asyncio.timeout(deadline_s):
-                judgement, index = await self._gatherer.judge_sample(sample, n, deadline_s * JUDGING_SHARE)
+            async with deadline.timeout():
+                judgement, index = await self._gatherer.judge_sample(sample, n, deadline.earlier(1 - JUDGING_SHARE))
         except TimeoutError:
             judgement, index = self._missed(Group(sample.conversation, (sample.response,))), 0
         settled = settle(judgement.rewards, self.config.failure)[index]

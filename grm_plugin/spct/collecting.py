@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from grm_plugin._util.concurrency import for_each
+from grm_plugin._util.deadline import Deadline
 from grm_plugin._util.text import encodable
 from grm_plugin.batch.engine_failures import FailuresInARow, failure_of
 from grm_plugin.batch.items import Item
@@ -71,7 +72,8 @@ class TrajectoryDrawing:
             requests.append(("plain", self.prompts.plain(shown), self._sampling(item, self.samples, 0)))
         if self.hinted:
             requests.append(("hinted", self.prompts.hinted(shown), self._sampling(item, self.hinted, 1)))
-        answers = await sample_all(generator, [(prompt, how) for _, prompt, how in requests], self.timeout_s)
+        deadline = Deadline.after(self.timeout_s)
+        answers = await sample_all(generator, [(prompt, how) for _, prompt, how in requests], deadline)
         drawn = [(kind, each) for (kind, _, _), answer in zip(requests, answers, strict=True) for each in answer]
         if not self._lost(drawn):
             record = ItemTrajectories.of(

@@ -6,18 +6,15 @@ Critiques that cannot be read are left out, because the service never asks about
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from grm_plugin.batch import vote_store as store
 from grm_plugin.batch.fingerprint import fingerprint, require_same
-from grm_plugin.batch.vote_store import shown_length
+from grm_plugin.batch.vote_store import shown_again
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
-from grm_plugin.judging.prompts import draw_marker
-from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.spct import trajectories
 from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.training_files import TrainingRow
@@ -70,21 +67,18 @@ def _from_trajectories(
 def _from_votes(
     folder: Path, config: Config, prompts: TrainingPrompts, counts: Counter[str]
 ) -> Iterator[tuple[str, Conversation, bool]]:
-    """Sampled votes on two responses or more. The marker is not stored; no critique depends on it."""
+    """Sampled votes on two responses or more."""
     manifest, records = store.read_store(folder)
     require_same(manifest.fingerprint, fingerprint(config), ("judge", "prompt"), folder)
     for record in records:
         item = record.item
         if not item.best:
             continue  # single responses are scored 1..10 there: no rule says which of these is right
-        group, _ = sanitize(
-            item.group, tuple(range(len(item.responses))), config.judge, shown_length(record, config.judge)
-        )
-        marker = draw_marker(random.Random(item.id))
+        shown = shown_again(record, config.judge)
         for vote in record.votes:
             if vote.scores is None or not vote.text:
                 counts["unread"] += 1
                 continue
             best = tuple(position for position, index in enumerate(vote.order) if index in item.best)
-            shown = Presentation(group, vote.order, marker, Target(len(vote.order), best))
-            yield item.id, prompts.meta(shown, vote.text), item.is_right(vote.scores)
+            presented = Presentation(shown.group, vote.order, shown.marker, Target(len(vote.order), best))
+            yield item.id, prompts.meta(presented, vote.text), item.is_right(vote.scores)

@@ -18,7 +18,7 @@ from grm_plugin.batch.items import Item, digest
 from grm_plugin.config import Config
 from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.judging.prompts import ENVIRONMENT, PromptBuilder, draw_marker
-from grm_plugin.judging.sanitizing import neutralize_special_tokens, sanitize
+from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.spct.outcome import Target
 from grm_plugin.types import Conversation, Group, Message, Prompt
 
@@ -97,9 +97,8 @@ class TrainingPrompts:
     """
 
     def __init__(self, config: Config, single: Path | None = None, hint: Path | None = None) -> None:
-        self._control_tokens = config.judge.control_tokens
         own = resources.files("grm_plugin.spct") / "templates"
-        self._pair = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
+        self._pair = PromptBuilder.of(config)
         self._single = PromptBuilder(str(single or own / "single.txt"))
         try:
             source = Path(str(hint or own / "hint.txt")).read_text(encoding="utf-8")
@@ -126,7 +125,6 @@ class TrainingPrompts:
 
     def meta(self, shown: Presentation, critique: str) -> Conversation:
         """The meta RM's conversation, the very one of serving."""
-        critique = neutralize_special_tokens(critique, self._control_tokens)
         return self._pair.meta(shown.group, shown.order, shown.marker, critique)
 
     def gives_away(self, shown: Presentation, critique: str) -> bool:

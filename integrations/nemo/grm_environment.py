@@ -107,7 +107,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         return [reward for rewards in judged for reward in rewards]
 
     async def _judge(self, group: WireGroup) -> list[float]:
-        [judgement] = await self._client.ascore([group])
+        [judgement] = await self._client.ajudge([group])
         return [reward.settled for reward in judgement.rewards]
 
     def _row(self, log: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> BatchRow:

@@ -15,7 +15,7 @@ from typing import Any
 from openrlhf.utils.agent import SingleTurnAgentExecutor
 
 from grm_plugin.integrations.environment import connect, read_environment
-from grm_plugin.integrations.openrlhf.scoring import GroupScorer
+from grm_plugin.integrations.openrlhf.group_rewards import GroupJudge
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 
 
@@ -30,7 +30,7 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(remote_rm_url=None)
         connection = connect(read_environment())
-        self._groups = SiblingGroups(GroupScorer(connection.client, connection.failure).score)
+        self._groups = SiblingGroups(GroupJudge(connection.client, connection.failure).judge)
 
     async def execute(
         self,
@@ -64,5 +64,5 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
             group.give_up()
             raise
         row = await group.reward(response)
-        output.update(reward=row.reward, scores=row.unit, extra_logs=row.logs)
+        output.update(reward=row.reward, scores=row.unit_mean, extra_logs=row.logs)
         return output

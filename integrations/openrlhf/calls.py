@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from grm_plugin.config import GroupConfig
 from grm_plugin.conversation.messages import as_reference
-from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
-from grm_plugin.integrations.openrlhf.siblings import Score
+from grm_plugin.integrations.openrlhf.group_rewards import OpenRLHFReward
+from grm_plugin.integrations.openrlhf.siblings import JudgeGroup
 from grm_plugin.judging.grouping import GroupBuffer, OpenGroup
 from grm_plugin.types import Message, Sample
 
@@ -32,8 +32,8 @@ class CallGatherer:
     Siblings that come within `keep_s` after their group form one of their own.
     """
 
-    def __init__(self, score: Score, n: int, group: GroupConfig, keep_s: float) -> None:
-        self._score = score
+    def __init__(self, judge: JudgeGroup, n: int, group: GroupConfig, keep_s: float) -> None:
+        self._judge_group = judge
         self._n = n
         self._wait_s = group.wait_s
         self._buffer = GroupBuffer(list_size=n, keep_s=keep_s)
@@ -60,7 +60,7 @@ class CallGatherer:
             self._buffer.close(calls.group, time.monotonic(), surely_late=stuck)
         self._judging += 1
         try:
-            return await self._score(prompt, tuple(calls.group.responses), label)
+            return await self._judge_group(prompt, tuple(calls.group.responses), label)
         finally:
             self._judging -= 1
 

@@ -19,8 +19,8 @@ from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.integrations.openrlhf.calls import CallGatherer
+from grm_plugin.integrations.openrlhf.group_rewards import GroupJudge, OpenRLHFReward
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
-from grm_plugin.integrations.openrlhf.scoring import GroupScorer, OpenRLHFReward
 from grm_plugin.integrations.openrlhf.threads import backlog_of_this_thread, widen_default_executor
 
 
@@ -42,7 +42,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     """
     with one_sample(queries, prompts, labels) as (query, prompt, label):
         row = _row(prompt, response_of(query, prompt), label)
-    return {"rewards": row.reward, "scores": row.unit, "extra_logs": row.logs}
+    return {"rewards": row.reward, "scores": row.unit_mean, "extra_logs": row.logs}
 
 
 def _row(prompt: str, response: str, label: object) -> OpenRLHFReward:
@@ -60,8 +60,8 @@ def _gatherer() -> CallGatherer:
     if settings.n is None:
         raise ConfigError("GRM_N is not set: set it to OpenRLHF's --rollout.n_samples_per_prompt")
     connection = connect(settings)
-    scorer = GroupScorer(connection.client, connection.failure)
-    return CallGatherer(scorer.score, settings.n, settings.group, keep_s=connection.failure.deadline_s)
+    groups = GroupJudge(connection.client, connection.failure)
+    return CallGatherer(groups.judge, settings.n, settings.group, keep_s=connection.failure.deadline_s)
 
 
 def _prepare_rollout_actor() -> None:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
 from grm_plugin.errors import GroupError
-from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
+from grm_plugin.integrations.openrlhf.group_rewards import OpenRLHFReward
 
-Score = Callable[[str, Sequence[str], object], Coroutine[None, None, list[OpenRLHFReward]]]
+JudgeGroup = Callable[[str, Sequence[str], object], Coroutine[None, None, list[OpenRLHFReward]]]
 """Rows for the responses to a prompt with a label."""
 
 GENERATION_DEADLINE_S = 3600.0
@@ -18,8 +18,8 @@ GENERATION_DEADLINE_S = 3600.0
 class SiblingGroups:
     """The groups of one event loop that are not complete yet."""
 
-    def __init__(self, score: Score) -> None:
-        self._score = score
+    def __init__(self, judge: JudgeGroup) -> None:
+        self._judge = judge
         self._open: dict[tuple[int, str], SiblingGroup] = {}
 
     def join(self, shared: object, prompt: str, label: object) -> SiblingGroup:
@@ -29,7 +29,7 @@ class SiblingGroups:
         """
         key = (id(shared), prompt)
         if key not in self._open:
-            self._open[key] = SiblingGroup(self._score, shared, prompt, label, on_close=lambda: self._open.pop(key))
+            self._open[key] = SiblingGroup(self._judge, shared, prompt, label, on_close=lambda: self._open.pop(key))
         self._open[key].expected += 1
         return self._open[key]
 
@@ -38,10 +38,10 @@ class SiblingGroup:
     """Samples that are judged together as soon as the last of them has a response or has given up."""
 
     def __init__(
-        self, score: Score, shared: object, prompt: str, label: object, on_close: Callable[[], object]
+        self, judge: JudgeGroup, shared: object, prompt: str, label: object, on_close: Callable[[], object]
     ) -> None:
         self.expected = 0
-        self._score = score
+        self._judge = judge
         self._shared = shared  # held, so that no other object gets its id while the group is open
         self._prompt = prompt
         self._label = label
@@ -82,4 +82,4 @@ class SiblingGroup:
         self._on_close()
         self._closed.set()
         if self._responses:
-            self._rows = asyncio.create_task(self._score(self._prompt, tuple(self._responses), self._label))
+            self._rows = asyncio.create_task(self._judge(self._prompt, tuple(self._responses), self._label))

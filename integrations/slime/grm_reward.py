@@ -24,7 +24,7 @@ from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.text import encodable
 from grm_plugin.client import Client
 from grm_plugin.client.contiguous import BatchRow, contiguous_groups
-from grm_plugin.client.settling import score_settled, settle_outage
+from grm_plugin.client.settling import judge_settled, settle_outage
 from grm_plugin.config import FailureConfig
 from grm_plugin.conversation.messages import as_reference, to_conversation
 from grm_plugin.errors import ConfigError, GRMError
@@ -52,7 +52,7 @@ async def custom_rm(args: Any, samples: SlimeSample | Sequence[SlimeSample], **_
     if isinstance(samples, Sequence):
         client, failure = _service(_url(args))
         groups = contiguous_groups(map(_row, samples))
-        judged = await all_of(score_settled(client, group, failure) for group in groups)
+        judged = await all_of(judge_settled(client, group, failure) for group in groups)
         return [_reply(args, reward.settled.value, reward.logs) for rewards in judged for reward in rewards]
     # Where training hands over groups, a sample on its own comes from evaluation.
     in_evaluation = getattr(args, "group_rm", False)

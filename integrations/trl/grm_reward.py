@@ -144,7 +144,7 @@ class GRMReward:
 
     async def _judge(self, group: WireGroup) -> WireJudgement | None:
         try:
-            [judgement] = await _client(self.url, self.timeout_s, self._calls, self._token).ascore([group])
+            [judgement] = await _client(self.url, self.timeout_s, self._calls, self._token).ajudge([group])
         except GRMError as error:
             if self.on_outage == "raise":
                 raise

@@ -21,8 +21,8 @@ from grm_plugin.client import Client
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.errors import PromptError
 from grm_plugin.integrations.environment import READY_PATIENCE_S
+from grm_plugin.integrations.verl.group_rewards import judge_group
 from grm_plugin.integrations.verl.samples import read_prompt, read_reference
-from grm_plugin.integrations.verl.scoring import score_group
 from grm_plugin.integrations.verl.settings import Settings, read_settings
 from grm_plugin.types import Conversation, Group
 
@@ -41,7 +41,7 @@ async def compute_score(
     grm: Mapping[str, Any] | None = None,
     **_: Any,
 ) -> dict[str, float]:
-    """The reward of one response, as `score`, and beside it always the same log values (`scoring.INFO_KEYS`).
+    """The reward of one response, as `score`, and beside it always the same log values (`group_rewards.INFO_KEYS`).
 
     Args:
         data_source: not used.
@@ -58,7 +58,7 @@ async def compute_score(
     """
     settings, client = _connection(json.dumps(grm or {}, default=dict))
     group = Group(_prompt(extra_info or {}), (encodable(solution_str),), read_reference(ground_truth))
-    [row] = await score_group(client, group, settings.failure)
+    [row] = await judge_group(client, group, settings.failure)
     return row.info
 
 

@@ -11,8 +11,8 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from grm_plugin.integrations.verl.group_rewards import VerlReward, judge_group
 from grm_plugin.integrations.verl.samples import Member
-from grm_plugin.integrations.verl.scoring import VerlReward, score_group
 from grm_plugin.integrations.verl.settings import Settings
 from grm_plugin.types import Group
 
@@ -74,7 +74,7 @@ class Rendezvous:
             )
         asyncio.get_running_loop().call_later(KEEP_S, self._groups.pop, first.uid, None)
         responses = tuple(member.response for member in group.members)
-        return await score_group(
+        return await judge_group(
             self._client, Group(first.conversation, responses, first.reference), self._settings.failure
         )
 

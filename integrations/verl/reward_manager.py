@@ -26,9 +26,9 @@ from typing import Any
 
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.errors import ConfigError
+from grm_plugin.integrations.verl.group_rewards import VerlReward
 from grm_plugin.integrations.verl.rendezvous import rendezvous_actor
 from grm_plugin.integrations.verl.samples import GroupSizes, read_member
-from grm_plugin.integrations.verl.scoring import VerlReward
 from grm_plugin.integrations.verl.settings import read_settings
 
 try:
@@ -74,7 +74,7 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The reward of one sample (`verl.DataProto`; of several outputs the last), once its group is judged.
 
-        `reward_score` is finite; `reward_extra_info` always has the keys `scoring.INFO_KEYS`.
+        `reward_score` is finite; `reward_extra_info` always has the keys `group_rewards.INFO_KEYS`.
 
         Raises:
             GroupError: the sample has no uid.

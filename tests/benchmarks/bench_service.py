@@ -38,7 +38,7 @@ async def measure(generator: Generator, config_path: Path, k: int, count: int, t
     """Rewards per second and generated tokens per second for `count` groups judged at once."""
     config = load_config(config_path, {"sampling.k": str(k)})
     began = time.perf_counter()
-    judgements = await Judge(config, generator).score(groups(count, turn))
+    judgements = await Judge(config, generator).judge(groups(count, turn))
     seconds = time.perf_counter() - began
     rewards = sum(reward.value is not None for judgement in judgements for reward in judgement.rewards)
     tokens = sum(reward.tokens for judgement in judgements for reward in judgement.rewards)

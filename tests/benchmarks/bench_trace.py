@@ -180,7 +180,7 @@ async def judge_for(seconds: float, service: RewardService) -> int:
         while time.perf_counter() < until:
             responses = [" ".join(rng.choices(pool, k=8)) for _ in range(RESPONSES)]
             group = {"prompt": " ".join(rng.choices(pool, k=3)), "responses": responses}
-            await service.score(ScoreRequest.model_validate({"groups": [group]}))
+            await service.judge_groups(ScoreRequest.model_validate({"groups": [group]}))
             judged += 1
 
     await asyncio.gather(*(one_after_another(worker) for worker in range(IN_FLIGHT)))

@@ -78,7 +78,7 @@ def _client(url: str, config: Config) -> Caller:
     client = Client(url, timeout_s=_patience(config))
 
     async def ask(question: Question) -> list[Answer]:
-        [judgement] = await client.ascore([WireGroup(prompt=question.prompt, responses=list(question.responses))])
+        [judgement] = await client.ajudge([WireGroup(prompt=question.prompt, responses=list(question.responses))])
         return [(reward.settled, reward.value is None) for reward in judgement.rewards]
 
     return _together(ask)

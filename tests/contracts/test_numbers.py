@@ -22,9 +22,9 @@ from grm_plugin.errors import ServiceError, WireError
 from grm_plugin.integrations.slime import grm_reward as slime
 from grm_plugin.integrations.trl.grm_reward import GRMReward
 from grm_plugin.integrations.verl import compute_score as verl
+from grm_plugin.integrations.verl.group_rewards import INFO_KEYS
 from grm_plugin.integrations.verl.rendezvous import Rendezvous
 from grm_plugin.integrations.verl.samples import Member
-from grm_plugin.integrations.verl.scoring import INFO_KEYS
 from grm_plugin.integrations.verl.settings import Settings
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.types import Group, Message
@@ -148,7 +148,7 @@ async def test_client(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
     group = Group(ASKED, TEXTS)
     async with bounded(), Client(url, timeout_s=CLIENT_TIMEOUT_S) as client:
         judgements, values = await asyncio.gather(
-            asyncio.gather(*(client.ascore([group]) for _ in range(2)), return_exceptions=True),
+            asyncio.gather(*(client.ajudge([group]) for _ in range(2)), return_exceptions=True),
             asyncio.gather(*(client.areward(Group(ASKED, (text,)), n=2) for text in TEXTS[:2]), return_exceptions=True),
         )
     for answer in judgements:

@@ -20,7 +20,7 @@ from support.score_files import read_rows
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 NANO = ROOT / "configs" / "nano_cpu_meta_rm.yaml"
-COMMAND = [sys.executable, "-c", "from grm_plugin.cli import main; main()", "eval", "--suite", "jsonl"]
+COMMAND = [sys.executable, "-c", "from grm_plugin.cli.app import main; main()", "eval", "--suite", "jsonl"]
 
 
 def test_a_killed_run_loses_what_was_in_flight_and_nothing_else(tmp_path: Path) -> None:

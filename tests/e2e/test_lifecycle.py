@@ -98,7 +98,7 @@ class TestAlone:
         with serving(settings(tmp_path, port, delay_s=4.0), environ, tmp_path / "log") as service:
             assert service.poll() is None, (tmp_path / "log").read_text()
             with ThreadPoolExecutor(8) as pool, Client(url, timeout_s=30) as client:
-                asked = [pool.submit(client.score, [group(number)]) for number in range(8)]
+                asked = [pool.submit(client.judge, [group(number)]) for number in range(8)]
                 wait_for(lambda: counters(url).get("samples") == 8, 20.0, "all under way")
                 if how == "stop":
                     command = [str(GRM_PLUGIN), "stop", "--name", "grm"]
@@ -192,7 +192,7 @@ class OnRay:
     def rewards(self, n: int) -> list[int]:
         """Votes behind each of n rewards, asked for all at once."""
         with ThreadPoolExecutor(n) as pool:
-            judgements = pool.map(lambda number: self.client.score([group(number)]), range(n))
+            judgements = pool.map(lambda number: self.client.judge([group(number)]), range(n))
             return [judgement[0].rewards[0].votes_kept for judgement in judgements]
 
 

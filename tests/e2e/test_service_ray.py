@@ -140,7 +140,7 @@ def test_it_answers_over_a_serve_handle_too(service: launch.ServiceHandle) -> No
     from grm_plugin.wire.schemas import ScoreReply, ScoreRequest
 
     handle = serve.get_app_handle(service.name)
-    reply = handle.score.remote(ScoreRequest.model_validate(COLOURS)).result(timeout_s=60)
+    reply = handle.judge_groups.remote(ScoreRequest.model_validate(COLOURS)).result(timeout_s=60)
     assert isinstance(reply, ScoreReply)
     assert len(reply.judgements[0].rewards) == 2
 

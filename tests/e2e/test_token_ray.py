@@ -41,7 +41,7 @@ def test_a_token_on_ray_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert attached.token == service.token
             settings = read_environment({"GRM_CONFIG": config.model_dump_json()})
             with connect(settings).client.result(timeout=60) as client:
-                assert client.score([make_group(SENTINEL)])[0].rewards[0].status == "ok"
+                assert client.judge([make_group(SENTINEL)])[0].rewards[0].status == "ok"
         logs = [file for file in session_logs() if file.is_file()]
         ray.shutdown()
     assert any("guarded" in text for text in map(read, logs)), "these are the logs of the service"
@@ -62,7 +62,7 @@ def assert_guarded(url: str) -> None:
         large = http.post("/v1/sample", content=body + b" " * 2**20, headers=headers, auth=auth)
         assert large.status_code == 413
     with Client(url.replace("http://", f"http://grm:{SECRET}@")) as client:
-        assert client.score([make_group(SENTINEL)])[0].rewards[0].status == "ok"
+        assert client.judge([make_group(SENTINEL)])[0].rewards[0].status == "ok"
 
 
 def session_logs() -> list[Path]:

@@ -159,7 +159,7 @@ def test_a_service_on_ray_serve_rewards(with_meta_rm: bool, monkeypatch: pytest.
     group = Group((Message("user", "Name three colours, separated by commas."),), ("red, green, blue", "no"))
     try:
         with launch.start(config) as service:
-            (judgement,) = Client(service.url, token=service.token).score([group])
+            (judgement,) = Client(service.url, token=service.token).judge([group])
     finally:
         ray.shutdown()
     assert [reward.status for reward in judgement.rewards] == ["ok", "ok"]

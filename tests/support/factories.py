@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
 from grm_plugin.judging.judge import Judge
@@ -89,7 +90,7 @@ def by_number(response: str) -> float:
 
 
 async def judge_one(judge: Judge, *responses: str, timeout_s: float | None = 60.0, **rest: str) -> Judgement:
-    (judgement,) = await judge.score([make_group(*responses, **rest)], timeout_s)
+    (judgement,) = await judge.judge([make_group(*responses, **rest)], Deadline.after(timeout_s))
     return judgement
 
 

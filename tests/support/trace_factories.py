@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.background import run_in_background
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import FailureConfig, TraceConfig
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import Generator
@@ -23,7 +24,7 @@ def judged(
 ) -> Judgement:
     """One group judged; by default each response scores its first number."""
     judge = Judge(make_config(sampling__k=2, **config), generator or scoring(by_number))
-    (judgement,) = run_in_background(judge.score([make_group(*responses, question=question)], 60.0))
+    (judgement,) = run_in_background(judge.judge([make_group(*responses, question=question)], Deadline.after(60.0)))
     return judgement
 
 

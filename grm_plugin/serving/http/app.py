@@ -78,7 +78,7 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     @app.post("/v1/score", summary="Rewards, votes and critiques of whole groups", responses=_REFUSED)
     async def score(payload: ScoreRequest, request: Request) -> ScoreReply:
         check_limits(payload, sum(len(group.responses) for group in payload.groups), service().config.service)
-        return await until_disconnect(request, service().score(payload))
+        return await until_disconnect(request, service().judge_groups(payload))
 
     app.include_router(sample_router(service), responses=_REFUSED)
     app.include_router(gym_router(service), responses=_REFUSED)

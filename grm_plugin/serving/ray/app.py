@@ -146,7 +146,7 @@ def _http_app() -> Any:
 
 @serve.ingress(_http_app)
 class RewardReplica:
-    """The one RewardService of the application. Over a handle: `score` and `get_reward`."""
+    """The one RewardService of the application. Over a handle: `judge_groups` and `get_reward`."""
 
     async def __init__(  # type: ignore[misc]
         self, config: Config, engine: Any = None, meta_rm: Any = None, token: Token | None = None
@@ -160,9 +160,9 @@ class RewardReplica:
         """See `RewardService.get_reward`."""
         return await self._service.get_reward(request, n)
 
-    async def score(self, request: ScoreRequest) -> ScoreReply:
-        """See `RewardService.score`."""
-        return await self._service.score(request)
+    async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
+        """See `RewardService.judge_groups`."""
+        return await self._service.judge_groups(request)
 
     async def drain(self, patience_s: float) -> None:
         """See `RewardService.drain`."""

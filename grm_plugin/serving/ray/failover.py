@@ -1,6 +1,6 @@
 """One request, several tries: a replica that dies, stalls, says nothing or answers with garbage costs no vote.
 
-The tries share one budget, the request's deadline (`grm_plugin._util.deadline`), and are bounded in number. A try whose
+The tries share one budget, the deadline of the request (`_util.deadline`), and are bounded in number. A try whose
 replica only seems stuck goes on beside the next one: whoever answers first wins, and the other is cancelled.
 """
 
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from grm_plugin._util.deadline import time_left
+from grm_plugin._util.deadline import current_deadline
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.serving.ray.replica_watch import Attempt, ReplicaWatch
 
@@ -90,7 +90,7 @@ class Failover:
 
     def _again(self, begun: int) -> bool:
         """Whether a further try is allowed, and can be expected to end in time."""
-        left_s = time_left()
+        left_s = current_deadline().left_s
         return begun < TRIES and (left_s is None or left_s > self._watch.usual_s)
 
     def _look(self) -> None:

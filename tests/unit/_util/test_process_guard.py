@@ -13,7 +13,7 @@ import pytest
 
 PARENT = """
 import subprocess, sys, time
-from grm_plugin.serving.guard import guard_children
+from grm_plugin._util.process_guard import guard_children
 guard = guard_children(float(sys.argv[1]))
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(child.pid, flush=True)

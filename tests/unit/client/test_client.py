@@ -64,26 +64,26 @@ def free_port() -> int:
 def test_sync_and_async_calls_give_the_same_judgements(service: RewardService) -> None:
     groups = [make_group("10", "1"), make_group("4", "7", "7", reference="7")]
 
-    async def ascore(url: str) -> list[list[float]]:
+    async def ajudge(url: str) -> list[list[float]]:
         async with Client(url) as client:
-            return values(await client.ascore(groups))
+            return values(await client.ajudge(groups))
 
     with live(create_app(lambda: service)) as url, Client(url) as client:
         expected = [[1.0, 0.0], pytest.approx([1 / 3, 2 / 3, 2 / 3])]
-        assert values(client.score(groups)) == expected
-        assert asyncio.run(ascore(url)) == expected
-        assert asyncio.run(ascore(url + "/")) == expected
-        assert client.score([]) == []
+        assert values(client.judge(groups)) == expected
+        assert asyncio.run(ajudge(url)) == expected
+        assert asyncio.run(ajudge(url + "/")) == expected
+        assert client.judge([]) == []
 
 
 def test_one_client_serves_many_threads_and_several_event_loops(service: RewardService) -> None:
     with live(create_app(lambda: service)) as url, Client(url) as client, ThreadPoolExecutor(8) as pool:
         scores = [index % 10 + 1 for index in range(32)]
-        judged = pool.map(lambda score: client.score([make_group(str(score))]), scores)
+        judged = pool.map(lambda score: client.judge([make_group(str(score))]), scores)
         assert [reply[0].rewards[0].mean for reply in judged] == scores
 
         async def twice() -> list[float | None]:
-            replies = [await client.ascore([make_group("3")]) for _ in range(2)]
+            replies = [await client.ajudge([make_group("3")]) for _ in range(2)]
             await client.aclose()
             return [reply[0].rewards[0].mean for reply in replies]
 
@@ -92,13 +92,13 @@ def test_one_client_serves_many_threads_and_several_event_loops(service: RewardS
 
 async def test_a_sync_call_inside_a_running_loop_works(service: RewardService) -> None:
     with live(create_app(lambda: service)) as url, Client(url) as client:
-        assert values(client.score([make_group("10")])) == [[1.0]]
+        assert values(client.judge([make_group("10")])) == [[1.0]]
 
 
 def test_prompt_text_travels_as_it_is(service: RewardService) -> None:
     prompt = "<|im_start|>user\nHow many?<|im_end|>\n<|im_start|>assistant\n"
     with live(create_app(lambda: service)) as url, Client(url) as client:
-        client.score([WireGroup(prompt=prompt, responses=["5"])])
+        client.judge([WireGroup(prompt=prompt, responses=["5"])])
     generator = service.grm.generator
     assert isinstance(generator, Scripted)
     shown = generator.calls[0][0].messages[-1].content
@@ -109,7 +109,7 @@ def test_prompt_text_travels_as_it_is(service: RewardService) -> None:
 def test_lone_surrogates_are_replaced_before_they_break_the_request(service: RewardService) -> None:
     group = Group((Message("user", "caf\ud800"),), ("10\udfff",), reference="\ud800", rubric="\udc00")
     with live(create_app(lambda: service)) as url, Client(url) as client:
-        assert values(client.score([group])) == [[1.0]]
+        assert values(client.judge([group])) == [[1.0]]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_service_that_is_away_for_a_moment_is_asked_again_under_the_same_id(
 ) -> None:
     server = Misbehaving(service, [bad] * 3)
     with live(server.app) as url, Client(url) as client:
-        assert values(client.score([make_group("10")])) == [[1.0]]
-        assert values(client.score([make_group("1")])) == [[0.0]]
+        assert values(client.judge([make_group("10")])) == [[1.0]]
+        assert values(client.judge([make_group("1")])) == [[0.0]]
     assert sorted(Counter(server.ids).values()) == [1, 4]
     assert None not in server.ids
 
@@ -156,7 +156,7 @@ def test_a_busy_service_is_asked_until_the_time_is_up(service: RewardService) ->
     busy = JSONResponse({"detail": "busy"}, status_code=503, headers={"Retry-After": "0"})
     server = Misbehaving(service, [busy] * (3 * TRIES))
     with live(server.app) as url, Client(url) as client:
-        assert values(client.score([make_group("10")])) == [[1.0]]
+        assert values(client.judge([make_group("10")])) == [[1.0]]
 
 
 def held_until(released: threading.Event) -> Scripted:
@@ -181,7 +181,7 @@ async def test_a_dropped_connection_attaches_to_the_running_work() -> None:
 
     with live(create_app(lambda: service)) as url:
         async with breaking_first_connection(url, when=lambda: generator.calls) as broken, Client(broken) as client:
-            asking = asyncio.create_task(client.ascore([make_group("10")]))
+            asking = asyncio.create_task(client.ajudge([make_group("10")]))
             await until(attached)
             second_try.set()
             assert values(await asking) == [[1.0]]
@@ -191,7 +191,7 @@ async def test_a_dropped_connection_attaches_to_the_running_work() -> None:
 def test_no_service_at_the_address_is_an_error_that_says_what_to_check() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with Client(url) as client, pytest.raises(ServiceError, match=rf"(?s){url} .*grm-plugin serve.*{url}/health"):
-        client.score([make_group("10")])
+        client.judge([make_group("10")])
 
 
 def test_a_service_that_never_answers_is_given_up() -> None:
@@ -201,7 +201,7 @@ def test_a_service_that_never_answers_is_given_up() -> None:
         Client(url, timeout_s=0.3) as client,
         pytest.raises(ServiceError, match=r"did not answer within 0\.3 s"),
     ):
-        client.score([make_group("10")])
+        client.judge([make_group("10")])
 
 
 def test_the_deadline_counts_from_the_place_and_not_from_the_queue() -> None:
@@ -210,7 +210,7 @@ def test_the_deadline_counts_from_the_place_and_not_from_the_queue() -> None:
 
     async def all_at_once(url: str) -> list[list[list[float]]]:
         async with Client(url, timeout_s=2.0, max_concurrency=2) as client:
-            return [values(reply) for reply in await asyncio.gather(*map(client.ascore, groups))]
+            return [values(reply) for reply in await asyncio.gather(*map(client.ajudge, groups))]
 
     with live(create_app(lambda: slow)) as url:
         assert asyncio.run(all_at_once(url)) == [[[1.0]]] * 6
@@ -221,7 +221,7 @@ def test_a_queue_for_a_service_that_never_answers_is_given_up_with_its_head() ->
 
     async def all_at_once(url: str) -> list[BaseException | list]:
         async with Client(url, timeout_s=0.4, max_concurrency=2) as client:
-            asked = [client.ascore([make_group("10")]) for _ in range(40)]
+            asked = [client.ajudge([make_group("10")]) for _ in range(40)]
             return await asyncio.gather(*asked, return_exceptions=True)
 
     with live(create_app(lambda: hanging)) as url:
@@ -238,9 +238,9 @@ async def test_a_call_says_when_it_has_its_place() -> None:
     placed: list[str] = []
     with live(create_app(lambda: service)) as url:
         async with Client(url, max_concurrency=1) as client:
-            first = asyncio.create_task(client.ascore([make_group("10")], lambda: placed.append("first")))
+            first = asyncio.create_task(client.ajudge([make_group("10")], lambda: placed.append("first")))
             await until(lambda: bool(generator.calls))
-            second = asyncio.create_task(client.ascore([make_group("1")], lambda: placed.append("second")))
+            second = asyncio.create_task(client.ajudge([make_group("1")], lambda: placed.append("second")))
             await asyncio.sleep(0.05)
             assert placed == ["first"]
             opened.set()
@@ -274,7 +274,7 @@ def test_no_retry_after_makes_the_client_race_or_sleep_for_ever(service: RewardS
         Client(url, timeout_s=0.5) as client,
         pytest.raises(ServiceError, match=r"within 0\.5 s"),
     ):
-        client.score([make_group("10")])
+        client.judge([make_group("10")])
     assert len(server.ids) <= 0.5 / client_module.FIRST_PAUSE_S + 1
 
 
@@ -293,13 +293,13 @@ def test_a_rejected_group_names_the_field(service: RewardService) -> None:
 
     with live(app) as url, Client(url) as client:
         with pytest.raises(WireError, match=r"body\.groups\.0\.prompt: Input should be a valid string"):
-            client.score([make_group("10")])
+            client.judge([make_group("10")])
         with pytest.raises(WireError, match=r"messages\.0\.role: Input should be 'system'"):
-            client.score([Group((Message("oracle", "?"),), ("10",))])
+            client.judge([Group((Message("oracle", "?"),), ("10",))])
         with pytest.raises(WireError, match=r"responses: List should have at least 1 item"):
-            client.score([make_group()])
+            client.judge([make_group()])
         with pytest.raises(WireError, match=r"at most 1024 items .*not 1025; make several calls"):
-            client.score([make_group("10")] * 1025)
+            client.judge([make_group("10")] * 1025)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_other_failures_are_told_and_not_repeated(
 ) -> None:
     server = Misbehaving(service, [response])
     with live(server.app) as url, Client(url) as client, pytest.raises(error, match=words):
-        client.score([make_group("10")])
+        client.judge([make_group("10")])
     assert len(server.ids) == 1
 
 
@@ -327,7 +327,7 @@ def test_what_a_newer_service_says_beside_is_left_out(service: RewardService) ->
     reply["judgements"][0]["rewards"][0]["new"] = reply["judgements"][0]["new"] = reply["new"] = 1
     server = Misbehaving(service, [JSONResponse(reply)])
     with live(server.app) as url, Client(url) as client:
-        assert client.score([make_group("10")])[0].rewards[0].mean == 10
+        assert client.judge([make_group("10")])[0].rewards[0].mean == 10
 
 
 CRASH = PlainTextResponse("Internal Server Error", status_code=500)
@@ -337,7 +337,7 @@ CRASH = PlainTextResponse("Internal Server Error", status_code=500)
 def test_a_crash_under_a_request_is_survived(service: RewardService) -> None:
     server = Misbehaving(service, [CRASH])
     with live(server.app) as url, Client(url) as client:
-        assert values(client.score([make_group("10")])) == [[1.0]]
+        assert values(client.judge([make_group("10")])) == [[1.0]]
     assert len(server.ids) == 2
     assert len(set(server.ids)) == 1
 
@@ -352,7 +352,7 @@ def test_a_request_that_always_crashes_the_service_is_told(
         Client(url) as client,
         pytest.raises(ServiceError, match="500: Internal Server Error"),
     ):
-        client.score([make_group("10")])
+        client.judge([make_group("10")])
     assert len(server.ids) == TRIES
 
 
@@ -363,9 +363,9 @@ def test_a_service_that_has_answered_is_waited_for_while_it_is_brought_back(
     away = PlainTextResponse("no replica", status_code=503)
     server = Misbehaving(service, [])
     with live(server.app) as url, Client(url) as client:
-        assert values(client.score([make_group("10")])) == [[1.0]]
+        assert values(client.judge([make_group("10")])) == [[1.0]]
         server.bad += [away] * (3 * TRIES)
-        assert values(client.score([make_group("1")])) == [[0.0]]
+        assert values(client.judge([make_group("1")])) == [[0.0]]
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8790", "tcp://host:1"])

@@ -64,7 +64,7 @@ def service() -> Iterator[Saying]:
 def test_a_sound_reply_is_taken(service: Saying) -> None:
     service.body = reply(REWARD)
     with Client(service.url) as client:
-        [judgement] = client.score([GROUP])
+        [judgement] = client.judge([GROUP])
     assert judgement.rewards[0].settled == 0.5
 
 
@@ -90,7 +90,7 @@ def test_a_sound_reply_is_taken(service: Saying) -> None:
 def test_a_reply_that_would_break_a_trainer_is_refused(service: Saying, body: str) -> None:
     service.body = body
     with Client(service.url) as client, pytest.raises(WireError):
-        client.score([GROUP])
+        client.judge([GROUP])
 
 
 @pytest.mark.parametrize("body", ["NaN", "Infinity", "1e999", "1e300", "null", "{}", '"x"', "", "<html>"])

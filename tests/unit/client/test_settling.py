@@ -1,4 +1,4 @@
-"""What a hook makes of a service that is slow, or goes away: `score_settled`, and the failure policy it follows."""
+"""What a hook makes of a service that is slow, or goes away: `judge_settled`, and the failure policy it follows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grm_plugin.client import Client, settling
-from grm_plugin.client.settling import score_settled
+from grm_plugin.client.settling import judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError, ServiceError
 from grm_plugin.integrations.environment import Connection, connect, read_environment
@@ -34,7 +34,7 @@ def left(config: dict[str, Any] | None = None, **service: Any) -> Connection:
 async def rewards(connection: Connection) -> list[float]:
     client = connection.client.result()
     client.timeout_s = 0.1
-    return [row.settled.value for row in await score_settled(client, make_group("10", "1"), connection.failure)]
+    return [row.settled.value for row in await judge_settled(client, make_group("10", "1"), connection.failure)]
 
 
 async def test_an_outage_follows_the_policy_of_the_service() -> None:
@@ -76,9 +76,9 @@ async def test_the_wait_for_a_place_is_no_latency(fails: bool, monkeypatch: pyte
     running = RewardService(make_config(sampling__k=1), scoring(by_number))
 
     class Crowded(Client):
-        async def ascore(self, groups: Any, on_place: Callable[[], None] = lambda: None) -> Any:
+        async def ajudge(self, groups: Any, on_place: Callable[[], None] = lambda: None) -> Any:
             clock.now += 100
-            judgements = await super().ascore(groups, on_place)
+            judgements = await super().ajudge(groups, on_place)
             clock.now += 2
             if fails:
                 raise ServiceError("gone")
@@ -86,6 +86,6 @@ async def test_the_wait_for_a_place_is_no_latency(fails: bool, monkeypatch: pyte
 
     with live(create_app(lambda: running)) as url:
         async with Crowded(url) as client:
-            rows = await score_settled(client, make_group("10", "1"), FailureConfig())
+            rows = await judge_settled(client, make_group("10", "1"), FailureConfig())
     assert [row.logs["grm_latency_s"] for row in rows] == [2.0, 2.0]
     assert [row.settled.fallback for row in rows] == [fails, fails]

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
-from grm_plugin._util.deadline import deadline_within
+from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin.config import FakeConfig, OpenAIConfig
 from grm_plugin.config.loading import load_config
 from grm_plugin.engines.build import build_generator
@@ -81,7 +81,7 @@ class TestFake:
         config = load_config({"engine": {"type": "fake"}, "sampling": {"k": 4}})
         judge = Judge(config, build_generator(config.engine))
         long, short = " ".join(map(str, range(40))), "one"
-        judgements = await judge.score([Group(QUESTION, (short, long))])
+        judgements = await judge.judge([Group(QUESTION, (short, long))])
         values = [reward.value for reward in judgements[0].rewards]
         assert values == [0.0, pytest.approx(8 / 9)]
 
@@ -299,7 +299,7 @@ class TestOpenAI:
 
         server.handler = hang_first
         try:
-            with deadline_within(4.0):
+            with working_until(Deadline.after(4.0)):
                 async with asyncio.timeout(4.0):
                     assert len(await engine.generate(PROMPT, sampling(2))) == 2
             assert len(server.requests) == 2
@@ -314,7 +314,7 @@ class TestOpenAI:
             return await answer_n(body)
 
         server.handler = slow
-        with deadline_within(2.5):
+        with working_until(Deadline.after(2.5)):
             assert len(await engine.generate(PROMPT, sampling(2))) == 2
         assert len(server.requests) == 1
 

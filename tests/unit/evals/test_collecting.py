@@ -24,6 +24,7 @@ from grm_plugin.evals.collecting import NEVER_PARSED_ITEMS, VoteDrawing, sampled
 from grm_plugin.evals.diagnostics import conduct_of
 from grm_plugin.evals.meter import VoteMeter
 from grm_plugin.evals.rating import Rating
+from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
 from support.factories import completions, critique_text, make_config, responses_shown
@@ -211,7 +212,7 @@ async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path
     _, records = read_store(tmp_path / "before")
     assert all(given.meta is None for given in records[0].votes)
     with VoteStore(tmp_path / "after", MANIFEST) as store:
-        await Rating(config, meta_rm, store, meter(1), 4).run(records)
+        await Rating(ListJudge(config, FakeEngine(()), meta_rm), store, meter(1), 4).run(records)
     assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
 
 
@@ -222,7 +223,9 @@ async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) ->
     await draw(tmp_path / "before", pairs(1), known(1.0))
     with VoteStore(tmp_path / "after", MANIFEST) as store:
         config = make_config(meta_rm={"type": "fake"})
-        await Rating(config, FakeMetaRM(too_long), store, meter(1), 4).run(read_store(tmp_path / "before")[1])
+        await Rating(ListJudge(config, FakeEngine(()), FakeMetaRM(too_long)), store, meter(1), 4).run(
+            read_store(tmp_path / "before")[1]
+        )
     _, records = read_store(tmp_path / "after")
     assert all(vote.meta is None for vote in records[0].votes)
     assert conduct_of(records, rated=True).unrated == 1
@@ -237,7 +240,12 @@ async def test_a_meta_rm_that_hangs_ends_the_rating(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("grm_plugin.evals.rating.ITEM_DEADLINE_S", 0.05)
     await draw(tmp_path / "before", pairs(1), known(1.0))
     with VoteStore(tmp_path / "after", MANIFEST) as store:
-        rating = Rating(make_config(meta_rm={"type": "fake"}), Hanging(lambda _: 1.0), store, meter(1), 4)
+        rating = Rating(
+            ListJudge(make_config(meta_rm={"type": "fake"}), FakeEngine(()), Hanging(lambda _: 1.0)),
+            store,
+            meter(1),
+            4,
+        )
         with pytest.raises(EngineError, match=r"the meta RM has not rated an item within 0\.05 s"):
             await asyncio.wait_for(rating.run(read_store(tmp_path / "before")[1]), 20)
 

@@ -12,7 +12,7 @@ import pytest
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.integrations.environment import HookSettings, connect
-from grm_plugin.integrations.openrlhf.scoring import GroupScorer
+from grm_plugin.integrations.openrlhf.group_rewards import GroupJudge
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.ray import launch
 from grm_plugin.serving.service import RewardService
@@ -44,7 +44,7 @@ async def test_the_service_that_is_started_gives_the_rewards(
         connecting = connect(settings)
         assert not connecting.client.done(), "the framework goes on meanwhile"
         ready.set()
-        rows = await GroupScorer(connecting.client, connecting.failure).score("Q?", ["10", "1"], "")
+        rows = await GroupJudge(connecting.client, connecting.failure).score("Q?", ["10", "1"], "")
         connecting.client.result().close()
     assert [row.reward for row in rows] == [1.0, 0.0]
 
@@ -60,7 +60,7 @@ async def test_a_start_that_fails_reaches_the_first_reward(
 
     monkeypatch.setattr(launch, "start_or_attach", start)
     connecting = connect(settings)
-    scorer = GroupScorer(connecting.client, connecting.failure)
+    scorer = GroupJudge(connecting.client, connecting.failure)
     for _ in range(2):
         with pytest.raises(type(error), match=str(error)):
             await scorer.score("Q?", ["10", "1"], "")

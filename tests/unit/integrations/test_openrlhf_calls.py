@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from grm_plugin.config import GroupConfig
 from grm_plugin.integrations.openrlhf.calls import CallGatherer
-from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
+from grm_plugin.integrations.openrlhf.group_rewards import OpenRLHFReward
 from grm_plugin.judging.fallback import LOG_KEYS
 
 

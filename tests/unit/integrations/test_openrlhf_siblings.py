@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from grm_plugin.errors import GroupError
-from grm_plugin.integrations.openrlhf.scoring import OpenRLHFReward
+from grm_plugin.integrations.openrlhf.group_rewards import OpenRLHFReward
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 from grm_plugin.judging.fallback import LOG_KEYS
 

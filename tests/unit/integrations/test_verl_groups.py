@@ -15,6 +15,7 @@ from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import ConfigError, PromptError, RewardError
 from grm_plugin.integrations.verl.compute_score import _connection, compute_score
+from grm_plugin.integrations.verl.group_rewards import INFO_KEYS, VerlReward
 from grm_plugin.integrations.verl.rendezvous import Rendezvous
 from grm_plugin.integrations.verl.samples import (
     GroupSizes,
@@ -24,7 +25,6 @@ from grm_plugin.integrations.verl.samples import (
     read_prompt,
     read_reference,
 )
-from grm_plugin.integrations.verl.scoring import INFO_KEYS, VerlReward
 from grm_plugin.integrations.verl.settings import Settings, read_settings
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService

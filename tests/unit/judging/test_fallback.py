@@ -4,16 +4,16 @@ import pytest
 
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
-from grm_plugin.judging.fallback import LOG_KEYS, NEUTRAL_UNIT, Settled, log_values, settle
+from grm_plugin.judging.fallback import LOG_KEYS, NEUTRAL_UNIT_MEAN, Settled, log_values, settle
 from grm_plugin.types import Reward
 from support.factories import make_config
 
 LOST = Reward(None, "no_votes", votes_asked=8)
-BLANK = Reward(-1.5, "blank", mean=1.0, spread=0.0, unit=0.0)
+BLANK = Reward(-1.5, "blank", mean=1.0, spread=0.0, unit_mean=0.0)
 
 
 def voted(value: float, unit: float) -> Reward:
-    return Reward(value, "ok", mean=1 + 9 * unit, total=8 * (1 + 9 * unit), spread=0.5, unit=unit, votes_asked=8)
+    return Reward(value, "ok", mean=1 + 9 * unit, total=8 * (1 + 9 * unit), spread=0.5, unit_mean=unit, votes_asked=8)
 
 
 def policy(name: str, constant: float = -7.0) -> FailureConfig:
@@ -29,7 +29,7 @@ def test_rewards_that_are_there_are_left_alone(name: str) -> None:
 def test_group_mean_is_the_mean_of_the_others() -> None:
     settled = settle([voted(1.0, 0.5), LOST, voted(4.0, 0.9), LOST], policy("group_mean"))
     assert [row.value for row in settled] == [1.0, 2.5, 4.0, 2.5]
-    assert [row.unit for row in settled] == [0.5, pytest.approx(0.7), 0.9, pytest.approx(0.7)]
+    assert [row.unit_mean for row in settled] == [0.5, pytest.approx(0.7), 0.9, pytest.approx(0.7)]
     assert [row.fallback for row in settled] == [False, True, False, True]
     advantage = settled[1].value - sum(row.value for row in settled) / 4
     assert advantage == 0, "neutral under a group-relative estimator"
@@ -38,12 +38,12 @@ def test_group_mean_is_the_mean_of_the_others() -> None:
 def test_constant_is_the_constant() -> None:
     settled = settle([voted(1.0, 0.5), LOST], policy("constant"))
     assert [row.value for row in settled] == [1.0, -7.0]
-    assert 0 <= settled[1].unit <= 1
+    assert 0 <= settled[1].unit_mean <= 1
 
 
 @pytest.mark.parametrize("name", ["group_mean", "constant"])
 def test_a_group_without_any_vote_gets_the_constant(name: str) -> None:
-    assert settle([LOST, LOST], policy(name)) == [Settled(-7.0, NEUTRAL_UNIT, True)] * 2
+    assert settle([LOST, LOST], policy(name)) == [Settled(-7.0, NEUTRAL_UNIT_MEAN, True)] * 2
 
 
 @pytest.mark.parametrize("rewards", [[LOST], [voted(1.0, 0.5), LOST]])
@@ -52,7 +52,7 @@ def test_raise_says_how_many_are_missing(rewards: list[Reward]) -> None:
         settle(rewards, policy("raise"))
 
 
-@pytest.mark.parametrize("reward", [LOST, BLANK, voted(0.5, 0.5), Reward(0.5, "ok", mean=5.5, unit=0.5, meta=-15.78)])
+@pytest.mark.parametrize("reward", [LOST, BLANK, voted(0.5, 0.5), Reward(0.5, "ok", 5.5, unit_mean=0.5, meta=-15.78)])
 def test_log_values_have_fixed_keys_and_are_finite(reward: Reward) -> None:
     (settled,) = settle([reward], policy("group_mean"))
     values = log_values(reward, settled, latency_s=1.25)
@@ -100,5 +100,5 @@ def test_a_response_without_votes_is_told_from_a_blank_one() -> None:
 
 
 def test_a_blank_sibling_is_no_measure_for_a_missing_reward() -> None:
-    blank = Reward(0.0, "blank", mean=1.0, unit=0.0)
+    blank = Reward(0.0, "blank", mean=1.0, unit_mean=0.0)
     assert settle([blank, LOST], FailureConfig(constant=0.4)) == [Settled(0.0, 0.0, False), Settled(0.4, 0.5, True)]

@@ -63,7 +63,7 @@ async def test_an_engine_that_fails_costs_votes_and_is_never_a_score(
     assert set(reasons(judgement)) == {reason}
     asked = 8 if reason.engine_failed else 16  # what was read in vain is asked once more for each response alone
     for reward in judgement.rewards:
-        assert (reward.value, reward.status, reward.mean, reward.unit) == (None, "no_votes", None, None)
+        assert (reward.value, reward.status, reward.mean, reward.unit_mean) == (None, "no_votes", None, None)
         assert (reward.votes_asked, reward.votes_parsed, reward.votes_kept) == (asked, 0, 0)
     assert judge.normalizer.stats.count == 0, "a lost group teaches the running statistics nothing"
 
@@ -135,7 +135,7 @@ async def test_one_group_that_fails_leaves_the_others_alone() -> None:
             raise EngineError("gone")
         return completions(*[[8, 8]] * sampling.n)
 
-    lost, judged = await Judge(make_config(), Scripted(reply)).score([make_group("poison", "b"), make_group("a", "b")])
+    lost, judged = await Judge(make_config(), Scripted(reply)).judge([make_group("poison", "b"), make_group("a", "b")])
     assert [reward.value for reward in lost.rewards] == [None, None]
     assert [reward.mean for reward in judged.rewards] == [8, 8]
 

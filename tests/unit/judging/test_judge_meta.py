@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.errors import PromptTooLong
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
@@ -142,6 +143,6 @@ async def test_a_grm_request_that_hangs_leaves_the_meta_rm_its_time() -> None:
 
     meta = ScriptedMeta(lambda conversations: [0.0, 1.0])
     judge = Judge(make_config(meta_rm={"model": "a/b", "k_meta": 1}, sampling__k=4), Scripted(reply), meta)
-    (judgement,) = await judge.score([make_group("a", "b")], timeout_s=1.0)
+    (judgement,) = await judge.judge([make_group("a", "b")], Deadline.after(1.0))
     assert judgement.lists[0].meta_error == ""
     assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(4, 1)] * 2

@@ -17,7 +17,7 @@ SCORE = st.integers(1, 10)
 
 
 def judged(config: Any, generator: Scripted, responses: list[str]) -> Judgement:
-    (judgement,) = asyncio.run(Judge(config, generator).score([make_group(*responses)]))
+    (judgement,) = asyncio.run(Judge(config, generator).judge([make_group(*responses)]))
     return judgement
 
 
@@ -131,14 +131,14 @@ def test_values_are_finite_or_none_whatever_fails(
     )
     judge = Judge(config, Scripted(reply), Meta() if meta else None)
     groups = [make_group(*[f"response {index}" for index in range(n)]), make_group("x", " ")]
-    for judgement in asyncio.run(judge.score(groups)):
+    for judgement in asyncio.run(judge.judge(groups)):
         assert len(judgement.rewards) == len(judgement.group.responses)
         for reward in judgement.rewards:
             assert (reward.value is None) == (reward.status == "no_votes") == (reward.mean is None)
-            if reward.value is not None and reward.mean is not None and reward.unit is not None:
+            if reward.value is not None and reward.mean is not None and reward.unit_mean is not None:
                 assert math.isfinite(reward.value)
                 assert clip is None or abs(reward.value) <= clip
                 assert 1 <= reward.mean <= 10
-                assert 0 <= reward.unit <= 1
+                assert 0 <= reward.unit_mean <= 1
             assert reward.meta is None or math.isfinite(reward.meta)
             assert reward.votes_asked >= reward.votes_parsed >= reward.votes_kept

@@ -97,8 +97,8 @@ def test_markers_are_fresh_and_follow_the_generator() -> None:
 
 
 async def _markers(judge: Judge, *groups: Group) -> list[str]:
-    judge.generator = generator = scoring(by_number)
-    await judge.score(groups)
+    judge.lists.generator = generator = scoring(by_number)
+    await judge.judge(groups)
     return [prompt.messages[0].content.split("carry the code ")[1][:6] for prompt, _ in generator.calls]
 
 

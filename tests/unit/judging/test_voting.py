@@ -28,7 +28,7 @@ async def test_the_papers_votes_through_the_judge() -> None:
         return completions((9, 5), (10, 7))
 
     judge = Judge(make_config(sampling__k=3), Scripted(reply))
-    (judgement,) = await judge.score([make_group("a", "b")])
+    (judgement,) = await judge.judge([make_group("a", "b")])
     ((first, second),) = straight  # whichever of the two orders was drawn once is the paper's unswapped one
     assert judgement.rewards[first].total == 20
     assert judgement.rewards[second].total == 27

@@ -55,7 +55,7 @@ async def test_what_does_not_end_is_handed_back(request_id: str | None) -> None:
     service = make_service(Scripted(never))
     waiting = [
         asyncio.create_task(service.get_reward(single("1"))),
-        asyncio.create_task(service.score(group("1", request_id=request_id))),
+        asyncio.create_task(service.judge_groups(group("1", request_id=request_id))),
     ]
     await until(lambda: service.info().counters["waiting"] == 2)
     await service.drain(0.05)
@@ -67,7 +67,7 @@ async def test_what_does_not_end_is_handed_back(request_id: str | None) -> None:
 async def test_a_drained_service_has_saved_what_it_knows(tmp_path: Path) -> None:
     config = {"normalize__method": "running", "normalize__state_path": str(tmp_path / "state.json")}
     service = make_service(**config)
-    await service.score(group("10", "2", "6"))
+    await service.judge_groups(group("10", "2", "6"))
     await service.drain()
     again = make_service(**config)
     assert again.judge.normalizer.stats == service.judge.normalizer.stats
@@ -84,7 +84,7 @@ async def test_over_http_it_says_when_to_ask_again_and_clients_do() -> None:
         assert reply.status_code == 503
         assert reply.headers["Retry-After"].isdecimal()
         async with Client(url) as client:
-            asking = asyncio.create_task(client.ascore([make_group("10")]))
+            asking = asyncio.create_task(client.ajudge([make_group("10")]))
             await until(lambda: old.counters.refused == 2)
             serving[0] = new
             [judgement] = await asking
@@ -97,16 +97,16 @@ async def test_nothing_grows_with_the_number_of_requests() -> None:
     hanging = make_service(Scripted(never), failure__deadline_s=0.2, group__wait_s=0.1, service__max_waiting=8)
     for number in range(10):
         await service.get_reward(single(str(number % 10)), n=2)  # its sibling never comes
-        await service.score(group("1", "2", request_id=f"id-{number}"))
+        await service.judge_groups(group("1", "2", request_id=f"id-{number}"))
         gone = asyncio.create_task(hanging.get_reward(single(str(number))))
         await asyncio.sleep(0)
         gone.cancel()
         refused = await asyncio.gather(
-            *(hanging.score(group(str(index))) for index in range(12)), return_exceptions=True
+            *(hanging.judge_groups(group(str(index))) for index in range(12)), return_exceptions=True
         )
         assert sum(isinstance(result, ServiceBusy) for result in refused) >= 4
     for one in (service, hanging):
-        flights = (one._replies, one._samples, one._scores)
+        flights = (one._replies, one._samples, one._groups)
         await until(lambda one=one, flights=flights: not any(each._flights for each in flights))
         await until(lambda one=one: not one._gatherer._runs)
         await until(lambda one=one: one.info().counters["waiting"] == 0)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.errors import PromptError
 from grm_plugin.judging.judge import Judge
 from grm_plugin.serving.counters import Counters
@@ -22,7 +23,9 @@ def gatherer(generator: Scripted, **overrides: Any) -> Gatherer:
 
 
 async def judge_all(gather: Gatherer, responses: str, n: int) -> list[tuple[Judgement, int]]:
-    return await asyncio.gather(*(gather.judge_sample(sample(response), n, 5.0) for response in responses))
+    return await asyncio.gather(
+        *(gather.judge_sample(sample(response), n, Deadline.after(5.0)) for response in responses)
+    )
 
 
 def lists_shown(generator: Scripted) -> set[tuple[str, ...]]:
@@ -55,7 +58,7 @@ async def test_a_list_that_cannot_be_judged_ends_its_siblings(tmp_path: Path) ->
     template.write_text("{{ query }} {{ 1 / (responses[0] | int) }} {{ responses }}")
     generator = Scripted(never)
     gather = gatherer(generator, judge__list_size=1, judge__template=str(template))
-    asking = asyncio.gather(*(gather.judge_sample(sample(response), 3, 60.0) for response in "120"))
+    asking = asyncio.gather(*(gather.judge_sample(sample(response), 3, Deadline.after(60.0)) for response in "120"))
     with pytest.raises(PromptError, match="division by zero"):
         await asking
     await until(lambda: generator.cancelled == len(generator.calls) == 2)
@@ -64,7 +67,7 @@ async def test_a_list_that_cannot_be_judged_ends_its_siblings(tmp_path: Path) ->
 async def test_a_list_goes_to_the_grm_before_the_group_is_complete() -> None:
     generator = scoring(by_number)
     gather = gatherer(generator, judge__list_size=2)
-    first = [asyncio.create_task(gather.judge_sample(sample(response), 4, 5.0)) for response in "12"]
+    first = [asyncio.create_task(gather.judge_sample(sample(response), 4, Deadline.after(5.0))) for response in "12"]
     await until(lambda: lists_shown(generator) == {("1", "2")})
     assert not any(task.done() for task in first), "rewards are those of the whole group"
     rest = await judge_all(gather, "34", n=4)
@@ -99,7 +102,7 @@ async def test_equal_responses_are_as_many_members() -> None:
 async def test_different_prompts_and_sizes_do_not_mix() -> None:
     gather = gatherer(scoring(by_number))
     calls = [(sample(r, question), n) for r in "12" for question in "AB" for n in (1, 2)]
-    answers = await asyncio.gather(*(gather.judge_sample(each, n, 5.0) for each, n in calls))
+    answers = await asyncio.gather(*(gather.judge_sample(each, n, Deadline.after(5.0)) for each, n in calls))
     for (each, n), (judgement, index) in zip(calls, answers, strict=True):
         assert len(judgement.rewards) == n
         assert judgement.group.conversation == each.conversation
@@ -123,7 +126,9 @@ async def test_a_lost_sibling_is_waited_for_and_then_done_without() -> None:
 
 async def test_a_wrong_n_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     gather = gatherer(scoring(by_number), group__wait_s=0.05)
-    asked = [gather.judge_sample(sample("3", question), 8, 5.0) for question in ("A?", "A?", "B?", "C?")]
+    asked = [
+        gather.judge_sample(sample("3", question), 8, Deadline.after(5.0)) for question in ("A?", "A?", "B?", "C?")
+    ]
     await asyncio.gather(*asked)
     assert gather._counters.incomplete_groups == 3
     [line] = caplog.messages
@@ -151,7 +156,7 @@ async def test_a_late_sibling_that_stays_alone_is_judged_alone_after_the_wait() 
 
 async def test_a_cancelled_caller_leaves_its_sample_to_the_others() -> None:
     gather = gatherer(scoring(by_number))
-    gone = asyncio.create_task(gather.judge_sample(sample("9"), 2, 5.0))
+    gone = asyncio.create_task(gather.judge_sample(sample("9"), 2, Deadline.after(5.0)))
     await asyncio.sleep(0.01)
     gone.cancel()
     ((judgement, index),) = await judge_all(gather, "3", n=2)
@@ -162,10 +167,10 @@ async def test_a_cancelled_caller_leaves_its_sample_to_the_others() -> None:
 
 async def test_the_first_samples_deadline_is_the_groups() -> None:
     gather = gatherer(Scripted(never))
-    early = asyncio.create_task(gather.judge_sample(sample("1"), 2, timeout_s=0.1))
+    early = asyncio.create_task(gather.judge_sample(sample("1"), 2, Deadline.after(0.1)))
     await asyncio.sleep(0)
     async with asyncio.timeout(2):
-        judgement, index = await gather.judge_sample(sample("2"), 2, timeout_s=1000)
+        judgement, index = await gather.judge_sample(sample("2"), 2, Deadline.after(1000))
     assert (judgement.rewards[index].status, index) == ("no_votes", 1)
     assert (await early)[0] is judgement
 
@@ -177,7 +182,9 @@ async def test_one_lost_list_leaves_the_other_its_rewards() -> None:
         return completions(*[[5] * len(prompt.order)] * sampling.n)
 
     gather = gatherer(Scripted(reply), judge__list_size=2)
-    answers = await asyncio.gather(*(gather.judge_sample(sample(response), 4, 1.0) for response in "1234"))
+    answers = await asyncio.gather(
+        *(gather.judge_sample(sample(response), 4, Deadline.after(1.0)) for response in "1234")
+    )
     assert [judgement.rewards[index].mean for judgement, index in answers] == [None, None, 5, 5]
 
 

@@ -40,7 +40,7 @@ async def test_totals_of_a_scored_group() -> None:
     meta_rm = FakeMetaRM(lambda conversation: 0.5)
     config = make_config(sampling__k=2, sampling__orders=1, meta_rm={"model": "some/meta", "k_meta": 1})
     service = RewardService(config, Scripted(half_readable), meta_rm)
-    await service.score(GROUP)
+    await service.judge_groups(GROUP)
     seen = samples(service)
     expected = {
         "grm_requests_total": 1,
@@ -66,7 +66,7 @@ async def test_totals_of_a_scored_group() -> None:
 
 async def test_fallbacks_by_reason() -> None:
     service = RewardService(make_config(sampling__k=2), Scripted(lambda prompt, sampling: []))
-    await service.score(GROUP)
+    await service.judge_groups(GROUP)
     seen = samples(service)
     assert seen["grm_fallbacks_total{engine}"] == 2, "the blank response has its reward"
     assert seen["grm_votes_lost_total{engine}"] == 2
@@ -80,7 +80,7 @@ async def test_a_sample_is_timed_from_its_arrival() -> None:
 
 async def test_two_services_in_one_process_count_apart() -> None:
     services = [RewardService(make_config(sampling__k=2), scoring(by_number)) for _ in range(2)]
-    await services[0].score(GROUP)
+    await services[0].judge_groups(GROUP)
     assert [samples(service)["grm_groups_total"] for service in services] == [1, 0]
 
 

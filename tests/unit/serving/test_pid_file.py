@@ -20,7 +20,7 @@ URL = "http://127.0.0.1:8790"
 
 SERVICE = """
 import signal, sys, time
-from grm_plugin.serving.registry import registered
+from grm_plugin.serving.pid_file import registered
 stubborn = sys.argv[2:] == ["stubborn"]
 signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn else lambda *_: sys.exit(0))
 with registered(sys.argv[1], "http://127.0.0.1:8790"):

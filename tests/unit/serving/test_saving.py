@@ -50,7 +50,7 @@ def service(path: Path) -> RewardService:
 
 
 async def learn(service: RewardService) -> None:
-    await service.score(ScoreRequest.model_validate({"groups": [{"prompt": "Q", "responses": ["3"]}]}))
+    await service.judge_groups(ScoreRequest.model_validate({"groups": [{"prompt": "Q", "responses": ["3"]}]}))
 
 
 async def test_what_is_learnt_while_the_state_is_written_is_saved_too(

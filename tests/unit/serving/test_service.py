@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.errors import EngineError, PromptError, RewardError, ServiceBusy, WireError
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.serving.service import RewardService
@@ -108,9 +109,9 @@ async def test_a_judge_that_is_late_itself_is_cut_off_at_the_deadline() -> None:
     async def late(*_: Any) -> Any:
         await asyncio.sleep(60)
 
-    service.judge.judge_list = late  # type: ignore[method-assign]
+    service.judge.lists.judge = late  # type: ignore[method-assign]
     reply = await service.get_reward(request("3"))
-    judged = await service.score(groups("3", "4"))
+    judged = await service.judge_groups(groups("3", "4"))
     assert (reply.rewards, reply.extra_logs["grm_fallback"]) == ([0.5], [1])
     assert [reward.status for reward in judged.judgements[0].rewards] == ["no_votes"] * 2
     assert service.counters.deadline_misses == 2
@@ -118,16 +119,16 @@ async def test_a_judge_that_is_late_itself_is_cut_off_at_the_deadline() -> None:
 
 async def test_a_group_that_is_late_costs_the_others_nothing() -> None:
     service = make_service(failure__deadline_s=2.0, group__wait_s=0.0)
-    judge_list = service.judge.judge_list
+    judge_list = service.judge.lists.judge
 
     async def late_for_some(group: Group, *rest: Any) -> Any:
         if "late" in group.responses:
             await asyncio.sleep(60)
         return await judge_list(group, *rest)
 
-    service.judge.judge_list = late_for_some  # type: ignore[method-assign]
+    service.judge.lists.judge = late_for_some  # type: ignore[method-assign]
     both = ScoreRequest(groups=[*groups("3", "8").groups, *groups("late", "8").groups])
-    in_time, late = (await service.score(both)).judgements
+    in_time, late = (await service.judge_groups(both)).judgements
     assert [reward.mean for reward in in_time.rewards] == [3, 8]
     assert [reward.status for reward in late.rewards] == ["no_votes"] * 2
     assert (service.counters.groups, service.counters.deadline_misses) == (1, 1)
@@ -137,17 +138,17 @@ async def test_openrlhfs_call_is_answered_in_its_time_whatever_the_deadline(monk
     service = make_service(failure__deadline_s=1200)
     given: list[float | None] = []
 
-    async def late(_group: Any, _members: Any, timeout_s: float | None) -> Any:
-        given.append(timeout_s)
+    async def late(_group: Any, _members: Any, deadline: Deadline) -> Any:
+        given.append(deadline.left_s)
         await asyncio.Event().wait()
 
-    service.judge.judge_members = late  # type: ignore[method-assign]
+    service.judge.lists.judge = late  # type: ignore[method-assign]
     monkeypatch.setattr("grm_plugin.serving.service.OPENRLHF_DEADLINE_S", 0.2)
     async with asyncio.timeout(10):
         reply = await service.get_reward(request("3"))
     assert reply.extra_logs["grm_fallback"] == [1]
     sample = Sample((Message("user", "What is 2 + 2?"),), "4")
-    others = [asyncio.create_task(call) for call in (service.reward_sample(sample), service.score(groups("4")))]
+    others = [asyncio.create_task(call) for call in (service.reward_sample(sample), service.judge_groups(groups("4")))]
     await until(lambda: len(given) == 3)
     for other in others:
         other.cancel()
@@ -180,7 +181,7 @@ async def test_a_meta_rm_that_is_dead_shows_in_what_a_trainer_logs() -> None:
     logs = (await service.get_reward(request("3", "8", " ", n=3))).extra_logs
     assert logs["grm_meta_failed"] == [1, 1, 0], "the blank response has no votes to filter"
     assert (logs["grm_votes_kept"], logs["grm_fallback"]) == ([2, 2, 0], [0, 0, 0])
-    [judgement] = (await service.score(groups("3", "8"))).judgements
+    [judgement] = (await service.judge_groups(groups("3", "8"))).judgements
     assert [reward.meta_failed for reward in judgement.rewards] == [True, True]
 
 
@@ -189,7 +190,7 @@ async def test_policy_raise_gives_no_reward() -> None:
     with pytest.raises(RewardError, match="1 of 1"):
         await service.get_reward(request("1"))
     with pytest.raises(RewardError, match="2 of 2"):
-        await service.score(groups("1", "2"))
+        await service.judge_groups(groups("1", "2"))
 
 
 async def test_no_more_is_let_in_than_may_wait() -> None:
@@ -202,7 +203,7 @@ async def test_no_more_is_let_in_than_may_wait() -> None:
     service = make_service(Scripted(reply), service__max_waiting=3)
     running = [asyncio.create_task(service.get_reward(request(str(i)))) for i in range(3)]
     await until(lambda: service.info().counters["waiting"] == 3)
-    for refused in (service.get_reward(request("4")), service.score(groups("4"))):
+    for refused in (service.get_reward(request("4")), service.judge_groups(groups("4"))):
         with pytest.raises(ServiceBusy, match=r"3 samples are waiting \(service\.max_waiting\)"):
             await refused
     gate.set()
@@ -244,13 +245,13 @@ async def test_equal_siblings_are_two_samples() -> None:
 async def test_a_request_id_gets_the_same_answer_again() -> None:
     generator = scoring(by_number)
     service = make_service(generator)
-    first = await service.score(groups("3", "8", request_id="step-1"))
+    first = await service.judge_groups(groups("3", "8", request_id="step-1"))
     asked = len(generator.calls)
-    assert await service.score(groups("3", "8", request_id="step-1")) == first
+    assert await service.judge_groups(groups("3", "8", request_id="step-1")) == first
     assert len(generator.calls) == asked
-    assert await service.score(groups("8", "3", request_id="step-1")) != first, "the same id, another request"
-    await service.score(groups("3", "8", request_id="step-2"))
-    await service.score(groups("3", "8"))
+    assert await service.judge_groups(groups("8", "3", request_id="step-1")) != first, "the same id, another request"
+    await service.judge_groups(groups("3", "8", request_id="step-2"))
+    await service.judge_groups(groups("3", "8"))
     assert len(generator.calls) == 4 * asked
 
 
@@ -276,7 +277,7 @@ async def test_scored_groups_come_with_everything_they_rest_on() -> None:
         return [*completions(scores, tokens=10), Completion("no verdict", tokens=6)]
 
     service = RewardService(make_config(sampling__k=4), Scripted(reply))
-    (judgement,) = (await service.score(groups("3", "8", " "))).judgements
+    (judgement,) = (await service.judge_groups(groups("3", "8", " "))).judgements
     first, second, blank = judgement.rewards
     assert (first.mean, first.total, first.spread, first.value) == (3, 6, 0, pytest.approx(2 / 9))
     assert (first.settled, first.unit, first.tokens) == (first.value, first.value, 16)
@@ -291,7 +292,7 @@ async def test_scored_groups_come_with_everything_they_rest_on() -> None:
 
 async def test_a_group_may_come_as_the_policys_prompt() -> None:
     generator = scoring(by_number)
-    await make_service(generator).score(
+    await make_service(generator).judge_groups(
         ScoreRequest.model_validate({"groups": [{"prompt": PROMPT, "responses": ["1"]}]})
     )
     assert "[user]\nWhat is 2 + 2?\n" in generator.calls[0][0].messages[0].content
@@ -317,7 +318,7 @@ def test_groups_that_make_no_sense(group: dict[str, Any]) -> None:
 async def test_counters_add_up() -> None:
     service = make_service(judge__max_response_chars=100)
     await service.get_reward(request("3" + "x" * 200, " ", n=2))
-    await service.score(groups("4", "5"))
+    await service.judge_groups(groups("4", "5"))
     counters = service.info().counters
     expected = {"requests": 2, "samples": 4, "groups": 2, "blank": 1, "cut_responses": 1}
     votes = {"votes_asked": 4, "votes_parsed": 4, "votes_kept": 4}
@@ -356,7 +357,7 @@ def test_a_bad_template_is_found_at_the_start(tmp_path: Any) -> None:
 async def test_running_statistics_survive_a_restart(tmp_path: Any) -> None:
     options = {"normalize": {"method": "running", "state_path": str(tmp_path / "state" / "running.json")}}
     first = make_service(**options)
-    await first.score(groups("2", "4", "9"))
+    await first.judge_groups(groups("2", "4", "9"))
     await first.close()
     assert make_service(**options).judge.normalizer.stats == first.judge.normalizer.stats
     assert first.judge.normalizer.stats.count == 3

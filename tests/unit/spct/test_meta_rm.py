@@ -22,10 +22,12 @@ from grm_plugin.batch.fingerprint import fingerprint
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.vote_store import Manifest, StoredVote, VoteStore
 from grm_plugin.config import Config
+from grm_plugin.engines.fake import FakeEngine
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.meter import VoteMeter
 from grm_plugin.evals.rating import Rating
 from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.lists import ListJudge
 from grm_plugin.spct.meta_data import meta_rows
 from grm_plugin.spct.meta_examples import Example, bundles_of, padding_id, read_examples, split_by_item
 from grm_plugin.spct.meta_metrics import measure, roc_auc
@@ -155,7 +157,7 @@ class TestWhatIsShown:
         """What the judge shows a meta RM of two critiques `text`, and their orders; the marker is always the same."""
         meta_rm = Remembering()
         grm = Scripted(lambda prompt, sampling: [Completion(self.text)])
-        await Judge(config, grm, meta_rm).score([self.item.group])
+        await Judge(config, grm, meta_rm).judge([self.item.group])
         assert len(meta_rm.seen) == 2
         return [(prompt.order, each) for (prompt, _), each in zip(grm.calls, meta_rm.seen, strict=True)]
 
@@ -182,7 +184,9 @@ class TestWhatIsShown:
             store.add(record)
         meta_rm = Remembering()
         with VoteStore(tmp_path / "rated", manifest) as store:
-            await Rating(config, meta_rm, store, VoteMeter(Console(quiet=True), 1, 0), 1).run([record])
+            await Rating(
+                ListJudge(config, FakeEngine(()), meta_rm), store, VoteMeter(Console(quiet=True), 1, 0), 1
+            ).run([record])
         rows = list(meta_rows(tmp_path / "votes", config, TrainingPrompts(config), Counter()))
         trained = [tuple(Message(turn["role"], turn["content"]) for turn in row["messages"]) for row in rows]
         expected = [without_marker(conversation) for _, conversation in served]

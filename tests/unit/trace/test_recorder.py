@@ -118,7 +118,7 @@ SCORE = ScoreRequest.model_validate({"groups": [{"prompt": "How many?", "respons
 
 
 async def rewards(service: RewardService) -> list[float | None]:
-    (judgement,) = (await service.score(SCORE)).judgements
+    (judgement,) = (await service.judge_groups(SCORE)).judgements
     return [reward.value for reward in judgement.rewards]
 
 
@@ -177,14 +177,14 @@ JOB = """
 import asyncio, sys, time
 sys.path.insert(0, "tests")
 from support.factories import by_number, make_config, scoring
-from grm_plugin.serving.schemas import ScoreRequest
+from grm_plugin.wire.schemas import ScoreRequest
 from grm_plugin.serving.service import RewardService
 
 async def job():
     service = RewardService(make_config(trace__path=sys.argv[1]), scoring(by_number))
     for number in range(10_000):
         request = ScoreRequest.model_validate({"groups": [{"prompt": f"job{number}", "responses": ["4", "10"]}]})
-        await service.score(request)
+        await service.judge_groups(request)
         print(number, time.time(), flush=True)
         await asyncio.sleep(0.02)
 
@@ -218,7 +218,7 @@ FULL_DISK = """
 import asyncio, json, os, resource, sys, time
 sys.path.insert(0, "tests")
 from support.factories import by_number, make_config, scoring
-from grm_plugin.serving.schemas import ScoreRequest
+from grm_plugin.wire.schemas import ScoreRequest
 from grm_plugin.serving.service import RewardService
 
 SCORE = ScoreRequest.model_validate({"groups": [{"prompt": "How many?", "responses": ["4", "10 " + "x" * 4000]}]})
@@ -230,16 +230,16 @@ async def until(condition):
 
 async def job():
     service = RewardService(make_config(trace__path=sys.argv[1]), scoring(by_number))
-    await service.score(SCORE)
+    await service.judge_groups(SCORE)
     await until(lambda: service.traces.status.written == 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1] + "-wal"), hard))
-    reply = await service.score(SCORE)
+    reply = await service.judge_groups(SCORE)
     await until(lambda: service.traces.status.dropped == 1)
     problem = service.traces.status.problem
     metrics = service.metrics.exposition()[0].decode()
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    await service.score(SCORE)
+    await service.judge_groups(SCORE)
     await until(lambda: service.traces.status.written == 2)
     await service.close()
     print(json.dumps({

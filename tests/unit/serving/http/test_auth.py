@@ -145,7 +145,7 @@ async def test_an_endless_body_without_the_token_is_not_listened_to_for_long(mon
 
 def test_a_client_that_sends_much_without_the_token_learns_why() -> None:
     with live(make_app()) as url, Client(url) as client, pytest.raises(WireError, match="asks for its token"):
-        client.score([make_group("7 " * 2**22)])
+        client.judge([make_group("7 " * 2**22)])
 
 
 async def test_without_a_token_nothing_is_asked() -> None:
@@ -157,17 +157,17 @@ async def test_without_a_token_nothing_is_asked() -> None:
 def test_our_clients_send_the_token_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with live(make_app()) as url:
         with Client(url) as client, pytest.raises(WireError, match="asks for its token"):
-            client.score([make_group("7")])
+            client.judge([make_group("7")])
         with pytest.raises(ServiceError, match="asks for its token: set GRM_TOKEN"):
             read_ready(url)
 
         monkeypatch.setenv("GRM_TOKEN", SECRET)
         with Client(url) as client:
-            assert client.score([make_group("7")])[0].rewards[0].mean == 7
+            assert client.judge([make_group("7")])[0].rewards[0].mean == 7
         read_ready(url)
         settings = read_environment({"GRM_URL": url})
         with connect(settings).client.result(timeout=10) as client:
-            assert client.score([make_group("7")])[0].rewards[0].mean == 7
+            assert client.judge([make_group("7")])[0].rewards[0].mean == 7
 
 
 def test_a_token_in_the_address_goes_into_the_header_and_out_of_sight() -> None:
@@ -175,10 +175,10 @@ def test_a_token_in_the_address_goes_into_the_header_and_out_of_sight() -> None:
         address = url.replace("http://", f"http://grm:{SECRET}@")
         with Client(address + "/") as client:
             assert client.url == url
-            assert client.score([make_group("7")])[0].rewards[0].mean == 7
+            assert client.judge([make_group("7")])[0].rewards[0].mean == 7
         read_ready(address)
     with Client(address, timeout_s=0.5) as client, pytest.raises(ServiceError) as caught:
-        client.score([make_group("7")])
+        client.judge([make_group("7")])
     assert SECRET not in str(caught.value)
 
 
@@ -204,9 +204,9 @@ def test_the_variable_of_a_configuration_beats_grm_token(monkeypatch: pytest.Mon
     with live(build(config)[0]) as url:
         settings = read_environment({"GRM_URL": url, "GRM_CONFIG": config.model_dump_json(), "MY_TOKEN": SECRET})
         with connect(settings).client.result(timeout=10) as client:
-            assert len(client.score([make_group("7")])) == 1
+            assert len(client.judge([make_group("7")])) == 1
         with Client(url) as client, pytest.raises(WireError, match="token"):
-            client.score([make_group("7")])
+            client.judge([make_group("7")])
 
 
 @pytest.mark.parametrize("value", ["", " ", "two words", "line\n", "tök", "\x00"])

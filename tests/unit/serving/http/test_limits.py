@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from grm_plugin._util.redaction import describe
 from grm_plugin.client import Client
 from grm_plugin.config import ServiceConfig
 from grm_plugin.errors import EngineError, WireError
@@ -21,7 +20,7 @@ from grm_plugin.serving.http import limits
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.http.limits import MAX_DEPTH
 from grm_plugin.serving.service import RewardService
-from grm_plugin.types import Completion, Message, Prompt, Sampling
+from grm_plugin.types import Completion, Prompt, Sampling
 from support.factories import (
     Scripted,
     by_number,
@@ -138,7 +137,7 @@ async def test_over_a_socket_the_sender_learns_why(chunked: bool) -> None:
             assert (await client.post(f"{url}/get_reward", json=openrlhf("7"))).status_code == 200
         async with Client(url) as ours:
             with pytest.raises(WireError, match=r"service\.max_body_mb"):
-                await ours.ascore([make_group("7 " * 2**20)])
+                await ours.ajudge([make_group("7 " * 2**20)])
 
 
 @pytest.mark.parametrize(
@@ -300,11 +299,17 @@ async def test_no_log_shows_what_was_judged(
         assert "the meta RM failed" in caplog.text
 
 
-def test_an_engines_message_keeps_its_own_words() -> None:
-    shown = Message("user", f"Name a fruit.\nöl {SENTINEL}")
-    said = EngineError(f"the model takes 4096 tokens, not 5000: {shown.content!r} {json.dumps(shown.content)}")
-    assert describe(said, [shown]) == "EngineError: the model takes 4096 tokens, not 5000: '[...]' [...]"
-    assert len(describe(EngineError("x" * 10_000), [shown])) < 500
+async def test_the_judgement_tells_what_the_log_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    def refusing(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        raise EngineError(f"the model takes 4096 tokens, not 5000: {SENTINEL}")
+
+    service = RewardService(make_config(), Scripted(refusing))
+    async with client_of(create_app(lambda: service)) as client:
+        answer = await client.post("/v1/score", json=body_of("/v1/score", SENTINEL))
+    [judgement] = answer.json()["judgements"]
+    assert judgement["unparsed"][0]["detail"].startswith("EngineError: the model takes 4096 tokens, not 5000")
+    assert "the GRM engine failed (EngineError)" in caplog.text
+    assert SENTINEL not in caplog.text
 
 
 async def test_what_nobody_expected_is_told_without_its_words(
@@ -314,7 +319,7 @@ async def test_what_nobody_expected_is_told_without_its_words(
         raise KeyError(SENTINEL)
 
     service = RewardService(make_config(), scoring(by_number))
-    monkeypatch.setattr(service, "score", broken)
+    monkeypatch.setattr(service, "judge_groups", broken)
     with live(create_app(lambda: service)) as url:
         async with httpx.AsyncClient(base_url=url, timeout=10) as client:
             answer = await client.post("/v1/score", json=body_of("/v1/score", SENTINEL))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from grm_plugin._util.deadline import deadline_within
+from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import check_completions, check_logits
 from grm_plugin.serving.ray.failover import TRIES, Failover
@@ -289,7 +289,7 @@ class TestFailover:
             watch.end(attempt, True)
         watch.heard("a"), watch.heard("b")
         replicas._behaviour |= {"a": fail, "b": fail}
-        with deadline_within(2.0), pytest.raises(EngineError, match="died"):
+        with working_until(Deadline.after(2.0)), pytest.raises(EngineError, match="died"):
             await Failover(watch).call(replicas.send, accept)
         assert len(replicas.asked) == 1, "an answer takes 3 s, and 2 s are left"
 
@@ -306,7 +306,7 @@ class TestFailover:
 
         watch = Slowing()
         replicas = Replicas(watch, a=fail, b=fail)
-        with deadline_within(60.0), pytest.raises(EngineError, match="died"):
+        with working_until(Deadline.after(60.0)), pytest.raises(EngineError, match="died"):
             await Failover(watch).call(replicas.send, accept)
         assert len(replicas.asked) == 2
 

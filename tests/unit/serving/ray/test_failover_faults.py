@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.config.loading import load_config
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.engines.faults import Faults
@@ -85,7 +86,7 @@ async def test_whatever_the_engines_answer_a_reward_is_right_or_missing(tmp_path
     loaded = config(tmp_path)
     judge = Judge(loaded, build_generator(loaded.engine), build_meta_rm(loaded.meta_rm))
     (tmp_path / "all").write_text(fault)
-    [judgement] = await judge.score([Group(PROMPT.messages, ("one two three four five", "one"))], timeout_s=5.0)
+    [judgement] = await judge.judge([Group(PROMPT.messages, ("one two three four five", "one"))], Deadline.after(5.0))
     assert [reward.value for reward in judgement.rewards] in ([None, None], [pytest.approx(1 / 9), 0.0])
 
 

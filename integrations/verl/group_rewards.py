@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grm_plugin.client import Client
-from grm_plugin.client.settling import SettledReward, score_settled
+from grm_plugin.client.settling import SettledReward, judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.types import Group
@@ -31,13 +31,13 @@ class VerlReward:
         return {"reward_score": self.reward, "reward_extra_info": self.info}
 
 
-async def score_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
-    """One row per response of the group, in order; see `grm_plugin.client.settling.score_settled`.
+async def judge_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
+    """One row per response of the group, in order; see `grm_plugin.client.settling.judge_settled`.
 
     Raises:
         RewardError: the service failed and the policy is `raise`.
     """
-    return [_row(reward) for reward in await score_settled(client, group, failure)]
+    return [_row(reward) for reward in await judge_settled(client, group, failure)]
 
 
 def _row(reward: SettledReward) -> VerlReward:

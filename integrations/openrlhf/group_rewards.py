@@ -1,4 +1,4 @@
-"""Scores whole groups for the hooks: always a row of finite numbers per response, whatever happens to the service."""
+"""Whole groups judged for the hooks: always a row of finite numbers per response, whatever happens to the service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from grm_plugin._util.text import encodable
 from grm_plugin.client import Client
-from grm_plugin.client.settling import score_settled
+from grm_plugin.client.settling import judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.conversation.messages import as_reference
 from grm_plugin.wire.schemas import WireGroup
@@ -17,14 +17,14 @@ from grm_plugin.wire.schemas import WireGroup
 
 @dataclass(frozen=True, slots=True)
 class OpenRLHFReward:
-    """What OpenRLHF takes for one sample: `unit` is in [0, 1], `logs` has the keys `judging.fallback.LOG_KEYS`."""
+    """What OpenRLHF takes for one sample: `unit_mean` is in [0, 1], `logs` has the keys `judging.fallback.LOG_KEYS`."""
 
     reward: float
-    unit: float
+    unit_mean: float
     logs: dict[str, float]
 
 
-class GroupScorer:
+class GroupJudge:
     """Sends groups to the service; where it fails, applies the failure policy to the group as a whole.
 
     Args:
@@ -36,7 +36,7 @@ class GroupScorer:
         self._client = client
         self._failure = failure
 
-    async def score(self, prompt: str, responses: Sequence[str], label: object) -> list[OpenRLHFReward]:
+    async def judge(self, prompt: str, responses: Sequence[str], label: object) -> list[OpenRLHFReward]:
         """One row per response to `prompt` (text with the policy's chat template), in order.
 
         Raises:
@@ -49,5 +49,5 @@ class GroupScorer:
             responses=[encodable(response) for response in responses],
             reference=as_reference(label),
         )
-        rewards = await score_settled(client, group, self._failure)
-        return [OpenRLHFReward(reward.settled.value, reward.settled.unit, reward.logs) for reward in rewards]
+        rewards = await judge_settled(client, group, self._failure)
+        return [OpenRLHFReward(reward.settled.value, reward.settled.unit_mean, reward.logs) for reward in rewards]

@@ -1,0 +1,204 @@
+"""One list: orders -> prompts -> k completions -> critiques -> meta filter -> votes.
+
+Names the order of these stages, as `judge.py` names that of a group. Serving, evals, spct and attacks call this.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from grm_plugin._util.deadline import NEVER, Deadline, working_until
+from grm_plugin.config import Config, JudgeConfig
+from grm_plugin.errors import PromptTooLong
+from grm_plugin.judging.orders import Draw, balanced_orders, plan_rounds
+from grm_plugin.judging.parsing import parse
+from grm_plugin.judging.prompts import PromptBuilder, draw_marker
+from grm_plugin.judging.sampling import Sampled, sample_all
+from grm_plugin.judging.sanitizing import sanitize
+from grm_plugin.judging.seams import Generator, MetaRM, check_logits
+from grm_plugin.judging.stopping import RankingSettled
+from grm_plugin.judging.voting import keep_best, tally, with_ratings
+from grm_plugin.types import Critique, Group, ListJudgement, Sampling, Unparsed, UnparsedReason
+
+logger = logging.getLogger(__name__)
+
+Sanitize = Callable[[Group, tuple[int, ...], JudgeConfig, int | None], tuple[Group, tuple[int, ...]]]
+"""What of a group's members the GRM sees, each of at most so many characters, and how many were left out of each."""
+
+Timed = Callable[[str], AbstractContextManager[None]]
+"""Makes a context in which a list goes through the stage "grm" or "meta_rm"."""
+
+SHORTEST_SHOWN = 100
+"""Characters of a response that are always shown; if that does not fit, the conversation itself is too long."""
+
+META_RM_SHARE = 0.15
+"""Part of a list's time kept for the meta RM, which reads each critique once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownList:
+    """A list as the GRM is shown it: texts made safe, responses cut to length and fenced by `marker`.
+
+    `cut[i]` characters were left out of response i.
+    """
+
+    group: Group
+    marker: str
+    cut: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RatedCritiques:
+    """Critiques with the meta RM's logits. Where it failed they have none, and `error` says why.
+
+    `too_long`: it failed because they do not fit into its context.
+    """
+
+    critiques: list[Critique]
+    error: str = ""
+    too_long: bool = False
+
+
+class ListJudge:
+    """Judges lists with a GRM.
+
+    Args:
+        config: sampling, judging and filtering; the engine sections are not looked at.
+        generator: runs the GRM.
+        meta_rm: rates critiques; None votes over all of them.
+        sanitize: makes texts fit to be seen; `grm_plugin.attacks` measures what the defences in it are worth.
+        timed: is told how long the stages take.
+
+    Raises:
+        PromptError: a template is missing or is no template.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        generator: Generator,
+        meta_rm: MetaRM | None = None,
+        sanitize: Sanitize = sanitize,
+        timed: Timed = lambda _: nullcontext(),
+    ) -> None:
+        self.config = config
+        self.generator = generator
+        self.meta_rm = meta_rm
+        self.prompts = PromptBuilder.of(config)
+        adaptive = config.sampling.adaptive
+        self.stopping = RankingSettled(adaptive.z) if adaptive else None
+        self._sanitize = sanitize
+        self._timed = timed
+
+    async def judge(self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER) -> ListJudgement:
+        """Votes on the group's responses `members`, put before the GRM together.
+
+        Votes that are not in by `deadline` are lost. Where the responses do not fit into the GRM's context the longest
+        ones are cut further, until they do.
+
+        Raises:
+            GroupError: one of the texts is no text.
+            PromptError: the template cannot be rendered.
+        """
+        # A GRM request that hangs must not take the meta RM's time too.
+        sampled_by = deadline if self.meta_rm is None else deadline.earlier(META_RM_SHARE)
+        limit = self.config.judge.max_response_chars
+        while True:
+            shown, rng = self._show(group, members, limit)
+            with self._timed("grm"):
+                critiques, unparsed = await self._critique(shown, rng, sampled_by)
+            too_long = bool(unparsed) and all(vote.reason is UnparsedReason.TOO_LONG for vote in unparsed)
+            if critiques or not too_long or limit <= SHORTEST_SHOWN:
+                break
+            limit = max(SHORTEST_SHOWN, min(limit, max(map(len, shown.group.responses))) // 2)
+
+        drawn = len(critiques) + len(unparsed)
+        rated = await self.rate(shown, critiques, deadline)
+        kept = keep_best(rated.critiques, self.config.kept_of(drawn))
+        votes = tally(kept, len(members))
+        return ListJudgement(
+            members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, rated.error[:200], rated.too_long
+        )
+
+    async def rate(self, shown: ShownList, critiques: Sequence[Critique], deadline: Deadline = NEVER) -> RatedCritiques:
+        """Let the meta RM rate critiques, fresh or stored ones. If it fails they stay unrated, and so keep their vote.
+
+        Args:
+            shown: what the GRM was shown when it wrote them.
+            critiques: their `order` and `text` are read.
+            deadline: for all of them together.
+        """
+        if self.meta_rm is None or not critiques:
+            return RatedCritiques(list(critiques))
+        conversations = [self.prompts.meta(shown.group, item.order, shown.marker, item.text) for item in critiques]
+        try:
+            with working_until(deadline), self._timed("meta_rm"):
+                async with deadline.timeout():
+                    ratings = await self.meta_rm.rate(conversations)
+            check_logits(ratings, len(critiques))
+            return RatedCritiques(with_ratings(critiques, ratings))
+        except Exception as error:  # the seam: whatever a meta RM raises costs the filter, never the votes
+            # The type only: the message may quote prompts, which do not belong into logs. The judgement has it.
+            logger.warning("the meta RM failed (%s), all %d critiques vote", type(error).__name__, len(critiques))
+            said = f"{type(error).__name__}: {error}"
+            return RatedCritiques(list(critiques), said, isinstance(error, PromptTooLong))
+
+    def _show(self, group: Group, members: tuple[int, ...], limit: int) -> tuple[ShownList, random.Random]:
+        """The list, and what draws its marker and its orders: with `sampling.seed` the same ones for the same list."""
+        seed = self.config.sampling.seed
+        shown, cut = self._sanitize(group, members, self.config.judge, limit)
+        rng = random.SystemRandom() if seed is None else random.Random(f"{seed} {shown}")
+        return ShownList(shown, draw_marker(rng, shown), cut), rng
+
+    async def _critique(
+        self, shown: ShownList, rng: random.Random, deadline: Deadline
+    ) -> tuple[list[Critique], list[Unparsed]]:
+        """Sample k completions over balanced orders, in rounds if a stopping rule is set, and read them."""
+        n, options = len(shown.group.responses), self.config.sampling
+        orders = balanced_orders(n, min(options.orders or n, options.k), rng)
+        batch = options.adaptive.batch if options.adaptive else options.k
+        batch = -(-batch // len(orders)) * len(orders)  # whole sets of orders, or stopping would leave a position bias
+        critiques: list[Critique] = []
+        unparsed: list[Unparsed] = []
+        for draws in plan_rounds(orders, options.k, batch):
+            requests = [
+                (self.prompts.listwise(shown.group, draw.order, shown.marker), self._sampling(draw, rng))
+                for draw in draws
+            ]
+            for draw, outcomes in zip(draws, await sample_all(self.generator, requests, deadline), strict=True):
+                for outcome in outcomes:
+                    vote = self._read(outcome, draw.order, sample=len(critiques) + len(unparsed))
+                    if isinstance(vote, Critique):
+                        critiques.append(vote)
+                    else:
+                        unparsed.append(vote)
+            if self.stopping and self.stopping.settled(tally(critiques, n)):
+                break
+        return critiques, unparsed
+
+    def _sampling(self, draw: Draw, rng: random.Random) -> Sampling:
+        options = self.config.sampling
+        seed = None if options.seed is None else rng.getrandbits(31)
+        return Sampling(draw.n, options.temperature, options.top_p, options.max_tokens, seed)
+
+    def _read(self, outcome: Sampled, order: tuple[int, ...], sample: int) -> Critique | Unparsed:
+        """One vote, its scores mapped back from the positions shown to the request's order."""
+        if isinstance(outcome, Unparsed):
+            return replace(outcome, order=order)
+        parsed = parse(outcome, len(order), self.config.judge.decimals)
+        if isinstance(parsed, Unparsed):
+            return replace(parsed, order=order)
+        by_response = dict(zip(order, parsed.values, strict=True))
+        return Critique(
+            scores=tuple(by_response[index] for index in range(len(order))),
+            text=outcome.text,
+            principles=parsed.principles,
+            analysis=parsed.analysis,
+            order=order,
+            sample=sample,
+            tokens=outcome.tokens,
+        )
