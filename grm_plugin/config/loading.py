@@ -22,6 +22,10 @@ from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
 
 PREFIX = "--grm."
+"""Begins the command-line flags that set a key of the configuration."""
+
+GONE = {"normalize.momentum": "method running now weighs all its samples equally; remove the key"}
+"""Keys that earlier versions had, and what to do about each."""
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, str] | None = None) -> Config:
@@ -109,6 +113,8 @@ def _explain(item: Any) -> str:
     # Discriminated unions put the tag ("vllm") into the location: it is no key of the file.
     location = [str(part) for part in item["loc"] if part not in ("vllm", "openai", "fake")]
     key = ".".join(location)
+    if key in GONE:
+        return f"{key} is gone: {GONE[key]}"
     if item["type"] == "extra_forbidden":
         known = sorted(_keys(Config))
         if key in known:  # a key of another engine type

@@ -82,12 +82,10 @@ class NormalizeConfig(Section):
     mean votes so far. rank: rank inside the group in [0, 1]."""
     clip: float | None = Field(default=None, gt=0)
     """For `group` and `running`: bounds the absolute value of the z-score; null leaves it."""
-    momentum: float | None = Field(default=None, gt=0, lt=1)
-    """For `running`: weight of the past in a moving average; null weighs all samples equally (Welford)."""
     state_path: StatePath | None = None
     """For `running`: file in which the statistics survive a restart."""
 
-    @field_validator("clip", "momentum", "state_path")
+    @field_validator("clip", "state_path")
     @classmethod
     def _has_an_effect(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
         """The other methods keep no statistics, and their reward is bounded: a clip would level its upper end."""

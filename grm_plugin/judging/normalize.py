@@ -69,15 +69,10 @@ class Normalizer:
             case "group":
                 return RunningStats.of(values).z_scores(values)
             case "running":
-                self._learn(values)
+                self.stats = self.stats.merge(RunningStats.of(values))
                 return self.stats.z_scores(values)
             case "rank":
                 return _ranks(values)
-
-    def _learn(self, values: list[float]) -> None:
-        # One decay for the whole batch, so that the order inside a group does not matter.
-        past = self.stats if self.config.momentum is None else self.stats.decay(self.config.momentum ** len(values))
-        self.stats = past.merge(RunningStats.of(values))
 
     def _clip(self, reward: float) -> float:
         clip = self.config.clip

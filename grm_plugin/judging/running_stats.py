@@ -1,4 +1,4 @@
-"""Running mean and variance of a stream of mean votes: mergeable, and saved atomically."""
+"""Mean and variance of all mean votes so far, kept without the votes, and saved to a file that survives a restart."""
 
 from __future__ import annotations
 
@@ -20,42 +20,36 @@ NO_SPREAD = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class RunningStats:
-    """Mean and variance of a stream, with an optional exponential loss of the past.
+    """Mean and variance of `count` values. `m2` is the sum of their squared distances from `mean`.
 
-    `count` values were seen; they weigh `weight` together (= `count` if nothing was decayed). `m2` is the weighted sum
-    of squared distances from `mean`. Merging is Chan, Golub and LeVeque's pairwise update of Welford's algorithm.
+    Merging is Chan, Golub and LeVeque's pairwise update of Welford's algorithm.
     """
 
     count: int = 0
-    weight: float = 0.0
     mean: float = 0.0
     m2: float = 0.0
 
     @classmethod
     def of(cls, values: Sequence[float]) -> RunningStats:
-        """The statistics of one batch, the same to the last bit for any order of it."""
+        """The statistics of one batch of values, the same to the last bit in whatever order they come."""
         if not values:
             return cls()
         mean = math.fsum(values) / len(values)
-        return cls(len(values), float(len(values)), mean, math.fsum((value - mean) ** 2 for value in values))
+        return cls(len(values), mean, math.fsum((value - mean) ** 2 for value in values))
 
     def merge(self, other: RunningStats) -> RunningStats:
         """The statistics of both streams together."""
-        weight = self.weight + other.weight
-        if weight == 0:
-            return RunningStats(self.count + other.count)
-        share, gap = other.weight / weight, other.mean - self.mean
-        m2 = self.m2 + other.m2 + gap * gap * self.weight * share
-        return RunningStats(self.count + other.count, weight, self.mean + gap * share, m2)
-
-    def decay(self, factor: float) -> RunningStats:
-        """The same mean and variance with `factor` (0..1) times the weight against what comes next."""
-        return RunningStats(self.count, self.weight * factor, self.mean, self.m2 * factor)
+        count = self.count + other.count
+        if count == 0:
+            return RunningStats()
+        share, gap = other.count / count, other.mean - self.mean
+        m2 = self.m2 + other.m2 + gap * gap * self.count * share
+        return RunningStats(count, self.mean + gap * share, m2)
 
     @property
     def std(self) -> float:
         """Population standard deviation; 0.0 for fewer than two values."""
-        return math.sqrt(self.m2 / self.weight) if self.weight > 0 else 0.0
+        return math.sqrt(self.m2 / self.count) if self.count else 0.0
 
     def z_scores(self, values: Sequence[float]) -> list[float]:
         """Distances from the mean in standard deviations; all 0.0 where there is no spread."""
@@ -63,7 +57,7 @@ class RunningStats:
         return [(value - self.mean) / std if std >= NO_SPREAD else 0.0 for value in values]
 
     def save(self, path: str | Path) -> None:
-        """Write to `path` so that a reader, or a crash, sees the old file or the new one, never a part.
+        """Write to `path`. After a crash the old file or the new one is there, never a part of one.
 
         Raises:
             ConfigError: the file cannot be written.
@@ -73,10 +67,11 @@ class RunningStats:
 
     @classmethod
     def load(cls, path: str | Path) -> RunningStats:
-        """Read what `save` wrote; a file that is not there yet is a fresh start.
+        """Read what `save` wrote; no values yet where there is no file.
 
         Raises:
-            ConfigError: the file cannot be read or is no such state.
+            ConfigError: the file cannot be read, is no such state, or was written with `normalize.momentum`, which
+                earlier versions had.
         """
         try:
             state = _State.model_validate_json(Path(path).read_bytes())
@@ -87,15 +82,23 @@ class RunningStats:
                 f"normalize.state_path: {path} holds no running statistics; delete it to start afresh, or name another "
                 f"file ({error})"
             ) from None
-        return cls(**state.model_dump())
+        if state.weight not in (None, state.count):
+            raise ConfigError(
+                f"normalize.state_path: {path} was written with normalize.momentum, which is gone: delete it to start "
+                "afresh, or name another file"
+            )
+        return cls(state.count, state.mean, state.m2)
 
 
 class _State(BaseModel):
-    """The file's content: every field of `RunningStats`, within bounds that keep all rewards finite."""
+    """The file's content: every field of `RunningStats`, within bounds that keep all rewards finite.
+
+    Files of 0.1.0 also have `weight`, which equals `count` unless they were written with `normalize.momentum`.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     count: int = Field(ge=0)
-    weight: float = Field(ge=0)
+    weight: float | None = Field(default=None, ge=0)
     mean: float = Field(ge=0, le=MAX_SCORE)
     m2: float = Field(ge=0)

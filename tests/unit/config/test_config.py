@@ -15,15 +15,18 @@ from grm_plugin.config import (
     OpenAIConfig,
     Section,
     VLLMConfig,
+    engines,
+    sections,
 )
-from grm_plugin.config import sections as config_module
 from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
 from support.factories import make_config
 from support.paths import ROOT
 
 FAKE: dict[str, Any] = {"engine": {"type": "fake"}}
-SECTIONS = [kind for kind in vars(config_module).values() if isinstance(kind, type) and issubclass(kind, Section)]
+SECTIONS = [
+    kind for kind in (vars(sections) | vars(engines)).values() if isinstance(kind, type) and issubclass(kind, Section)
+]
 
 
 def write(folder: Path, text: str) -> Path:
@@ -272,11 +275,11 @@ def test_a_fallback_reward_that_is_set_stays(constant: float) -> None:
     assert built.failure == failure
 
 
-USES = {"clip": ("group", "running"), "momentum": ("running",), "state_path": ("running",)}
+USES = {"clip": ("group", "running"), "state_path": ("running",)}
 
 
 @pytest.mark.parametrize("method", NEUTRAL_REWARD)
-@pytest.mark.parametrize(("key", "value"), [("clip", 5), ("momentum", 0.9), ("state_path", "/tmp/state.json")])
+@pytest.mark.parametrize(("key", "value"), [("clip", 5), ("state_path", "/tmp/state.json")])
 def test_what_a_method_has_no_use_for_is_refused(method: str, key: str, value: Any) -> None:
     """`method: none, clip: 5` made 5 of the means 6, 7, 9 and 10."""
     data = {**FAKE, "normalize": {"method": method, key: value}}
@@ -287,6 +290,15 @@ def test_what_a_method_has_no_use_for_is_refused(method: str, key: str, value: A
     with pytest.raises(ConfigError, match=words):
         load_config(data)
     assert load_config(data, {f"normalize.{key}": "null"}).normalize.method == method
+
+
+@pytest.mark.parametrize("value", [0.9, None])
+def test_momentum_is_gone(value: float | None) -> None:
+    message = r"config: normalize\.momentum is gone: method running now weighs all its samples equally; remove the key$"
+    with pytest.raises(ConfigError, match=message):
+        load_config({**FAKE, "normalize": {"method": "running", "momentum": value}})
+    with pytest.raises(ConfigError, match=message):
+        load_config(FAKE, {"normalize.momentum": "0.9"})
 
 
 def test_waiting_for_siblings_leaves_half_of_the_time_for_judging() -> None:

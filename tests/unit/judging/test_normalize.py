@@ -23,7 +23,7 @@ CLIP = st.none() | st.floats(0.01, 20)
 CONFIG = st.one_of(
     st.builds(NormalizeConfig, method=st.sampled_from(["none", "unit", "rank"])),
     st.builds(NormalizeConfig, method=st.just("group"), clip=CLIP),
-    st.builds(NormalizeConfig, method=st.just("running"), clip=CLIP, momentum=st.none() | st.floats(0.01, 0.99)),
+    st.builds(NormalizeConfig, method=st.just("running"), clip=CLIP),
 )
 
 
@@ -87,27 +87,6 @@ def test_running_remembers_the_stream() -> None:
     assert normalizer.stats.count == len(seen)
 
 
-def test_momentum_forgets_the_past() -> None:
-    """One value per call: the weights of a moving average are 1, m, m^2, ... from the newest to the oldest."""
-    normalizer = Normalizer(NormalizeConfig(method="running", momentum=0.5))
-    for mean in (2.0, 4.0, 8.0):
-        normalizer.normalize([mean])
-
-    assert normalizer.stats.mean == pytest.approx((8 + 0.5 * 4 + 0.25 * 2) / 1.75)
-    for _ in range(60):
-        normalizer.normalize([3.0, 5.0])
-    assert normalizer.stats.mean == pytest.approx(4.0)
-    assert normalizer.stats.std == pytest.approx(1.0)
-
-
-def test_momentum_counts_values_not_calls() -> None:
-    normalizer = Normalizer(NormalizeConfig(method="running", momentum=0.5))
-    normalizer.normalize([2.0, 4.0])
-    normalizer.normalize([8.0, None, 6.0])
-
-    assert normalizer.stats.mean == pytest.approx((8 + 6 + 0.25 * (2 + 4)) / 2.5)
-
-
 @given(CONFIG, st.lists(GROUP, max_size=6))
 def test_always_finite_clipped_and_aligned(config: NormalizeConfig, stream: list[list[float | None]]) -> None:
     normalizer = Normalizer(config)
@@ -168,19 +147,31 @@ def test_merging_is_symmetric(left: list[float], right: list[float]) -> None:
     one, other = RunningStats.of(left), RunningStats.of(right)
     there, back = one.merge(other), other.merge(one)
 
-    assert (there.count, there.weight) == (back.count, back.weight)
+    assert there.count == back.count
     assert there.mean == pytest.approx(back.mean)
     assert there.m2 == pytest.approx(back.m2)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(MEAN, max_size=20), st.floats(0.01, 1))
-def test_save_and_load(tmp_path: Path, values: list[float], factor: float) -> None:
-    stats = RunningStats.of(values).decay(factor)
+@given(st.lists(MEAN, max_size=20))
+def test_save_and_load(tmp_path: Path, values: list[float]) -> None:
+    stats = RunningStats.of(values)
 
     stats.save(tmp_path / "stats.json")
 
     assert RunningStats.load(tmp_path / "stats.json") == stats
+
+
+def test_a_state_of_0_1_0_is_read_unless_it_was_written_with_momentum(tmp_path: Path) -> None:
+    path = tmp_path / "stats.json"
+    path.write_text('{"count": 2, "weight": 2.0, "mean": 5.0, "m2": 18.0}')
+    assert RunningStats.load(path) == RunningStats.of([2.0, 8.0])
+
+    path.write_text('{"count": 2, "weight": 1.5, "mean": 6.0, "m2": 12.0}')
+    with pytest.raises(
+        ConfigError, match=r"normalize\.state_path: .*stats\.json was written with .*momentum.*delete it"
+    ):
+        RunningStats.load(path)
 
 
 def test_state_survives_a_restart(tmp_path: Path) -> None:
@@ -215,13 +206,14 @@ def test_a_save_that_fails_keeps_the_old_state(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'{"count": 2, "weight": 2, "mean": 5}'),
-        b'{"count": 2, "weight": 2, "mean": NaN, "m2": 1}',
-        b'{"count": 2, "weight": 2, "mean": 5, "m2": -1}',
-        b'{"count": 2.5, "weight": 2, "mean": 5, "m2": 1}',
-        b'{"count": "2", "weight": 2, "mean": 5, "m2": 1}',
-        b'{"count": 2, "weight": 2, "mean": 1e308, "m2": 1}',
-        b'{"count": 2, "weight": 2, "mean": 5, "m2": 1, "more": 1}',
+        *(b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'{"count": 2, "mean": 5}'),
+        b'{"count": 2, "weight": "2", "mean": 5, "m2": 1}',
+        b'{"count": 2, "mean": NaN, "m2": 1}',
+        b'{"count": 2, "mean": 5, "m2": -1}',
+        b'{"count": 2.5, "mean": 5, "m2": 1}',
+        b'{"count": "2", "mean": 5, "m2": 1}',
+        b'{"count": 2, "mean": 1e308, "m2": 1}',
+        b'{"count": 2, "mean": 5, "m2": 1, "more": 1}',
     ],
 )
 def test_a_corrupt_state_names_its_file(tmp_path: Path, content: bytes) -> None:
