@@ -71,7 +71,7 @@ _EXAMPLES = ((_PLAIN, (1, 0)), (_FULL, (0,)))
 
 
 def _engine(model: Any) -> Any:
-    settings = model.model_dump(mode="json", exclude=_PLACEMENT | {"k_meta", "template", "faults"})
+    settings = model.model_dump(mode="json", exclude=_PLACEMENT | {"k_meta", "template"})
     if isinstance(model, VLLMConfig) and Path(model.model).is_dir():
         settings["model"] = _weights(Path(model.model))
     return settings

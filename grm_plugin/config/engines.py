@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from grm_plugin.config.fields import ModelPath, Section, StatePath, TemplatePath
+from grm_plugin.config.fields import ModelPath, Section, TemplatePath
 
 
 class VLLMConfig(Section):
@@ -65,8 +65,6 @@ class FakeConfig(Section):
     """Processes on Ray Serve, without a GPU; 0 runs it inside the service."""
     max_concurrency: int = Field(default=256, ge=1)
     """Requests in flight per replica; more wait in Ray Serve's router. Without replicas there is no bound."""
-    faults: StatePath | None = None
-    """A folder whose files make it misbehave, for tests of what is around it: see `grm_plugin.engines.faults`."""
 
 
 EngineConfig = Annotated[VLLMConfig | OpenAIConfig | FakeConfig, Field(discriminator="type")]

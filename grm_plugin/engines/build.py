@@ -25,9 +25,9 @@ def build_meta_rm(config: AnyMetaRMConfig) -> MetaRM:
         EngineError: it cannot start.
     """
     if isinstance(config, FakeMetaRMConfig):
-        from grm_plugin.engines import fake, faults
+        from grm_plugin.engines import fake
 
-        return faults.FaultyMetaRM(fake.FakeMetaRM(fake.rate_by_length, config.delay_s), config.faults)
+        return fake.FakeMetaRM(fake.rate_by_length, config.delay_s)
     from grm_plugin.engines.vllm import VLLMMetaRM
 
     return VLLMMetaRM(config)
@@ -46,9 +46,9 @@ def _openai(config: OpenAIConfig) -> Generator:
 
 
 def _fake(config: FakeConfig) -> Generator:
-    from grm_plugin.engines import fake, faults
+    from grm_plugin.engines import fake
 
-    return faults.FaultyGenerator(fake.FakeEngine(fake.score_by_vocabulary, config.delay_s), config.faults)
+    return fake.FakeEngine(fake.score_by_vocabulary, config.delay_s)
 
 
 _BUILDERS: dict[type[EngineConfig], Callable[[Any], Generator]] = {

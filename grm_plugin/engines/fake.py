@@ -42,6 +42,9 @@ class FakeEngine:
             texts = await texts
         return [_completion(text) for text in texts]
 
+    async def check_health(self) -> None:
+        """It is always well."""
+
 
 class FakeMetaRM:
     """A `MetaRM` that follows a rule: one logit per conversation, `delay_s` seconds later."""
@@ -53,6 +56,9 @@ class FakeMetaRM:
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
         await asyncio.sleep(self._delay_s)
         return [self._rule(conversation) for conversation in conversations]
+
+    async def check_health(self) -> None:
+        """It is always well."""
 
 
 def score_by_vocabulary(prompt: Prompt, sampling: Sampling) -> list[str]:

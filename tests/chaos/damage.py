@@ -16,7 +16,7 @@ class Damage:
 
     Args:
         session: the Unix session of the cluster; no process outside of it is touched.
-        faults: the folder that the fake engines read (`grm_plugin.engines.faults`).
+        faults: the folder that the fake engines read (`support.engine_faults`).
         log: gets a line for everything that is done.
     """
 

@@ -22,6 +22,7 @@ from tally import Tally
 
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
+from support.engine_faults import environment
 from support.ray_cluster import free_port, ray_cluster
 
 MENDED_DEADLINE_S = 300.0
@@ -115,12 +116,12 @@ def _line(tally: Tally) -> str:
     return f"  {tally.name}: {counts}, {times}; {'; '.join(tally.faults) or 'no fault'}"
 
 
-def fake_config(faults: Path, port: int) -> Config:
+def fake_config(port: int) -> Config:
     """Three Engine replicas and two of the meta RM, processes without a model."""
     return load_config(
         {
-            "engine": {"type": "fake", "replicas": 3, "delay_s": 0.05, "faults": str(faults)},
-            "meta_rm": {"type": "fake", "replicas": 2, "delay_s": 0.05, "faults": str(faults)},
+            "engine": {"type": "fake", "replicas": 3, "delay_s": 0.05},
+            "meta_rm": {"type": "fake", "replicas": 2, "delay_s": 0.05},
             "sampling": {"k": 8},
             "group": {"n": N, "wait_s": 10},
             # No vote of the fake GRM gives this reward.
@@ -131,7 +132,7 @@ def fake_config(faults: Path, port: int) -> Config:
 
 
 @contextmanager
-def staged(make_config: Callable[[Path, int], Config], folder: Path, num_gpus: int = 0) -> Iterator[Stage]:
+def staged(make_config: Callable[[int], Config], folder: Path, num_gpus: int = 0) -> Iterator[Stage]:
     """Start a cluster and the service on it; both are gone at the end."""
     import ray
     from ray.serve.context import _set_global_client
@@ -140,8 +141,8 @@ def staged(make_config: Callable[[Path, int], Config], folder: Path, num_gpus: i
 
     faults = folder / "faults"
     faults.mkdir(parents=True)
-    config = make_config(faults, free_port())
-    with ray_cluster(folder / "head.log", num_gpus=num_gpus) as (address, session):
+    config = make_config(free_port())
+    with ray_cluster(folder / "head.log", num_gpus, os.environ | environment(faults)) as (address, session):
         before = os.environ.get("RAY_ADDRESS")
         os.environ["RAY_ADDRESS"] = address
         try:

@@ -17,7 +17,7 @@ QUESTIONS = 40
 THINGS = ["plum", "fig", "pear", "apple", "grape", "kiwi", "lemon", "peach", "melon", "cherry", "mango", "lime"]
 
 
-def nano_config(faults: Path, port: int) -> Config:
+def nano_config(port: int) -> Config:
     """Two replicas, a GPU each of a cluster that claims to have two. Greedy, so that answers repeat."""
     keys = {
         "engine.replicas": "2",

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -125,14 +125,17 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def ray_cluster(log: Path, num_gpus: int = 0) -> Iterator[tuple[str, int]]:
-    """A cluster on ports of its own: its address, and the Unix session that all its processes are in."""
+def ray_cluster(log: Path, num_gpus: int = 0, environ: Mapping[str, str] = os.environ) -> Iterator[tuple[str, int]]:
+    """A cluster on ports of its own: its address, and the Unix session that all its processes are in.
+
+    `environ` are the environment variables of its processes, without those of this process's own cluster or profile.
+    """
     port = free_port()
     command = [
         str(RAY), "start", "--head", "--block", f"--port={port}", f"--ray-client-server-port={free_port()}",
         "--num-cpus=4", f"--num-gpus={num_gpus}", "--include-dashboard=false", "--disable-usage-stats",
     ]  # fmt: skip
-    environ = {key: value for key, value in os.environ.items() if key not in ("RAY_ADDRESS", "GRM_CPU")}
+    environ = {key: value for key, value in environ.items() if key not in ("RAY_ADDRESS", "GRM_CPU")}
     with log.open("wb") as out:
         head = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, env=environ)
 

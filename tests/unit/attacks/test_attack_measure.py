@@ -22,8 +22,10 @@ from grm_plugin.attacks.report import FormatFigures
 from grm_plugin.attacks.structure import Change
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.cli.app import app
+from grm_plugin.engines import fake
 from grm_plugin.errors import ConfigError, EngineError, GRMError, WireError
 from grm_plugin.types import Completion, Message, Prompt, Sampling
+from support.engine_faults import faulty_engine
 from support.factories import Scripted, completions, make_config, never, responses_shown, scoring
 from support.score_files import write_lines
 
@@ -162,11 +164,11 @@ async def test_what_the_engine_fails_on_is_no_effect_of_an_attack(lost: str) -> 
     assert measured.stopped == "engine: EngineError: gone"
 
 
-def test_rows_that_the_engine_failed_on_are_missing_ones(tmp_path: Path) -> None:
-    (tmp_path / "faults").mkdir()
-    (tmp_path / "faults" / "all").write_text("few")  # of every call's two votes one is lost
+def test_rows_that_the_engine_failed_on_are_missing_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake, "FakeEngine", faulty_engine(tmp_path))
+    (tmp_path / "all").write_text("few")  # of every call's two votes one is lost
     path = tmp_path / "config.yaml"
-    path.write_text(f"engine: {{type: fake, faults: {tmp_path / 'faults'}}}\nsampling: {{k: 4}}\n")
+    path.write_text("engine: {type: fake}\nsampling: {k: 4}\n")
     failed = attack("-c", path, "--families", "harmless")
     assert failed.exit_code == 1, failed.output
     assert "0 of 8 rows: engine: 1 of 2 completions missing" in failed.stderr

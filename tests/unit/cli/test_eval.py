@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 
 from grm_plugin.batch.items import Item, read_items, write_items
 from grm_plugin.cli.app import app
+from grm_plugin.engines import fake
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.collecting import VoteDrawing
 from grm_plugin.types import Message
+from support.engine_faults import faulty_engine, faulty_meta_rm
 from support.score_files import read_rows, write_lines
 
 runner = CliRunner()
@@ -97,12 +99,24 @@ def test_labels_that_have_changed_are_not_reported_by_old_ones(
     assert "has votes on another item with the id '1': give another --output" in str(done.exception)
 
 
-def test_lost_votes_are_counted_and_not_logged_one_by_one(
-    tmp_path: Path, config_file: Path, items_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def faults(tmp_path: Path) -> Path:
+    """A folder for faults of this process's fake engines (`support.engine_faults`), where a test makes them faulty."""
     (tmp_path / "faults").mkdir()
-    (tmp_path / "faults" / "all").write_text("raise")
-    config_file.write_text(f"engine: {{type: fake, faults: {tmp_path / 'faults'}}}\n")
+    return tmp_path / "faults"
+
+
+def test_lost_votes_are_counted_and_not_logged_one_by_one(
+    tmp_path: Path,
+    config_file: Path,
+    items_file: Path,
+    faults: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(fake, "FakeEngine", faulty_engine(faults))
+    (faults / "all").write_text("raise")
+    config_file.write_text("engine: {type: fake}\n")
     out = tmp_path / "out"
     done = run("--config", config_file, "--suite", "jsonl", "--data", items_file, "--output", out, "--k", 2)
     assert done.exit_code == 1
@@ -175,28 +189,25 @@ def test_two_models_are_compared_on_the_same_items(tmp_path: Path, config_file: 
     assert "hold different items" in str(done.exception)
 
 
-def inject(faults: Path, fault: str) -> None:
-    """What all replicas of a fake do wrong from now on (`grm_plugin.engines.faults`)."""
-    faults.mkdir()
-    (faults / "all").write_text(fault)
-
-
-def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(tmp_path: Path, items_file: Path) -> None:
-    faults, config = tmp_path / "faults", tmp_path / "config.yaml"
-    inject(faults, "unparsable")
-    config.write_text(f"engine: {{type: fake, faults: {faults}}}\n")
-    done = run("-c", config, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
+def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(
+    tmp_path: Path, config_file: Path, items_file: Path, faults: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "FakeEngine", faulty_engine(faults))
+    (faults / "all").write_text("unparsable")
+    config_file.write_text("engine: {type: fake}\n")
+    done = run("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
     assert done.exit_code == 1
     assert "0 of 16 votes read" in done.stdout
     assert "items without a single vote: they count as wrong" in done.stdout
     assert run("--from", tmp_path / "out").exit_code == 1
 
 
-def test_a_dead_meta_rm_is_no_clean_evaluation(tmp_path: Path, items_file: Path) -> None:
-    faults, config = tmp_path / "faults", tmp_path / "config.yaml"
-    inject(faults, "raise")
-    config.write_text(f"engine: {{type: fake}}\nmeta_rm: {{type: fake, faults: {faults}}}\n")
-    command = ("-c", config, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
+def test_a_dead_meta_rm_is_no_clean_evaluation(
+    tmp_path: Path, config_file: Path, items_file: Path, faults: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "FakeMetaRM", faulty_meta_rm(faults))
+    (faults / "all").write_text("raise")
+    command = ("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
     done = run(*command)
     assert done.exit_code == 1
     assert "8 items have none: the meta RM failed: EngineError: injected. The same command goes on" in done.stderr
@@ -206,15 +217,28 @@ def test_a_dead_meta_rm_is_no_clean_evaluation(tmp_path: Path, items_file: Path)
     assert "meta@2" in done.stdout
 
 
-def test_keep_going_judges_what_is_never_read(tmp_path: Path) -> None:
-    faults = tmp_path / "faults"
-    faults.mkdir()
+def test_keep_going_judges_what_is_never_read(
+    tmp_path: Path, config_file: Path, faults: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "FakeEngine", faulty_engine(faults))
     (faults / "all").write_text("unparsable")
-    config = tmp_path / "config.yaml"
-    config.write_text(f"engine: {{type: fake, faults: {faults}}}\n")
+    config_file.write_text("engine: {type: fake}\n")
     rows = [{"prompt": "q", "responses": ["a", "b"], "best": 0, "id": number} for number in range(30)]
     file = write_lines(tmp_path / "in.jsonl", *rows)
-    command = ("-c", config, "--suite", "jsonl", "--data", file, "-o", tmp_path / "out", "--k", 1, "--concurrency", 1)
+    command = (
+        "-c",
+        config_file,
+        "--suite",
+        "jsonl",
+        "--data",
+        file,
+        "-o",
+        tmp_path / "out",
+        "--k",
+        1,
+        "--concurrency",
+        1,
+    )
     done = run(*command)
     assert done.exit_code == 1
     assert "10 items have none: the GRM never parses" in done.stderr
