@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +11,9 @@ from grm_plugin._util.deadline import Deadline
 from grm_plugin._util.text import encodable
 from grm_plugin.attacks.attack import Attack, Kind
 from grm_plugin.attacks.pairs import Pair
-from grm_plugin.batch.engine_failures import FailuresInARow, failure_of_list
+from grm_plugin.batch.engine_failures import failure_of_list
+from grm_plugin.batch.meter import Meter
+from grm_plugin.batch.run import EngineFailed, Run
 from grm_plugin.config import Config, JudgeConfig, NormalizeConfig
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.judge import Judge
@@ -24,6 +25,8 @@ Form = Literal["added", "alone"]
 """added: in a weak response, which is what it is compared with. alone: the attack is the whole response."""
 
 REHEARSALS = 3
+
+UNANSWERED = "cases in a row without an answer"
 
 BARE = {"blank_response": "judge", "invisible": "keep", "max_response_chars": 1_000_000}
 """`judge` without the defences that can be turned off."""
@@ -58,8 +61,9 @@ class AttackResult:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a row is about."""
+    """What a row is about. `id` is its place among the rows."""
 
+    id: int
     attack: Attack
     form: Form
     pair: Pair
@@ -72,12 +76,11 @@ class Case:
 
 def cases(attacks: Sequence[Attack], pairs: Sequence[Pair], compare: bool) -> list[Case]:
     """Every attack once per form it has, on a pair of its own as long as there are pairs; twice with `compare`."""
-    drawn = [
-        Case(attack, form, pairs[number % len(pairs)], defended=True)
-        for number, attack in enumerate(attacks)
-        for form in _forms(attack)
+    once = [
+        (attack, form, pairs[number % len(pairs)]) for number, attack in enumerate(attacks) for form in _forms(attack)
     ]
-    return [*drawn, *(replace(case, defended=False) for case in drawn)] if compare else drawn
+    both = [(*drawn, defended) for defended in ((True, False) if compare else (True,)) for drawn in once]
+    return [Case(number, *drawn) for number, drawn in enumerate(both)]
 
 
 def _forms(attack: Attack) -> Iterator[Form]:
@@ -107,7 +110,6 @@ class Measurement:
         self._bare = Judge(bare, generator, meta_rm, sanitize=cut_only)
         self._deadline_s = config.failure.deadline_s
         self._concurrency = concurrency
-        self._failures = FailuresInARow("cases in a row without an answer")
         self.stopped = ""
 
     async def rehearse(self, pairs: Sequence[Pair]) -> None:
@@ -126,49 +128,34 @@ class Measurement:
                 f"({lost[0].reason}: {lost[0].detail}): check engine.model and judge.template"
             )
 
-    async def rows(
-        self, todo: Sequence[Case], deadline_s: float, on_row: Callable[[], None] = lambda: None
-    ) -> list[AttackResult]:
+    async def rows(self, todo: Sequence[Case], deadline: Deadline, meter: Meter) -> list[AttackResult]:
         """The rows of the cases, in their order, less those that the engine failed on, or was late for.
 
-        It returns after `deadline_s` seconds, or when the engine answers nothing any more, with what there is.
+        It returns at the deadline, or when the engine answers nothing any more, with what there is.
         """
-        places = asyncio.Semaphore(self._concurrency)
-
-        async def row(case: Case) -> AttackResult | None:
-            async with places:
-                measured = await self._row(case)
-            if measured:
-                on_row()
-            return measured
-
+        rows = _Rows()
+        run: Run[Case, tuple[Case, AttackResult]] = Run(rows, meter, self._concurrency, UNANSWERED)
         # In random order: a run that ends early has something of every family, with and without the defences.
-        shuffled = random.Random(0).sample(range(len(todo)), len(todo))
-        running = {index: asyncio.ensure_future(row(todo[index])) for index in shuffled}
+        shuffled = random.Random(0).sample(todo, len(todo))
         try:
-            await asyncio.wait(running.values(), timeout=deadline_s, return_when=asyncio.FIRST_EXCEPTION)
-            finished = [task for _, task in sorted(running.items()) if task.done() and not self._failed(task)]
-            return [measured for task in finished if (measured := task.result())]
-        finally:
-            for task in running.values():
-                task.cancel()
-            await asyncio.gather(*running.values(), return_exceptions=True)
-
-    def _failed(self, task: asyncio.Future[AttackResult | None]) -> bool:
-        if isinstance(error := task.exception(), EngineError):
+            async with deadline.timeout():
+                await run.over(shuffled, self._row)
+        except TimeoutError:
+            self.stopped = run.last_failure
+        except EngineError as error:
             self.stopped = str(error)
-        return isinstance(error, EngineError)
+        else:
+            self.stopped = run.last_failure
+        return [rows.found[id] for id in sorted(rows.found)]
 
-    async def _row(self, case: Case) -> AttackResult | None:
-        """None where an engine failed on a vote: what that changed is no effect of the attack."""
+    async def _row(self, case: Case) -> tuple[Case, AttackResult] | EngineFailed:
+        """A failure where an engine failed on a vote: what that changed is no effect of the attack."""
         judge = self._defended if case.defended else self._bare
         clean, attacked = await judge.judge([case.pair.group(), case.group], Deadline.after(self._deadline_s))
         failure = next(filter(None, map(failure_of_list, (*clean.lists, *attacked.lists))), "")
-        self._failures.add(failure)
         if failure:
-            self.stopped = failure
-            return None
-        return AttackResult(
+            return EngineFailed(failure)
+        return case, AttackResult(
             case.attack.id,
             case.attack.family,
             case.attack.kind,
@@ -182,6 +169,19 @@ class Measurement:
             votes_asked=sum(part.asked for part in attacked.lists),
             votes_lost=sum(len(part.unparsed) for part in attacked.lists),
         )
+
+
+class _Rows:
+    """Takes the rows of a run, which come in any order."""
+
+    done: Collection[int] = ()
+
+    def __init__(self) -> None:
+        self.found: dict[int, AttackResult] = {}
+
+    def add(self, record: tuple[Case, AttackResult]) -> None:
+        case, row = record
+        self.found[case.id] = row
 
 
 def cut_only(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,7 +13,7 @@ LOG_PERIOD_S = 30.0
 
 
 class Meter:
-    """Counts and shows. Subclasses count more, and tell it in `rates` and `summary`.
+    """Counts results and shows how many there are. Subclasses count more, and tell it in `rates` and `summary`.
 
     Args:
         console: where to show it.
@@ -23,13 +23,14 @@ class Meter:
 
     Attributes:
         now: done by this run.
+        lost: of these, tried by this run without a result.
     """
 
     def __init__(self, console: Console, name: str, total: int, before: int = 0) -> None:
         self.name = name
         self.total = total
         self.before = before
-        self.now = 0
+        self.now = self.lost = 0
         self._console = console
         self._started = self._logged = time.monotonic()
         self._ended: float | None = None
@@ -66,9 +67,19 @@ class Meter:
         """One line for a log."""
         return self.counts
 
-    def step(self) -> None:
-        """Count one more."""
+    @property
+    def missing(self) -> int:
+        """How many have no result."""
+        return self.total - self.before - self.now
+
+    def count(self, record: Any) -> None:
+        """Count one more that is done; `record` is its result."""
         self.now += 1
+        self.show()
+
+    def lose(self) -> None:
+        """Count one that has no result."""
+        self.lost += 1
         self.show()
 
     def show(self) -> None:

@@ -86,6 +86,11 @@ class ItemVotes:
     votes: tuple[StoredVote, ...]
     cut: tuple[int, ...] = ()
 
+    @property
+    def id(self) -> str:
+        """The item's."""
+        return self.item.id
+
 
 class VoteStore(AppendOnlyFile):
     """A store that is open for adding. One process may have it open at a time; nothing in it is ever changed.

@@ -49,10 +49,10 @@ def serve(
     detach: Annotated[bool, typer.Option(help="Return once it is ready; `grm-plugin stop` ends it.")] = False,
 ) -> None:
     """Start the reward service and keep it until Ctrl-C (with service.lifetime shared: until `grm-plugin stop`)."""
-    from grm_plugin.serving.http.alone import runs_alone, serve_uvicorn
+    from grm_plugin.serving.http.without_ray import runs_without_ray, serve_uvicorn
 
     loaded = load(config, context.args)
-    if runs_alone(loaded):
+    if runs_without_ray(loaded):
         if detach:
             raise ConfigError("--detach needs the service on Ray: engine.type openai and fake run in this process")
         serve_uvicorn(loaded, lambda url: _announce(url, loaded.group.n))
@@ -160,7 +160,7 @@ def _serve_on_ray(config: Config, detach: bool) -> None:
 
 def _loading(config: Config) -> str:
     """What goes on until the service is ready: minutes, for a large model."""
-    from grm_plugin.serving.ray.resources import cluster_gpus, needed_gpus
+    from grm_plugin.serving.ray.gpus import cluster_gpus, needed_gpus
 
     models = [getattr(model, "model", model.type) for model in (config.engine, config.meta_rm) if model is not None]
     return (

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.attacks.attack import Attack
 from grm_plugin.attacks.corpus import FAMILIES, build_corpus, token_attacks
 from grm_plugin.attacks.echo import check_echoes
@@ -114,4 +115,4 @@ async def _measure(
         measurement = Measurement(config, generator, meta_rm, concurrency)
         await measurement.rehearse(pairs)
         with Meter(console, "rows", len(todo)) as meter:
-            return await measurement.rows(todo, deadline_s, meter.step), measurement.stopped
+            return await measurement.rows(todo, Deadline.after(deadline_s), meter), measurement.stopped

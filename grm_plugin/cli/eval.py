@@ -79,7 +79,7 @@ def evaluate(
             raise ConfigError(f"--suite is missing: give one of {', '.join([*suites.SUITES, suites.OWN])}")
         folder = output or Path("runs/eval") / suite
         items = suites.load(suite, data, limit, seed)
-        status, ids = runs.draw(
+        status, ids = runs.collect(
             sampled_config(loaded, k or DEFAULT_K, seed), items, suite, folder, name, concurrency, keep_going
         )
     if status == 0:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
 from grm_plugin.batch.group_judges import JudgeGroup, in_process, over_http
+from grm_plugin.batch.run import Run, carry_out
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
 from grm_plugin.client import MARGIN_S
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.errors import ConfigError, EngineError, ServiceError
+from grm_plugin.score.judging import UNANSWERED, judge_task
 from grm_plugin.score.meter import ScoreMeter
-from grm_plugin.score.results import Results
-from grm_plugin.score.run import Run
-from grm_plugin.score.tasks import read_tasks
+from grm_plugin.score.results import Results, ScoredTask
+from grm_plugin.score.tasks import Task, read_tasks
 
 BAD_LINES_SHOWN = 5
 
@@ -55,20 +55,15 @@ def score(
         console.print(f"left out: {message}", soft_wrap=True, markup=False, highlight=False)
     with Results(output) as results:
         meter = ScoreMeter(console, len(ids), sum(name in results.done for name in ids))
-        status = FAILED
-        try:
-            reason = asyncio.run(_run(judging, results, meter, concurrency, file))
-        except KeyboardInterrupt:
-            reason, status = "interrupted", INTERRUPTED
-    missing = meter.total - meter.before - meter.now
+        ended = carry_out(_run(judging, results, meter, concurrency, file), meter)
     summary = f"{output}: {meter.summary}"
     if bad:
         summary += f"; {len(bad):,} bad lines left out"
-    if missing:
-        summary += f"; {missing:,} groups have no result: {reason}. The same command tries them again"
+    if ended.missing:
+        summary += f"; {ended.missing:,} groups have no result: {ended.reason}. The same command tries them again"
     console.print(summary, soft_wrap=True, markup=False, highlight=False)
-    if missing:
-        raise typer.Exit(status)
+    if ended.status:
+        raise typer.Exit(ended.status)
 
 
 def _check_paths(file: Path, output: Path) -> None:
@@ -98,10 +93,10 @@ async def _run(
     if meter.before == meter.total:
         return ""
     async with judging as judge:
-        run = Run(judge, results, meter, concurrency)
+        run: Run[Task, ScoredTask] = Run(results, meter, concurrency, UNANSWERED)
         try:
             with meter:
-                await run.run(read_tasks(file, lambda _: None))
+                await run.over(read_tasks(file, lambda _: None), partial(judge_task, judge))
         except (EngineError, ServiceError) as error:
             return str(error)
     return run.last_failure

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
 from grm_plugin.batch.fingerprint import fingerprint, model_name
 from grm_plugin.batch.items import Item, digest, read_items
 from grm_plugin.batch.local_engines import engines
+from grm_plugin.batch.run import Run, carry_out
 from grm_plugin.cli import spct_meta_rm as meta_cli
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config, split_overrides
-from grm_plugin.errors import ConfigError, EngineError
+from grm_plugin.errors import ConfigError
+from grm_plugin.judging.seams import Generator
 from grm_plugin.spct import rft
-from grm_plugin.spct.collecting import TrajectoryDrawing
+from grm_plugin.spct.collecting import UNANSWERED, TrajectoryCollector
 from grm_plugin.spct.meta_data import meta_rows
-from grm_plugin.spct.meter import DrawMeter
+from grm_plugin.spct.meter import TrajectoryMeter
 from grm_plugin.spct.rejection import Rules
 from grm_plugin.spct.rl_data import content_digest, rl_rows
-from grm_plugin.spct.token_limit import Room
+from grm_plugin.spct.token_limit import TokenLimit
 from grm_plugin.spct.training_files import TrainingRow, write_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts, check_sizes
-from grm_plugin.spct.trajectories import TrajectoryStore, read_trajectories
+from grm_plugin.spct.trajectories import ItemTrajectories, TrajectoryStore, read_trajectories
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,15 +100,16 @@ def rft_data(
         "templates": prompts.digest,
         "seed": seed,
     }
-    console, rules = Console(stderr=True), Rules(prompts, rejection, Room.of(loaded, "--max-tokens", max_tokens))
+    console, rules = Console(stderr=True), Rules(prompts, rejection, TokenLimit.of(loaded, "--max-tokens", max_tokens))
     with TrajectoryStore(output, manifest) as store:
-        meter = DrawMeter(console, len(wanted), sum(item.id in store.done for item in wanted), rules)
-        drawing = TrajectoryDrawing(loaded, prompts, store, meter, samples, int(hint), seed, concurrency)
-        status, reason = _draw(drawing, wanted)
+        meter = TrajectoryMeter(console, len(wanted), sum(item.id in store.done for item in wanted), rules)
+        collecting = partial(TrajectoryCollector, loaded, prompts, samples=samples, hinted=int(hint), seed=seed)
+        ended = carry_out(_collect(loaded, collecting, wanted, store, meter, concurrency), meter)
     console.print(f"{output}: {meter.summary}", soft_wrap=True, markup=False, highlight=False)
-    if status:
+    if ended.status:
+        reason = f"{ended.missing:,} items have no trajectories: {ended.reason}"
         console.print(f"{reason}. The same command goes on.", soft_wrap=True, markup=False, highlight=False)
-        raise typer.Exit(status)
+        raise typer.Exit(ended.status)
     ids = {item.id for item in wanted}
     records = (record for record in read_trajectories(output) if record.id in ids)
     report = rft.write_training_file(output / f"sft.{format}", records, rules, general or ())
@@ -141,8 +143,8 @@ def rl_data(
     drawn = (record for folder in drop_easy or () for record in read_trajectories(folder))
     easy = {content_digest(record.shown) for record in drawn if record.easy}
     dropped: Counter[str] = Counter()
-    room = Room.of(loaded, "--max-prompt-tokens", max_prompt_tokens)
-    kept = write_rows(output, rl_rows(read_items(items), loaded, prompts, seed, easy, room, dropped))
+    limit = TokenLimit.of(loaded, "--max-prompt-tokens", max_prompt_tokens)
+    kept = write_rows(output, rl_rows(read_items(items), loaded, prompts, seed, easy, limit, dropped))
     typer.echo(f"{output}: {kept:,} prompts" + "".join(f"; {count:,} {reason}" for reason, count in dropped.items()))
     if easy and not dropped["easy"]:
         typer.echo(
@@ -194,19 +196,19 @@ def _without_meta_rm(config: Config) -> Config:
     return config.model_copy(update={"meta_rm": None})
 
 
-def _draw(drawing: TrajectoryDrawing, items: list[Item]) -> tuple[int, str]:
-    """Draw what is missing; exit status and reason."""
-    if drawing.meter.before == drawing.meter.total:
-        return 0, ""
-    try:
-        asyncio.run(_run(drawing, items))
-    except EngineError as error:
-        return FAILED, str(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED, "interrupted"
-    return (FAILED, f"the engine failed for {drawing.meter.lost:,} items") if drawing.meter.lost else (0, "")
-
-
-async def _run(drawing: TrajectoryDrawing, items: list[Item]) -> None:
-    with engines(_without_meta_rm(drawing.config)) as (generator, _), drawing.meter:
-        await drawing.run(items, generator)
+async def _collect(
+    config: Config,
+    collecting: Callable[[Generator], TrajectoryCollector],
+    items: list[Item],
+    store: TrajectoryStore,
+    meter: TrajectoryMeter,
+    concurrency: int,
+) -> str:
+    """Collect what is missing; what the engine failed with last, or an empty string."""
+    if meter.before == meter.total:
+        return ""
+    with engines(_without_meta_rm(config)) as (generator, _), meter:
+        collector = collecting(generator)
+        run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency, UNANSWERED, collector.check_readable)
+        await run.over(items, collector.trajectories_of)
+    return run.last_failure

@@ -10,10 +10,10 @@ import typer
 
 from grm_plugin.cli.options import example
 from grm_plugin.errors import ConfigError
-from grm_plugin.trace.display import plain
 from grm_plugin.trace.export import write_json_lines, write_parquet
 from grm_plugin.trace.filters import Filter, Sort
-from grm_plugin.trace.store import GroupRow, TraceStore
+from grm_plugin.trace.safe_text import plain
+from grm_plugin.trace.store_reader import GroupRow, StoreReader
 
 WRITERS = {".jsonl": write_json_lines, ".parquet": write_parquet}
 
@@ -37,7 +37,7 @@ def traces(
 ) -> None:
     """List, filter and export the groups that a service has judged."""
     chosen = Filter(text, min_reward, max_reward, min_spread, lost_votes, fallback, sort)
-    reader = TraceStore(store)
+    reader = StoreReader(store)
     try:
         if export is not None:
             typer.echo(f"{_write(reader, chosen, export):,} groups in {export}")
@@ -60,11 +60,11 @@ def view(
     """Show a store on the page of the service, without the service. Ctrl-C ends it."""
     from grm_plugin.serving.http.trace_app import serve_page
 
-    TraceStore(store).close()  # says what is wrong with it before anything starts
+    StoreReader(store).close()  # says what is wrong with it before anything starts
     serve_page(store, host, port, lambda url: typer.echo(f"traces of {store} at {url}"))
 
 
-def _write(reader: TraceStore, chosen: Filter, path: Path) -> int:
+def _write(reader: StoreReader, chosen: Filter, path: Path) -> int:
     write = WRITERS.get(path.suffix)
     if write is None:
         raise ConfigError(f"--export {path}: give a name that ends in {' or '.join(WRITERS)}")

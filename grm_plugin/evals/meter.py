@@ -1,13 +1,11 @@
-"""What a run of `grm-plugin eval` has drawn so far."""
+"""What a run of `grm-plugin eval` has collected so far."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from rich.console import Console
 
 from grm_plugin.batch.meter import Meter
-from grm_plugin.batch.vote_store import StoredVote
+from grm_plugin.batch.vote_store import ItemVotes
 
 
 class VoteMeter(Meter):
@@ -15,19 +13,13 @@ class VoteMeter(Meter):
 
     def __init__(self, console: Console, total: int, before: int) -> None:
         super().__init__(console, "items with votes", total, before)
-        self.votes = self.parsed = self.tokens = self.lost = 0
+        self.votes = self.parsed = self.tokens = 0
 
-    def drawn(self, votes: Sequence[StoredVote]) -> None:
-        """Count an item that has its votes."""
-        self.votes += len(votes)
-        self.parsed += sum(vote.scores is not None for vote in votes)
-        self.tokens += sum(vote.tokens for vote in votes)
-        self.step()
-
-    def lose(self) -> None:
-        """Count an item that has none."""
-        self.lost += 1
-        self.show()
+    def count(self, record: ItemVotes) -> None:
+        self.votes += len(record.votes)
+        self.parsed += sum(vote.scores is not None for vote in record.votes)
+        self.tokens += sum(vote.tokens for vote in record.votes)
+        super().count(record)
 
     @property
     def rates(self) -> str:

@@ -1,28 +1,29 @@
-"""The runs of `grm-plugin eval`: drawing votes, rating stored ones, reporting."""
+"""The runs of `grm-plugin eval`: collecting votes, rating stored ones, reporting."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Collection, Coroutine, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from grm_plugin._util.files import replacing
-from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
+from grm_plugin.batch.exit_status import FAILED
 from grm_plugin.batch.fingerprint import fingerprint, model_name, require_same
 from grm_plugin.batch.items import Item
-from grm_plugin.batch.vote_store import FILE_NAME, Manifest, VoteStore, read_store
+from grm_plugin.batch.run import Ending, Run, carry_out
+from grm_plugin.batch.vote_store import FILE_NAME, ItemVotes, Manifest, VoteStore, read_store
 from grm_plugin.config import Config, FakeConfig
-from grm_plugin.errors import ConfigError, EngineError
-from grm_plugin.evals.collecting import VoteDrawing
+from grm_plugin.errors import ConfigError
+from grm_plugin.evals.collecting import UNANSWERED, VoteCollector
 from grm_plugin.evals.meter import VoteMeter
-from grm_plugin.evals.rating import Rating
+from grm_plugin.evals.rating import rate_votes
 from grm_plugin.evals.suites import Loaded
 from grm_plugin.judging import lists, sampling
 from grm_plugin.judging.lists import ListJudge
@@ -30,7 +31,7 @@ from grm_plugin.judging.lists import ListJudge
 REPORT_NAME, CURVE_NAME = "report.json", "curve.png"
 
 
-def draw(
+def collect(
     config: Config,
     loaded: Loaded,
     suite: str,
@@ -39,7 +40,7 @@ def draw(
     concurrency: int,
     keep_going: bool = False,
 ) -> tuple[int, set[str]]:
-    """Draw the votes that the store in `folder` lacks; the exit status of the command, and the ids of the items.
+    """Collect the votes that the store in `folder` lacks; the exit status of the command, and the ids of the items.
 
     Args:
         config: of `sampled_config`.
@@ -67,7 +68,8 @@ def draw(
     with VoteStore(folder, manifest) as store:
         ids = _ids(loaded.items, store)
         meter = VoteMeter(console, len(ids), len(ids & store.done.keys()))
-        return _carry_out(_draw(config, loaded, store, meter, concurrency, keep_going), meter, store), ids
+        work = _collect(config, loaded, store, meter, concurrency, keep_going)
+        return _finish(carry_out(work, meter), meter, store), ids
 
 
 def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[int, set[str]]:
@@ -75,7 +77,7 @@ def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[
 
     Raises:
         ConfigError: the configuration has no meta RM, judges otherwise than the one that drew the votes, or of
-            `folder` what `draw` raises.
+            `folder` what `collect` raises.
     """
     if config.meta_rm is None:
         raise ConfigError("rating needs a meta RM: the configuration has no meta_rm section (or --no-meta was given)")
@@ -87,7 +89,8 @@ def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[
         ids = _ids([record.item for record in records], store)
         meter = VoteMeter(Console(stderr=True), len(ids), len(ids & store.done.keys()))
         rating_only = config.model_copy(update={"engine": FakeConfig()})
-        return _carry_out(_rate(rating_only, records, store, meter, concurrency), meter, store), ids
+        work = _rate(rating_only, records, store, meter, concurrency)
+        return _finish(carry_out(work, meter), meter, store), ids
 
 
 def _ids(items: Sequence[Item], store: VoteStore) -> set[str]:
@@ -150,7 +153,7 @@ def _report_together(reports: Sequence[Any], console: Console) -> None:
         raise ConfigError("--from names some benchmarks twice: give different ones (their mean), or one (a comparison)")
 
 
-async def _draw(
+async def _collect(
     config: Config, loaded: Loaded, store: VoteStore, meter: VoteMeter, concurrency: int, keep_going: bool
 ) -> str:
     """What the engine failed with last, or an empty string."""
@@ -158,15 +161,16 @@ async def _draw(
         return ""
     from grm_plugin.batch.local_engines import engines
 
-    with _counted_elsewhere(), engines(config) as (generator, meta_rm), meter:
-        drawing = VoteDrawing(config, generator, meta_rm, store, meter, concurrency, keep_going)
-        await drawing.run(loaded.items)
-    return drawing.last_failure
+    with _without_warnings(), engines(config) as (generator, meta_rm), meter:
+        collector = VoteCollector(config, generator, meta_rm, keep_going)
+        run: Run[Item, ItemVotes] = Run(store, meter, concurrency, UNANSWERED, collector.check_readable)
+        await run.over(loaded.items, collector.votes_on)
+    return run.last_failure
 
 
 @contextmanager
-def _counted_elsewhere() -> Iterator[None]:
-    """Without a warning per lost vote or rating: the summary and the report count them, and a bar is being drawn."""
+def _without_warnings() -> Iterator[None]:
+    """No warning per lost vote or rating: summary and report count them, and it would break the progress bar."""
     loggers = (lists.logger, sampling.logger)
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -178,33 +182,29 @@ def _counted_elsewhere() -> Iterator[None]:
             logger.setLevel(level)
 
 
-async def _rate(config: Config, records: Sequence[Any], store: VoteStore, meter: VoteMeter, concurrency: int) -> str:
+async def _rate(
+    config: Config, records: Sequence[ItemVotes], store: VoteStore, meter: VoteMeter, concurrency: int
+) -> str:
     if meter.before == meter.total:
         return ""
     from grm_plugin.batch.local_engines import engines
 
     with engines(config) as (generator, meta_rm), meter:
-        await Rating(ListJudge(config, generator, meta_rm), store, meter, concurrency).run(records)
+        lists = ListJudge(config, generator, meta_rm)
+        run: Run[ItemVotes, ItemVotes] = Run(store, meter, concurrency, UNANSWERED)
+        await run.over(records, partial(rate_votes, lists))
     return ""
 
 
-def _carry_out(work: Coroutine[Any, Any, str], meter: VoteMeter, store: VoteStore) -> int:
-    """Run to the end, an interrupt or a failure, and say what there is."""
-    status = FAILED
-    try:
-        reason = asyncio.run(work)
-    except KeyboardInterrupt:
-        reason, status = "interrupted", INTERRUPTED
-    except EngineError as error:
-        reason = str(error)
-    missing = meter.total - meter.before - meter.now
+def _finish(ended: Ending, meter: VoteMeter, store: VoteStore) -> int:
+    """Say what there is; the exit status of the command."""
     summary = f"{store.folder / FILE_NAME}: {meter.summary}"
-    if missing:
-        summary += f"; {missing:,} items have none: {reason}. The same command goes on from here"
+    if ended.missing:
+        summary += f"; {ended.missing:,} items have none: {ended.reason}. The same command goes on from here"
         if store.done:
             summary += f", `grm-plugin eval --from {store.folder}` reports what there is"
     Console(stderr=True).print(summary, soft_wrap=True, markup=False, highlight=False)
-    return status if missing else 0
+    return ended.status
 
 
 def _write(path: Path, content: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from grm_plugin.batch.meter import Meter
-from grm_plugin.wire.schemas import WireJudgement
+from grm_plugin.score.results import ScoredTask
 
 
 class ScoreMeter(Meter):
@@ -13,21 +13,16 @@ class ScoreMeter(Meter):
 
     def __init__(self, console: Console, total: int, before: int) -> None:
         super().__init__(console, "groups", total, before)
-        self.rewards = self.fallbacks = self.unread = self.lost = 0
+        self.rewards = self.fallbacks = self.unread = 0
         self.tokens = 0.0
 
-    def scored(self, judgement: WireJudgement) -> None:
-        """Count a group that has a result."""
+    def count(self, record: ScoredTask) -> None:
+        judgement = record.judgement
         self.rewards += len(judgement.rewards)
         self.fallbacks += sum(reward.value is None for reward in judgement.rewards)
         self.unread += len(judgement.unparsed)
         self.tokens += sum(reward.tokens for reward in judgement.rewards)
-        self.step()
-
-    def lose(self) -> None:
-        """Count a group that has none."""
-        self.lost += 1
-        self.show()
+        super().count(record)
 
     @property
     def rates(self) -> str:

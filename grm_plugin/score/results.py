@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from grm_plugin.batch.append_only import AppendOnlyFile
@@ -11,6 +12,14 @@ from grm_plugin.score.tasks import Task
 from grm_plugin.wire.schemas import WireJudgement
 
 ROW_START = b'{"id": '
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTask:
+    """A group of the input and its judgement."""
+
+    task: Task
+    judgement: WireJudgement
 
 
 class Results(AppendOnlyFile):
@@ -29,13 +38,14 @@ class Results(AppendOnlyFile):
         self.done: set[str | int] = set()
         super().__init__(path, ROW_START, lambda text, number: self.done.add(_id(path, text, number)))
 
-    def write(self, task: Task, judgement: WireJudgement) -> None:
-        """Add the result of a task.
+    def add(self, record: ScoredTask) -> None:
+        """Add a result.
 
         Raises:
             ConfigError: the disk is full, or gone.
         """
-        self.append({"id": task.id, "line": task.line, **judgement.model_dump(mode="json")})
+        task = record.task
+        self.append({"id": task.id, "line": task.line, **record.judgement.model_dump(mode="json")})
         self.done.add(task.id)
 
 

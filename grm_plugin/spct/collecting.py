@@ -1,36 +1,34 @@
-"""Draws trajectories: N samples of an item without a hint and one with it, many items at once."""
+"""Collects trajectories: N samples of an item without a hint and one with it."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from grm_plugin._util.concurrency import for_each
 from grm_plugin._util.deadline import Deadline
 from grm_plugin._util.text import encodable
-from grm_plugin.batch.engine_failures import FailuresInARow, failure_of
+from grm_plugin.batch.engine_failures import failure_of
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.run import EngineFailed
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.sampling import Sampled, sample_all
 from grm_plugin.judging.seams import Generator
-from grm_plugin.spct.meter import DrawMeter
 from grm_plugin.spct.outcome import verdict_of
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
-from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory, TrajectoryStore
+from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory
 from grm_plugin.types import Prompt, Sampling, Unparsed
 
-PATIENCE = 50
-"""Trajectories in a row that cannot be read, from the start of a run, until it stops: such a GRM gives no data."""
+UNREADABLE_TRAJECTORIES = 50
+"""So many trajectories that cannot be read, from the start of a run, end it: such a GRM gives no training data."""
+
+UNANSWERED = "items in a row without an answer"
 
 
 @dataclass(slots=True)
-class TrajectoryDrawing:
-    """One run over items.
-
-    Items that the engine failed on get no record, so that the next run tries them again.
+class TrajectoryCollector:
+    """Asks for the trajectories of one item after the other.
 
     Attributes:
         samples: trajectories without a hint per item (N_RFT; 3 in the paper).
@@ -42,30 +40,21 @@ class TrajectoryDrawing:
 
     config: Config
     prompts: TrainingPrompts
-    store: TrajectoryStore
-    meter: DrawMeter
+    generator: Generator
     samples: int = 3
     hinted: int = 1
     seed: int = 0
-    concurrency: int = 64
     timeout_s: float = 1800.0
     _unread: Counter[str] = field(default_factory=Counter, init=False)
     _readable: bool = field(default=False, init=False)
-    _failures: FailuresInARow = field(
-        default_factory=lambda: FailuresInARow("items in a row without an answer"), init=False
-    )
 
-    async def run(self, items: Iterable[Item], generator: Generator) -> None:
-        """Draw for the items that have no record yet, at most `concurrency` at once, in any order.
+    async def trajectories_of(self, item: Item) -> ItemTrajectories | EngineFailed:
+        """The trajectories of an item, or what the engine failed with on a part of them.
 
         Raises:
-            EngineError: nothing but failures for a while, or nothing that can be read from the start.
-            GRMError: whatever else an item can fail with; the records so far are kept.
+            GroupError: the item has more responses than the service ever shows together.
+            PromptError: a template cannot be rendered.
         """
-        missing = (item for item in items if item.id not in self.store.done)
-        await for_each(missing, lambda item: self._one(item, generator), self.concurrency)
-
-    async def _one(self, item: Item, generator: Generator) -> None:
         shown = present(item, self.config, self.seed)
         requests: list[tuple[Kind, Prompt, Sampling]] = []
         if self.samples:
@@ -73,15 +62,29 @@ class TrajectoryDrawing:
         if self.hinted:
             requests.append(("hinted", self.prompts.hinted(shown), self._sampling(item, self.hinted, 1)))
         deadline = Deadline.after(self.timeout_s)
-        answers = await sample_all(generator, [(prompt, how) for _, prompt, how in requests], deadline)
+        answers = await sample_all(self.generator, [(prompt, how) for _, prompt, how in requests], deadline)
         drawn = [(kind, each) for (kind, _, _), answer in zip(requests, answers, strict=True) for each in answer]
-        if not self._lost(drawn):
-            record = ItemTrajectories.of(
-                item.id, shown, tuple(self._trajectory(shown, kind, each) for kind, each in drawn)
+        if failure := failure_of(each for _, each in drawn if isinstance(each, Unparsed)):
+            return EngineFailed(failure)
+        return ItemTrajectories.of(item.id, shown, tuple(self._trajectory(shown, kind, each) for kind, each in drawn))
+
+    def check_readable(self, record: ItemTrajectories) -> None:
+        """Stop early where the GRM never writes anything that can be read.
+
+        Raises:
+            EngineError: none of the first `UNREADABLE_TRAJECTORIES` could be read.
+        """
+        if self._readable:
+            return
+        self._readable = any(trajectory.scores is not None for trajectory in record.trajectories)
+        self._unread.update(str(trajectory.reason) for trajectory in record.trajectories)
+        if not self._readable and self._unread.total() >= UNREADABLE_TRAJECTORIES:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self._unread.most_common())
+            example = record.trajectories[-1].text[-200:]
+            raise EngineError(
+                f"none of the first {self._unread.total()} critiques could be read ({reasons}): use the GRM's own "
+                f"prompt template (judge.template), and enough sampling.max_tokens. One ends: {example!r}"
             )
-            self.store.add(record)
-            self.meter.drawn(record)
-            self._watch(record)
 
     def _sampling(self, item: Item, n: int, turn: int) -> Sampling:
         options = self.config.sampling
@@ -104,28 +107,6 @@ class TrajectoryDrawing:
             tie=verdict.tie,
             tokens=sampled.tokens,
         )
-
-    def _lost(self, drawn: list[tuple[Kind, Sampled]]) -> bool:
-        """Whether the engine failed on a part of an item."""
-        failure = failure_of(each for _, each in drawn if isinstance(each, Unparsed))
-        if failure:
-            self.meter.lose(failure)
-        self._failures.add(failure)
-        return bool(failure)
-
-    def _watch(self, record: ItemTrajectories) -> None:
-        """Stop early where the GRM never writes anything that can be read."""
-        if self._readable:
-            return
-        self._readable = any(trajectory.scores is not None for trajectory in record.trajectories)
-        self._unread.update(str(trajectory.reason) for trajectory in record.trajectories)
-        if not self._readable and self._unread.total() >= PATIENCE:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in self._unread.most_common())
-            example = record.trajectories[-1].text[-200:]
-            raise EngineError(
-                f"none of the first {self._unread.total()} critiques could be read ({reasons}): use the GRM's own "
-                f"prompt template (judge.template), and enough sampling.max_tokens. One ends: {example!r}"
-            )
 
 
 def _mix(text: str) -> int:

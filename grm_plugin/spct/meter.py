@@ -1,36 +1,28 @@
-"""What a run of drawing has done so far."""
+"""What `grm-plugin spct rft-data` has collected so far."""
 
 from __future__ import annotations
 
 from rich.console import Console
 
 from grm_plugin.batch.meter import Meter
-from grm_plugin.spct.rejection import Fate, Rules
+from grm_plugin.spct.rejection import Decision, Rules
 from grm_plugin.spct.trajectories import ItemTrajectories
 
 
-class DrawMeter(Meter):
+class TrajectoryMeter(Meter):
     """Counts items: `before` of `total` had a record already; `rules` say what of them will be kept."""
 
     def __init__(self, console: Console, total: int, before: int, rules: Rules) -> None:
         super().__init__(console, "items", total, before)
         self._rules = rules
-        self.lost = self.tokens = self.kept = self.trajectories = self.easy = 0
-        self.last_failure = ""
+        self.tokens = self.kept = self.trajectories = self.easy = 0
 
-    def drawn(self, record: ItemTrajectories) -> None:
-        """Count an item that has a record."""
+    def count(self, record: ItemTrajectories) -> None:
         self.easy += record.easy
         self.trajectories += len(record.trajectories)
-        self.kept += sum(self._rules.fate(record, each) is Fate.KEPT for each in record.trajectories)
+        self.kept += sum(self._rules.decide(record, each) is Decision.KEPT for each in record.trajectories)
         self.tokens += sum(each.tokens for each in record.trajectories)
-        self.step()
-
-    def lose(self, reason: str) -> None:
-        """Count an item that the engine failed on."""
-        self.lost += 1
-        self.last_failure = reason
-        self.show()
+        super().count(record)
 
     @property
     def rates(self) -> str:
@@ -43,5 +35,5 @@ class DrawMeter(Meter):
         if self.now:
             parts.append(self.rates.replace("  ", ", "))
         if self.lost:
-            parts.append(f"{self.lost:,} items lost ({self.last_failure})")
+            parts.append(f"{self.lost:,} items lost")
         return "; ".join(parts)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from grm_plugin.spct.token_limit import UNLIMITED, Room
+from grm_plugin.spct.token_limit import UNLIMITED, TokenLimit
 from grm_plugin.spct.training_prompts import TrainingPrompts
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
 from grm_plugin.types import Message
 
 
-class Fate(StrEnum):
+class Decision(StrEnum):
     """What becomes of a trajectory."""
 
     KEPT = "kept"
@@ -30,26 +30,26 @@ class Rules:
     Attributes:
         prompts: with which it was drawn; they know a critique that lets the hint show.
         rejection: off is an ablation: whatever can be read is kept, right or wrong, easy or not.
-        room: token limit of a training row, prompt and critique.
+        limit: token limit of a training row, prompt and critique.
     """
 
     prompts: TrainingPrompts
     rejection: bool = True
-    room: Room = UNLIMITED
+    limit: TokenLimit = UNLIMITED
 
-    def fate(self, record: ItemTrajectories, trajectory: Trajectory) -> Fate:
-        """The fate of one of the record's trajectories.
+    def decide(self, record: ItemTrajectories, trajectory: Trajectory) -> Decision:
+        """What becomes of one of the record's trajectories.
 
         Without a hint, an item whose trajectories are all right is dropped: it teaches nothing. With a hint only wrong
         trajectories are, and those that let the hint show.
         """
         if trajectory.scores is None:
-            return Fate.UNREAD
+            return Decision.UNREAD
         if trajectory.kind == "hinted" and self.prompts.gives_away(record.shown, trajectory.text):
-            return Fate.LEAKED
+            return Decision.LEAKED
         if self.rejection and not trajectory.right:
-            return Fate.TIE if trajectory.tie else Fate.WRONG
+            return Decision.TIE if trajectory.tie else Decision.WRONG
         if self.rejection and record.easy and trajectory.kind == "plain":
-            return Fate.EASY
+            return Decision.EASY
         prompt = self.prompts.plain(record.shown).messages
-        return Fate.KEPT if self.room.holds((*prompt, Message("assistant", trajectory.text))) else Fate.TOO_LONG
+        return Decision.KEPT if self.limit.fits((*prompt, Message("assistant", trajectory.text))) else Decision.TOO_LONG

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from grm_plugin.errors import EngineError
 from grm_plugin.spct.instruction_data import read_general
-from grm_plugin.spct.rejection import Fate, Rules
+from grm_plugin.spct.rejection import Decision, Rules
 from grm_plugin.spct.training_files import TrainingRow, write_json, write_rows
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
 from grm_plugin.types import Message, message_dicts
@@ -26,14 +26,14 @@ class RejectionReport:
     easy: int = 0
     never_right: int = 0
     right_of: Counter[str] = field(default_factory=Counter)
-    fates: dict[str, Counter[str]] = field(default_factory=lambda: {"plain": Counter(), "hinted": Counter()})
+    decisions: dict[str, Counter[str]] = field(default_factory=lambda: {"plain": Counter(), "hinted": Counter()})
     unread: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     items_with_rows: int = 0
     general: int = 0
     general_too_long: int = 0
 
-    def count(self, record: ItemTrajectories, fates: Sequence[Fate]) -> None:
+    def count(self, record: ItemTrajectories, decisions: Sequence[Decision]) -> None:
         """Count one item and what became of its trajectories."""
         plain = record.of_kind("plain")
         right = sum(trajectory.right for trajectory in plain)
@@ -41,18 +41,18 @@ class RejectionReport:
         self.easy += record.easy
         self.never_right += bool(plain) and right == 0
         self.right_of[f"{right} of {len(plain)}"] += 1
-        self.items_with_rows += Fate.KEPT in fates
-        for trajectory, fate in zip(record.trajectories, fates, strict=True):
-            self.fates[trajectory.kind][fate] += 1
+        self.items_with_rows += Decision.KEPT in decisions
+        for trajectory, decision in zip(record.trajectories, decisions, strict=True):
+            self.decisions[trajectory.kind][decision] += 1
             self.tokens["drawn"] += trajectory.tokens
-            self.tokens["kept"] += trajectory.tokens if fate is Fate.KEPT else 0
+            self.tokens["kept"] += trajectory.tokens if decision is Decision.KEPT else 0
             if trajectory.reason is not None:
                 self.unread[trajectory.reason] += 1
 
     @property
     def kept(self) -> int:
         """Trajectories kept."""
-        return sum(counts[Fate.KEPT] for counts in self.fates.values())
+        return sum(counts[Decision.KEPT] for counts in self.decisions.values())
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -62,7 +62,9 @@ class RejectionReport:
             "items_easy": self.easy,
             "items_never_right": self.never_right,
             "plain_right": dict(sorted(self.right_of.items())),
-            "trajectories": {kind: {fate: counts[fate] for fate in Fate} for kind, counts in self.fates.items()},
+            "trajectories": {
+                kind: {decision: counts[decision] for decision in Decision} for kind, counts in self.decisions.items()
+            },
             "unread": dict(self.unread.most_common()),
             "tokens": {"drawn": self.tokens["drawn"], "kept": self.tokens["kept"]},
             "rows": {
@@ -74,9 +76,11 @@ class RejectionReport:
 
     def table(self) -> Table:
         """For a terminal."""
-        table = Table("trajectories", *Fate, "sum", title=f"{self.items:,} items, {self.items_with_rows:,} with rows")
-        for kind, counts in self.fates.items():
-            table.add_row(kind, *(f"{counts[fate]:,}" for fate in Fate), f"{counts.total():,}")
+        table = Table(
+            "trajectories", *Decision, "sum", title=f"{self.items:,} items, {self.items_with_rows:,} with rows"
+        )
+        for kind, counts in self.decisions.items():
+            table.add_row(kind, *(f"{counts[decision]:,}" for decision in Decision), f"{counts.total():,}")
         right = ", ".join(f"{name}: {count:,}" for name, count in sorted(self.right_of.items()))
         unread = ", ".join(f"{reason} {count:,}" for reason, count in self.unread.most_common())
         table.caption = f"right without a hint: {right}" + (f"; unread: {unread}" if unread else "")
@@ -105,7 +109,7 @@ def write_training_file(
         yield from rows
         for source in general:
             for row in read_general(source):
-                if rules.room.holds(tuple(Message(**turn) for turn in (*row["prompt"], *row["completion"]))):
+                if rules.limit.fits(tuple(Message(**turn) for turn in (*row["prompt"], *row["completion"]))):
                     report.general += 1
                     yield {**row, "id": f"{source.stem}-{report.general}", "kind": "general"}
                 else:
@@ -125,8 +129,10 @@ def write_report(path: Path, report: RejectionReport) -> None:
 
 
 def _nothing_kept(report: RejectionReport) -> str:
-    fates = {kind: {str(fate): count for fate, count in counts.items()} for kind, counts in report.fates.items()}
-    if report.unread.total() == sum(counts.total() for counts in report.fates.values()):
+    decisions = {
+        kind: {str(decision): count for decision, count in counts.items()} for kind, counts in report.decisions.items()
+    }
+    if report.unread.total() == sum(counts.total() for counts in report.decisions.values()):
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.unread.most_common())
         fix = (
             f"not one could be read ({reasons}): use the GRM's own prompt template (judge.template), and "
@@ -134,15 +140,15 @@ def _nothing_kept(report: RejectionReport) -> str:
         )
     else:
         fix = "sample warmer (--grm.sampling.temperature 1), give harder items, or check the labels"
-    return f"no trajectory of {report.items:,} items is kept ({fates}): {fix}; nothing was written"
+    return f"no trajectory of {report.items:,} items is kept ({decisions}): {fix}; nothing was written"
 
 
 def _rows(records: Iterable[ItemTrajectories], rules: Rules, report: RejectionReport) -> Iterator[TrainingRow]:
     for record in records:
-        fates = [rules.fate(record, trajectory) for trajectory in record.trajectories]
-        report.count(record, fates)
-        for trajectory, fate in zip(record.trajectories, fates, strict=True):
-            if fate is Fate.KEPT:
+        decisions = [rules.decide(record, trajectory) for trajectory in record.trajectories]
+        report.count(record, decisions)
+        for trajectory, decision in zip(record.trajectories, decisions, strict=True):
+            if decision is Decision.KEPT:
                 yield _row(record, trajectory, rules)
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from grm_plugin.batch.items import Item, digest
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
-from grm_plugin.spct.token_limit import Room
+from grm_plugin.spct.token_limit import TokenLimit
 from grm_plugin.spct.training_files import TrainingRow
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
 from grm_plugin.types import message_dicts
@@ -24,7 +24,7 @@ def rl_rows(
     prompts: TrainingPrompts,
     seed: int,
     easy: Collection[str],
-    room: Room,
+    limit: TokenLimit,
     dropped: Counter[str],
 ) -> Iterator[TrainingRow]:
     """Rows for OpenRLHF (`--data.input_key prompt --data.label_key label --data.apply_chat_template`) and for TRL.
@@ -35,7 +35,7 @@ def rl_rows(
         prompts: of serving.
         seed: of each item's order and marker.
         easy: contents to leave out, as `content_digest` names them; an id may stand for something else elsewhere.
-        room: of a prompt.
+        limit: of a prompt.
         dropped: counts what is left out, by reason.
 
     Raises:
@@ -50,7 +50,7 @@ def rl_rows(
             dropped["easy"] += 1
         elif any(IMAGE_TAG in turn.content for turn in conversation):
             dropped["image_tag"] += 1
-        elif not room.holds(conversation):
+        elif not limit.fits(conversation):
             dropped["too_long"] += 1
         else:
             left += 1

@@ -15,15 +15,15 @@ END_TOKENS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class TokenLimit:
     """At most `limit` tokens in the GRM's chat template; without a limit, everything."""
 
     tokenizer: Any = None
     limit: int | None = None
 
     @classmethod
-    def of(cls, config: Config, flag: str, limit: int | None) -> Room:
-        """The room of a command's `flag`.
+    def of(cls, config: Config, flag: str, limit: int | None) -> TokenLimit:
+        """The limit that a command's `flag` sets; None sets none.
 
         Raises:
             ConfigError: there is a limit, but the engine is not one whose tokenizer is known, or it cannot be loaded.
@@ -41,7 +41,7 @@ class Room:
             reason = " ".join(str(error).split())[:300]
             raise ConfigError(f"{flag} needs the GRM's tokenizer, engine.model {engine.model}: {reason}") from None
 
-    def holds(self, conversation: Conversation) -> bool:
+    def fits(self, conversation: Conversation) -> bool:
         """Whether a prompt, or a conversation that ends with an answer, has a place.
 
         Raises:
@@ -54,4 +54,4 @@ class Room:
         return len(ids) + (END_TOKENS if answered else 0) <= self.limit
 
 
-UNLIMITED = Room()
+UNLIMITED = TokenLimit()

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from grm_plugin import __version__
 from grm_plugin.cli.app import app
 from grm_plugin.config import Config
-from grm_plugin.serving.ray.resources import GPUs
+from grm_plugin.serving.ray.gpus import GPUs
 from support.paths import ROOT
 
 GRM_PLUGIN = [sys.executable, "-m", "grm_plugin.cli"]
@@ -124,7 +124,7 @@ def test_serve_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRM_CPU", raising=False)
     monkeypatch.setattr("grm_plugin.serving.ray.launch.connect", lambda: None)
     monkeypatch.setattr("grm_plugin.serving.ray.launch.start", start)
-    monkeypatch.setattr("grm_plugin.serving.ray.resources.cluster_gpus", lambda: GPUs(8, (8,)))
+    monkeypatch.setattr("grm_plugin.serving.ray.gpus.cluster_gpus", lambda: GPUs(8, (8,)))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     config = Path(DRY_RUN).with_name("deepseek_grm_27b_meta_rm.yaml")
     said = CliRunner().invoke(app, ["serve", "--config", str(config)]).stderr

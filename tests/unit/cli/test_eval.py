@@ -12,10 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from grm_plugin.batch.items import Item, read_items, write_items
+from grm_plugin.batch.run import EngineFailed
+from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.cli.app import app
 from grm_plugin.engines import fake
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.collecting import VoteDrawing
+from grm_plugin.evals.collecting import VoteCollector
 from grm_plugin.types import Message
 from support.engine_faults import faulty_engine, faulty_meta_rm
 from support.score_files import read_rows, write_lines
@@ -289,17 +291,17 @@ def test_an_interrupt_keeps_what_is_there(
     tmp_path: Path, config_file: Path, items_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
-    judge = VoteDrawing._one
+    votes_on = VoteCollector.votes_on
 
-    async def one(self: VoteDrawing, item: Item) -> None:
+    async def interrupted(self: VoteCollector, item: Item) -> ItemVotes | EngineFailed:
         nonlocal asked
         asked += 1
         if asked > 4:
             await asyncio.sleep(0)
             raise KeyboardInterrupt
-        await judge(self, item)
+        return await votes_on(self, item)
 
-    monkeypatch.setattr(VoteDrawing, "_one", one)
+    monkeypatch.setattr(VoteCollector, "votes_on", interrupted)
     command = (
         "-c",
         config_file,

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from grm_plugin.cli.app import app
 from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ConfigError, GRMError, WireError
-from grm_plugin.serving.http.alone import build
+from grm_plugin.serving.http.without_ray import build
 from support.factories import live
 from support.score_files import GOOD, numbered, read_rows, write_lines
 

@@ -15,7 +15,7 @@ from grm_plugin.cli.app import app
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.serving.ray import launch
-from grm_plugin.serving.ray.resources import GPUs
+from grm_plugin.serving.ray.gpus import GPUs
 
 ADDRESS = "127.0.0.1:6379"
 
@@ -47,7 +47,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
     monkeypatch.setattr(launch, "start", ray.start)
     monkeypatch.setattr(launch.ServiceHandle, "wait", lambda handle: ray.wait())
     monkeypatch.setattr(launch.ServiceHandle, "stop", lambda handle: ray.stop())
-    monkeypatch.setattr("grm_plugin.serving.ray.resources.cluster_gpus", lambda: GPUs(8, (8,)))
+    monkeypatch.setattr("grm_plugin.serving.ray.gpus.cluster_gpus", lambda: GPUs(8, (8,)))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     return ray
 

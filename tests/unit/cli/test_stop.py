@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from grm_plugin.cli.app import app
 from grm_plugin.errors import ServiceError
-from grm_plugin.serving import pid_file as registry
+from grm_plugin.serving import pid_file
 from grm_plugin.serving.ray import launch
 
 CLUSTER = "10.0.0.1:6379"
@@ -41,7 +41,7 @@ class Places:
 def places(monkeypatch: pytest.MonkeyPatch) -> Places:
     places = Places()
     monkeypatch.setattr(launch, "stop_on_ray", places.stop_on_ray)
-    monkeypatch.setattr(registry, "stop", places.stop_here)
+    monkeypatch.setattr(pid_file, "stop", places.stop_here)
     monkeypatch.setattr(launch, "_cluster_is_here", lambda: True, raising=False)
     return places
 

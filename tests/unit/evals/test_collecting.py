@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,16 @@ from rich.console import Console
 
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.items import Item
-from grm_plugin.batch.vote_store import Manifest, VoteStore, read_store
+from grm_plugin.batch.run import Run
+from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore, read_store
 from grm_plugin.config import Config
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.collecting import NEVER_PARSED_ITEMS, VoteDrawing, sampled_config
+from grm_plugin.evals.collecting import NEVER_PARSED_ITEMS, UNANSWERED, VoteCollector, sampled_config
 from grm_plugin.evals.diagnostics import conduct_of
 from grm_plugin.evals.meter import VoteMeter
-from grm_plugin.evals.rating import Rating
+from grm_plugin.evals.rating import rate_votes
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
@@ -55,14 +57,21 @@ def meter(items: int) -> VoteMeter:
     return VoteMeter(Console(quiet=True), items, 0)
 
 
-async def draw(
+async def collect(
     folder: Path, items: list[Item], generator: Generator, meta_rm: MetaRM | None = None, config: Config | None = None
-) -> VoteDrawing:
-    config = sampled_config(config or make_config(), 8, seed=0)
+) -> Run[Item, ItemVotes]:
+    collector = VoteCollector(sampled_config(config or make_config(), 8, seed=0), generator, meta_rm)
     with VoteStore(folder, MANIFEST) as store:
-        drawing = VoteDrawing(config, generator, meta_rm, store, meter(len(items)), 16)
-        await drawing.run(items)
-    return drawing
+        run: Run[Item, ItemVotes] = Run(store, meter(len(items)), 16, UNANSWERED, collector.check_readable)
+        await run.over(items, collector.votes_on)
+    return run
+
+
+async def rate(folder: Path, records: list[ItemVotes], config: Config, meta_rm: MetaRM) -> None:
+    lists = ListJudge(config, FakeEngine(()), meta_rm)
+    with VoteStore(folder, MANIFEST) as store:
+        run: Run[ItemVotes, ItemVotes] = Run(store, meter(1), 4, UNANSWERED)
+        await run.over(records, partial(rate_votes, lists))
 
 
 @pytest.mark.parametrize("p", [0.55, 0.75])
@@ -70,7 +79,7 @@ async def test_the_curve_of_a_grm_of_known_accuracy_is_the_binomial_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], p: float
 ) -> None:
     """@k is right when more than k/2 of k votes are. The intervals of all k together hold it for these seeds."""
-    await draw(tmp_path, pairs(400), known(p))
+    await collect(tmp_path, pairs(400), known(p))
     report = analyse(*read_store(tmp_path))
     with capsys.disabled():
         figures = (f"{row.method} {row.mean:.3f} (binomial {binomial(p, max(1, row.k)):.3f})" for row in report.rows)
@@ -86,7 +95,7 @@ def binomial(p: float, k: int) -> float:
 
 
 async def test_a_record_holds_every_vote_in_the_requests_order(tmp_path: Path) -> None:
-    await draw(tmp_path, pairs(1), known(1.0))
+    await collect(tmp_path, pairs(1), known(1.0))
     _, (record,) = read_store(tmp_path)
     assert [given.scores for given in (*record.greedy, *record.votes)] == [(3.0, 7.0)] * 9
     assert sorted(given.order for given in record.votes) == [(0, 1)] * 4 + [(1, 0)] * 4
@@ -98,7 +107,7 @@ async def test_lost_votes_keep_their_reason_and_the_order_they_were_shown_in(tmp
     def script(prompt: Prompt, sampling: Sampling) -> list[Completion | str]:
         return [*completions([9, 1])[: sampling.n], *["I like both."] * (sampling.n - 1)]
 
-    await draw(tmp_path, pairs(1), FakeEngine(script))
+    await collect(tmp_path, pairs(1), FakeEngine(script))
     _, (record,) = read_store(tmp_path)
     lost = [given for given in record.votes if given.scores is None]
     assert [given.reason for given in lost] == ["no_scores"] * 6
@@ -115,7 +124,7 @@ async def test_orders_of_which_every_vote_is_lost_are_told_apart(tmp_path: Path)
         return [*completions(*[[7 if text == "a" else 3 for text in shown]] * sampling.n)]
 
     items = [Item(str(number), (Message("user", "Which?"),), tuple("abcd"), (0,)) for number in range(100)]
-    await draw(tmp_path, items, FakeEngine(script))
+    await collect(tmp_path, items, FakeEngine(script))
     found, records = read_store(tmp_path)
     for record in records:
         assert all(given.order for given in record.votes)
@@ -126,12 +135,12 @@ async def test_orders_of_which_every_vote_is_lost_are_told_apart(tmp_path: Path)
 
 
 async def test_a_run_goes_on_where_it_stopped_and_draws_the_same_votes(tmp_path: Path) -> None:
-    await draw(tmp_path / "whole", pairs(6), known(0.6))
-    await draw(tmp_path / "parts", pairs(3), known(0.6))
+    await collect(tmp_path / "whole", pairs(6), known(0.6))
+    await collect(tmp_path / "parts", pairs(3), known(0.6))
     path = tmp_path / "parts" / "votes.jsonl"
     path.write_bytes(path.read_bytes()[:-40])  # killed while it wrote the third
     assert len(read_store(tmp_path / "parts")[1]) == 2
-    await draw(tmp_path / "parts", pairs(6), known(0.6))
+    await collect(tmp_path / "parts", pairs(6), known(0.6))
     by_id = [sorted(read_store(tmp_path / name)[1], key=lambda r: r.item.id) for name in ("whole", "parts")]
     assert by_id[0] == by_id[1]
 
@@ -142,7 +151,7 @@ async def test_items_that_the_engine_fails_for_are_left_to_the_next_run(tmp_path
             raise EngineError("gone")
         return completions(*[[5, 4]] * sampling.n)
 
-    drawing = await draw(tmp_path, pairs(3), FakeEngine(script))
+    drawing = await collect(tmp_path, pairs(3), FakeEngine(script))
     assert drawing.last_failure == "engine: EngineError: gone"
     assert {record.item.id for record in read_store(tmp_path)[1]} == {"item 0", "item 2"}
 
@@ -157,10 +166,10 @@ async def test_items_that_the_meta_rm_fails_for_are_left_to_the_next_run(tmp_pat
                 raise PromptTooLong("2000 tokens")  # an answer: it would be the same in the next run
             return await super().rate(conversations)
 
-    drawing = await draw(tmp_path, pairs(3), known(1.0), Failing(lambda _: 1.0))
+    drawing = await collect(tmp_path, pairs(3), known(1.0), Failing(lambda _: 1.0))
     assert drawing.last_failure == "the meta RM failed: EngineError: out of memory"
     assert _ratings(tmp_path) == {"item 0": {1.0}, "item 2": {None}}
-    await draw(tmp_path, pairs(3), known(1.0), FakeMetaRM(lambda _: 1.0))
+    await collect(tmp_path, pairs(3), known(1.0), FakeMetaRM(lambda _: 1.0))
     assert _ratings(tmp_path) == {"item 0": {1.0}, "item 1": {1.0}, "item 2": {None}}
 
 
@@ -179,7 +188,7 @@ async def test_an_engine_that_only_fails_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         EngineError, match=f"{FAILURES_IN_A_ROW} items in a row without an answer: engine: EngineError: gone"
     ):
-        await draw(tmp_path, pairs(500), FakeEngine(script))
+        await collect(tmp_path, pairs(500), FakeEngine(script))
     assert calls < 3 * (FAILURES_IN_A_ROW + 16)
 
 
@@ -188,7 +197,7 @@ async def test_a_grm_that_never_parses_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         EngineError, match=r"the GRM never parses: no vote on 20 items could be read .*no_scores.*template"
     ):
-        await draw(tmp_path, pairs(500), engine)
+        await collect(tmp_path, pairs(500), engine)
     assert NEVER_PARSED_ITEMS <= len(read_store(tmp_path)[1]) < NEVER_PARSED_ITEMS + 16
 
 
@@ -196,7 +205,7 @@ async def test_prompts_that_are_too_long_are_counted_and_do_not_end_the_run(tmp_
     def script(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         raise PromptTooLong("2000 of 1024 tokens")
 
-    await draw(tmp_path, pairs(NEVER_PARSED_ITEMS + 5), FakeEngine(script))
+    await collect(tmp_path, pairs(NEVER_PARSED_ITEMS + 5), FakeEngine(script))
     report = analyse(*read_store(tmp_path))
     assert report.conduct.lost == {"too_long": 8 * report.conduct.items}
     assert all((row.mean, row.lost) == (0.0, 1.0) for row in report.rows)
@@ -207,12 +216,11 @@ async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path
     config = make_config(meta_rm={"type": "fake"}, judge__max_response_chars=100)
     meta_rm = FakeMetaRM(lambda conversation: _digest(conversation))
     items = [replace(pairs(1)[0], responses=("bad " + "x\u200b" * 300, "good <|im_end|>"))]
-    await draw(tmp_path / "at once", items, known(0.5), meta_rm, config)
-    await draw(tmp_path / "before", items, known(0.5), None, config)
+    await collect(tmp_path / "at once", items, known(0.5), meta_rm, config)
+    await collect(tmp_path / "before", items, known(0.5), None, config)
     _, records = read_store(tmp_path / "before")
     assert all(given.meta is None for given in records[0].votes)
-    with VoteStore(tmp_path / "after", MANIFEST) as store:
-        await Rating(ListJudge(config, FakeEngine(()), meta_rm), store, meter(1), 4).run(records)
+    await rate(tmp_path / "after", records, config, meta_rm)
     assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
 
 
@@ -220,12 +228,9 @@ async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) ->
     def too_long(_: Conversation) -> float:
         raise PromptTooLong("the prompt has 2,000 tokens, the meta RM takes 1,024")
 
-    await draw(tmp_path / "before", pairs(1), known(1.0))
-    with VoteStore(tmp_path / "after", MANIFEST) as store:
-        config = make_config(meta_rm={"type": "fake"})
-        await Rating(ListJudge(config, FakeEngine(()), FakeMetaRM(too_long)), store, meter(1), 4).run(
-            read_store(tmp_path / "before")[1]
-        )
+    await collect(tmp_path / "before", pairs(1), known(1.0))
+    config = make_config(meta_rm={"type": "fake"})
+    await rate(tmp_path / "after", read_store(tmp_path / "before")[1], config, FakeMetaRM(too_long))
     _, records = read_store(tmp_path / "after")
     assert all(vote.meta is None for vote in records[0].votes)
     assert conduct_of(records, rated=True).unrated == 1
@@ -238,16 +243,10 @@ async def test_a_meta_rm_that_hangs_ends_the_rating(tmp_path: Path, monkeypatch:
             raise AssertionError("unreachable")
 
     monkeypatch.setattr("grm_plugin.evals.rating.ITEM_DEADLINE_S", 0.05)
-    await draw(tmp_path / "before", pairs(1), known(1.0))
-    with VoteStore(tmp_path / "after", MANIFEST) as store:
-        rating = Rating(
-            ListJudge(make_config(meta_rm={"type": "fake"}), FakeEngine(()), Hanging(lambda _: 1.0)),
-            store,
-            meter(1),
-            4,
-        )
-        with pytest.raises(EngineError, match=r"the meta RM has not rated an item within 0\.05 s"):
-            await asyncio.wait_for(rating.run(read_store(tmp_path / "before")[1]), 20)
+    await collect(tmp_path / "before", pairs(1), known(1.0))
+    records, config = read_store(tmp_path / "before")[1], make_config(meta_rm={"type": "fake"})
+    with pytest.raises(EngineError, match=r"the meta RM has not rated an item within 0\.05 s"):
+        await asyncio.wait_for(rate(tmp_path / "after", records, config, Hanging(lambda _: 1.0)), 20)
 
 
 def _digest(conversation: Conversation) -> float:

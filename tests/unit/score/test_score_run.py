@@ -7,6 +7,8 @@ import errno
 import json
 import os
 import resource
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +16,12 @@ import pytest
 from rich.console import Console
 
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
+from grm_plugin.batch.group_judges import JudgeGroup
+from grm_plugin.batch.run import Run
 from grm_plugin.errors import ConfigError, EngineError
+from grm_plugin.score.judging import UNANSWERED, judge_task
 from grm_plugin.score.meter import ScoreMeter
-from grm_plugin.score.results import Results
-from grm_plugin.score.run import Run
+from grm_plugin.score.results import Results, ScoredTask
 from grm_plugin.score.tasks import Task, read_tasks
 from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireReward, WireUnparsed
 from support.score_files import GOOD, numbered, read_rows, write_lines
@@ -52,16 +56,16 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path: Path) -> No
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     judged = judgement()
     with Results(tmp_path / "out") as results:
-        results.write(task(1), judged)
+        results.add(ScoredTask(task(1), judged))
         whole = (tmp_path / "out").read_bytes()
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))
         try:
             with pytest.raises(ConfigError, match="cannot be written: File too large; the same command goes on"):
-                results.write(task(2), judged)
+                results.add(ScoredTask(task(2), judged))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert (tmp_path / "out").read_bytes() == whole
-        results.write(task(3), judged)  # of a group in flight, when there is room again
+        results.add(ScoredTask(task(3), judged))  # of a group in flight, when there is room again
     with Results(tmp_path / "out") as results:
         assert results.done == {1, 3}
 
@@ -78,7 +82,7 @@ async def test_concurrency_is_bounded_and_used(tmp_path: Path) -> None:
         return judgement()
 
     with Results(tmp_path / "out") as results:
-        await Run(scorer, results, meter(20), 3).run(task(number) for number in range(20))
+        await judge_all(scorer, results, meter(20), 3, map(task, range(20)))
         assert len(results.done) == 20
     assert most == 3
 
@@ -95,7 +99,7 @@ async def test_a_run_gives_up_on_an_engine_that_only_fails(tmp_path: Path) -> No
         Results(tmp_path / "out") as results,
         pytest.raises(EngineError, match=r"in a row without a vote: engine: gone"),
     ):
-        await Run(scorer, results, meter(500), 4).run(task(number) for number in range(500))
+        await judge_all(scorer, results, meter(500), 4, map(task, range(500)))
     assert FAILURES_IN_A_ROW <= calls < FAILURES_IN_A_ROW + 4
     assert (tmp_path / "out").read_bytes() == b""
 
@@ -106,7 +110,7 @@ async def test_unreadable_critiques_are_an_answer(tmp_path: Path) -> None:
 
     shown = meter(1)
     with Results(tmp_path / "out") as results:
-        await Run(scorer, results, shown, 4).run([task(1)])
+        await judge_all(scorer, results, shown, 4, [task(1)])
     assert read_rows(tmp_path / "out")[0]["rewards"][0]["value"] is None
     assert "1 votes unread; 1 rewards are fallbacks (value null)" in shown.summary
 
@@ -127,7 +131,7 @@ def test_a_byte_order_mark_and_foreign_line_ends_are_read(tmp_path: Path) -> Non
 def test_a_terminal_sees_a_bar_with_rates_and_eta(tmp_path: Path) -> None:
     console = Console(force_terminal=True, width=120, file=(tmp_path / "screen").open("w"))
     with ScoreMeter(console, total=4, before=1) as shown:
-        shown.scored(judgement())
+        shown.count(ScoredTask(task(1), judgement()))
     console.file.close()
     screen = (tmp_path / "screen").read_text()
     for part in ("2/4", "rewards/s", "tokens/s", "ETA"):
@@ -161,3 +165,10 @@ def judgement(status: Literal["ok", "no_votes"] = "ok", reason: str | None = Non
     )
     unparsed = [] if reason is None else [WireUnparsed(reason=reason, detail="gone", text="")]
     return WireJudgement(rewards=[reward], critiques=[], unparsed=unparsed, latency_s=0.0)
+
+
+async def judge_all(
+    judge: JudgeGroup, results: Results, shown: ScoreMeter, concurrency: int, tasks: Iterable[Task]
+) -> None:
+    run: Run[Task, ScoredTask] = Run(results, shown, concurrency, UNANSWERED)
+    await run.over(tasks, partial(judge_task, judge))

@@ -19,10 +19,11 @@ from rich.console import Console
 
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.items import Item, write_items
+from grm_plugin.batch.run import Run
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, PromptTooLong
 from grm_plugin.judging.judge import Judge
-from grm_plugin.spct.collecting import PATIENCE, TrajectoryDrawing
-from grm_plugin.spct.meter import DrawMeter
+from grm_plugin.spct.collecting import UNANSWERED, UNREADABLE_TRAJECTORIES, TrajectoryCollector
+from grm_plugin.spct.meter import TrajectoryMeter
 from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.rejection import Rules
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
@@ -50,15 +51,16 @@ def knows(prompt: Prompt, sampling: Sampling) -> list[Completion]:
     return completions(*[[9 if text == "good" else 2 for text in shown]] * sampling.n, tokens=7)
 
 
-def drawing(store: TrajectoryStore, items: list[Item], **rest: Any) -> TrajectoryDrawing:
-    config = rest.pop("config", CONFIG)
-    meter = DrawMeter(Console(quiet=True), len(items), len(store.done), Rules(PROMPTS))
-    return TrajectoryDrawing(config, rest.pop("prompts", PROMPTS), store, meter, **rest)
-
-
-async def draw(folder: Path, items: list[Item], grm: Scripted, **rest: Any) -> list[ItemTrajectories]:
+async def collect(
+    folder: Path, items: list[Item], grm: Scripted, concurrency: int = 64, on_run: Any = None, **rest: Any
+) -> list[ItemTrajectories]:
+    collector = TrajectoryCollector(rest.pop("config", CONFIG), rest.pop("prompts", PROMPTS), grm, **rest)
     with TrajectoryStore(folder, MANIFEST) as store:
-        await drawing(store, items, **rest).run(items, grm)
+        meter = TrajectoryMeter(Console(quiet=True), len(items), len(store.done), Rules(PROMPTS))
+        run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency, UNANSWERED, collector.check_readable)
+        if on_run:
+            on_run(run)
+        await run.over(items, collector.trajectories_of)
     return list(read_trajectories(folder))
 
 
@@ -177,7 +179,7 @@ class TestPresenting:
 class TestDrawing:
     async def test_three_samples_and_a_hinted_one(self, tmp_path: Path) -> None:
         grm = Scripted(knows)
-        (record,) = await draw(tmp_path, pairs(1), grm)
+        (record,) = await collect(tmp_path, pairs(1), grm)
         assert [sampling.n for _, sampling in grm.calls] == [3, 1]
         assert ["known to be" in prompt.messages[0].content for prompt, _ in grm.calls] == [False, True]
         assert [each.kind for each in record.trajectories] == ["plain"] * 3 + ["hinted"]
@@ -187,14 +189,14 @@ class TestDrawing:
 
     async def test_the_ablations(self, tmp_path: Path) -> None:
         grm = Scripted(knows)
-        await draw(tmp_path / "a", pairs(1), grm, hinted=0)
-        await draw(tmp_path / "b", pairs(1), grm, samples=0)
+        await collect(tmp_path / "a", pairs(1), grm, hinted=0)
+        await collect(tmp_path / "b", pairs(1), grm, samples=0)
         assert [sampling.n for _, sampling in grm.calls] == [3, 1]
 
     async def test_what_cannot_be_read_is_kept_with_its_reason(self, tmp_path: Path) -> None:
         texts = [critique_text([9, 2]), critique_text([5, 5]), "no verdict"]
         grm = Scripted(lambda prompt, sampling: [Completion(text) for text in texts])
-        (record,) = await draw(tmp_path, [item("x", "a", "b")], grm, hinted=0)
+        (record,) = await collect(tmp_path, [item("x", "a", "b")], grm, hinted=0)
         assert [each.scores for each in record.trajectories] == [(9, 2), (5, 5), None]
         assert [each.tie for each in record.trajectories] == [False, True, False]
         assert record.trajectories[2].reason is UnparsedReason.NO_SCORES
@@ -205,7 +207,7 @@ class TestDrawing:
                 raise PromptTooLong("too long")
             return knows(prompt, sampling)
 
-        records = await draw(tmp_path, pairs(2), Scripted(reply))
+        records = await collect(tmp_path, pairs(2), Scripted(reply))
         reasons = {record.id: record.trajectories[0].reason for record in records}
         assert reasons == {"i0": UnparsedReason.TOO_LONG, "i1": None}
 
@@ -218,9 +220,9 @@ class TestDrawing:
             return knows(prompt, sampling)
 
         grm = Scripted(reply)
-        assert [record.id for record in await draw(tmp_path, pairs(3), grm)] == ["i0", "i2"]
+        assert [record.id for record in await collect(tmp_path, pairs(3), grm)] == ["i0", "i2"]
         broken, asked = False, len(grm.calls)
-        assert sorted(record.id for record in await draw(tmp_path, pairs(3), grm)) == ["i0", "i1", "i2"]
+        assert sorted(record.id for record in await collect(tmp_path, pairs(3), grm)) == ["i0", "i1", "i2"]
         assert len(grm.calls) == asked + 2
 
     async def test_an_engine_that_only_fails_ends_the_run(self, tmp_path: Path) -> None:
@@ -229,22 +231,22 @@ class TestDrawing:
 
         grm = Scripted(down)
         with pytest.raises(EngineError, match=f"{FAILURES_IN_A_ROW} items in a row without an answer: engine.*down"):
-            await draw(tmp_path, pairs(200), grm, concurrency=2)
+            await collect(tmp_path, pairs(200), grm, concurrency=2)
         assert len(grm.calls) < 2 * (FAILURES_IN_A_ROW + 4)
         assert list(read_trajectories(tmp_path)) == []
 
     async def test_a_grm_that_never_parses_ends_the_run(self, tmp_path: Path) -> None:
         grm = Scripted(lambda prompt, sampling: [Completion("Both are nice.")] * sampling.n)
         with pytest.raises(EngineError, match=r"none of the first \d+ critiques.*no_scores.*judge\.template.*are nice"):
-            await draw(tmp_path, pairs(500), grm, concurrency=2)
-        assert len(grm.calls) <= 2 * (PATIENCE // 4 + 4)
+            await collect(tmp_path, pairs(500), grm, concurrency=2)
+        assert len(grm.calls) <= 2 * (UNREADABLE_TRAJECTORIES // 4 + 4)
 
     async def test_one_readable_critique_is_enough_to_go_on(self, tmp_path: Path) -> None:
         def rarely(prompt: Prompt, sampling: Sampling) -> list[Completion]:
             good = "Question i3?" in prompt.messages[0].content
             return knows(prompt, sampling) if good else [Completion("?")] * sampling.n
 
-        assert len(await draw(tmp_path, pairs(60), Scripted(rarely), concurrency=1)) == 60
+        assert len(await collect(tmp_path, pairs(60), Scripted(rarely), concurrency=1)) == 60
 
     async def test_concurrency_is_bounded_and_used(self, tmp_path: Path) -> None:
         running, most = 0, 0
@@ -257,15 +259,15 @@ class TestDrawing:
             running -= 1
             return knows(prompt, sampling)
 
-        await draw(tmp_path, pairs(20), Scripted(slow), concurrency=3, hinted=0)
+        await collect(tmp_path, pairs(20), Scripted(slow), concurrency=3, hinted=0)
         assert most == 3
 
     @pytest.mark.parametrize("sampling", [{}, {"sampling__seed": 5}], ids=["--seed", "sampling.seed"])
     async def test_samples_are_seeded_item_by_item(self, sampling: dict[str, int], tmp_path: Path) -> None:
         config = make_config(**sampling)
         first, second = Scripted(knows), Scripted(knows)
-        await draw(tmp_path / "a", pairs(4), first, config=config)
-        await draw(tmp_path / "b", list(reversed(pairs(4))), second, config=config)
+        await collect(tmp_path / "a", pairs(4), first, config=config)
+        await collect(tmp_path / "b", list(reversed(pairs(4))), second, config=config)
         seeds = [sorted(how.seed or 0 for _, how in grm.calls) for grm in (first, second)]
         assert seeds[0] == seeds[1]
         assert len(set(seeds[0])) == 8
@@ -274,7 +276,7 @@ class TestDrawing:
         engine = {"type": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
         for number, sampling in enumerate(({}, {"sampling__seed": 5})):
             grm = Scripted(knows)
-            await draw(tmp_path / str(number), pairs(1), grm, config=make_config(engine=engine, **sampling))
+            await collect(tmp_path / str(number), pairs(1), grm, config=make_config(engine=engine, **sampling))
             assert [how.seed is None for _, how in grm.calls] == [not sampling] * 2
 
 

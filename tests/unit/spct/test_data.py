@@ -15,10 +15,10 @@ from grm_plugin.batch.items import Item
 from grm_plugin.errors import ConfigError, EngineError, WireError
 from grm_plugin.spct.instruction_data import read_general
 from grm_plugin.spct.outcome import Target, verdict_of
-from grm_plugin.spct.rejection import Fate, Rules
+from grm_plugin.spct.rejection import Decision, Rules
 from grm_plugin.spct.rft import RejectionReport, write_report, write_training_file
 from grm_plugin.spct.rl_data import content_digest, rl_rows
-from grm_plugin.spct.token_limit import UNLIMITED, Room
+from grm_plugin.spct.token_limit import UNLIMITED, TokenLimit
 from grm_plugin.spct.training_files import read_rows, write_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory
@@ -66,8 +66,8 @@ def record(name: str, *plain: Any, hinted: Any = (), leaked: bool = False) -> It
     return ItemTrajectories.of(name, shown, tuple(drawn))
 
 
-def fates(one: ItemTrajectories, rules: Rules | None = None) -> list[Fate]:
-    return [(rules or RULES).fate(one, each) for each in one.trajectories]
+def decisions(one: ItemTrajectories, rules: Rules | None = None) -> list[Decision]:
+    return [(rules or RULES).decide(one, each) for each in one.trajectories]
 
 
 class TestRules:
@@ -85,7 +85,7 @@ class TestRules:
         ],
     )
     def test_without_a_hint(self, plain: Any, expected: list[str]) -> None:
-        assert fates(record("a", *plain)) == expected
+        assert decisions(record("a", *plain)) == expected
 
     @pytest.mark.parametrize(
         ("hinted", "leaked", "expected"),
@@ -98,23 +98,23 @@ class TestRules:
         ],
     )
     def test_with_a_hint_only_wrong_ones_are_dropped(self, hinted: Any, leaked: bool, expected: str) -> None:
-        assert fates(record("a", RIGHT, RIGHT, RIGHT, hinted=[hinted], leaked=leaked))[3] == expected
-        assert fates(record("a", WRONG, WRONG, WRONG, hinted=[hinted], leaked=leaked))[3] == expected
+        assert decisions(record("a", RIGHT, RIGHT, RIGHT, hinted=[hinted], leaked=leaked))[3] == expected
+        assert decisions(record("a", WRONG, WRONG, WRONG, hinted=[hinted], leaked=leaked))[3] == expected
 
     def test_without_rejection_everything_that_can_be_read_is_kept(self) -> None:
         off = Rules(PROMPTS, rejection=False)
-        assert fates(record("a", RIGHT, WRONG, None, hinted=[TIE]), off) == ["kept", "kept", "unread", "kept"]
-        assert fates(record("a", RIGHT, RIGHT, RIGHT), off) == ["kept"] * 3
-        assert fates(record("a", RIGHT, hinted=[RIGHT], leaked=True), off) == ["kept", "leaked"]
+        assert decisions(record("a", RIGHT, WRONG, None, hinted=[TIE]), off) == ["kept", "kept", "unread", "kept"]
+        assert decisions(record("a", RIGHT, RIGHT, RIGHT), off) == ["kept"] * 3
+        assert decisions(record("a", RIGHT, hinted=[RIGHT], leaked=True), off) == ["kept", "leaked"]
 
     def test_a_row_is_as_long_as_the_trainer_sees_it(self) -> None:
         """Prompt, critique and the two tokens that OpenRLHF writes behind them."""
         one = record("a", RIGHT, WRONG)
         prompt = PROMPTS.plain(one.shown).messages[0].content
         length = len(f"<user>{prompt}\n<assistant>{one.trajectories[0].text}\n") + 2
-        assert fates(one, Rules(PROMPTS, room=Room(Letters(), length))) == ["kept", "wrong"]
-        assert fates(one, Rules(PROMPTS, room=Room(Letters(), length - 1))) == ["too_long", "wrong"]
-        assert fates(one, Rules(PROMPTS, False, Room(Letters(), length - 1))) == ["too_long", "too_long"]
+        assert decisions(one, Rules(PROMPTS, limit=TokenLimit(Letters(), length))) == ["kept", "wrong"]
+        assert decisions(one, Rules(PROMPTS, limit=TokenLimit(Letters(), length - 1))) == ["too_long", "wrong"]
+        assert decisions(one, Rules(PROMPTS, False, TokenLimit(Letters(), length - 1))) == ["too_long", "too_long"]
 
 
 class TestTrainingFile:
@@ -160,7 +160,7 @@ class TestTrainingFile:
             tmp_path / "sft.jsonl", [ItemTrajectories.model_validate(stored)], Rules(PROMPTS, False)
         )
         assert [row["kind"] for row in read_rows(tmp_path / "sft.jsonl")] == ["plain"]
-        assert report.fates["hinted"] == {"leaked": 1}
+        assert report.decisions["hinted"] == {"leaked": 1}
 
     def test_nothing_readable_is_the_templates_fault(self, tmp_path: Path) -> None:
         with pytest.raises(EngineError, match=r"not one could be read \(no_scores 2\).*judge\.template"):
@@ -196,7 +196,7 @@ class TestTrainingFile:
     def test_general_data_has_to_fit_too(self, tmp_path: Path) -> None:
         general = tmp_path / "chat.jsonl"
         write_rows(general, [{"prompt": "Hi", "response": text} for text in ("Hello", "Hello" * 2000)])
-        rules = Rules(PROMPTS, room=Room(Letters(), 5000))
+        rules = Rules(PROMPTS, limit=TokenLimit(Letters(), 5000))
         report = write_training_file(tmp_path / "sft.jsonl", self.records, rules, [general])
         assert report.as_json()["rows"] == {"kept": 3, "general": 1, "general_too_long": 1}
 
@@ -267,9 +267,9 @@ class TestGeneral:
 
 
 class TestPromptsForRL:
-    def rows(self, *items: Item, easy: Any = (), room: Room = UNLIMITED) -> tuple[list[Any], Counter[str]]:
+    def rows(self, *items: Item, easy: Any = (), limit: TokenLimit = UNLIMITED) -> tuple[list[Any], Counter[str]]:
         dropped: Counter[str] = Counter()
-        return list(rl_rows(items, CONFIG, PROMPTS, 0, easy, room, dropped)), dropped
+        return list(rl_rows(items, CONFIG, PROMPTS, 0, easy, limit, dropped)), dropped
 
     def test_the_label_counts_positions_as_shown(self) -> None:
         items = [item(f"i{number}", "good", "bad", "worse") for number in range(20)]
@@ -288,7 +288,7 @@ class TestPromptsForRL:
     def test_what_is_left_out_is_counted(self) -> None:
         items = [item("easy"), item("image", "see <image>", "b"), item("long", "x" * 9000, "b"), item("fine")]
         easy = {content_digest(present(items[0], CONFIG, seed=7))}
-        rows, dropped = self.rows(*items, easy=easy, room=Room(Letters(), 9000))
+        rows, dropped = self.rows(*items, easy=easy, limit=TokenLimit(Letters(), 9000))
         assert [row["id"] for row in rows] == ["fine"]
         assert dropped == {"easy": 1, "image_tag": 1, "too_long": 1}
 

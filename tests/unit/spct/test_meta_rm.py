@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from grm_plugin.batch import vote_store as evals
 from grm_plugin.batch.fingerprint import fingerprint
@@ -24,8 +23,7 @@ from grm_plugin.batch.vote_store import Manifest, StoredVote, VoteStore
 from grm_plugin.config import Config
 from grm_plugin.engines.fake import FakeEngine
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.meter import VoteMeter
-from grm_plugin.evals.rating import Rating
+from grm_plugin.evals.rating import rate_votes
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.spct.meta_data import meta_rows
@@ -183,10 +181,7 @@ class TestWhatIsShown:
         with VoteStore(tmp_path / "votes", manifest) as store:
             store.add(record)
         meta_rm = Remembering()
-        with VoteStore(tmp_path / "rated", manifest) as store:
-            await Rating(
-                ListJudge(config, FakeEngine(()), meta_rm), store, VoteMeter(Console(quiet=True), 1, 0), 1
-            ).run([record])
+        await rate_votes(ListJudge(config, FakeEngine(()), meta_rm), record)
         rows = list(meta_rows(tmp_path / "votes", config, TrainingPrompts(config), Counter()))
         trained = [tuple(Message(turn["role"], turn["content"]) for turn in row["messages"]) for row in rows]
         expected = [without_marker(conversation) for _, conversation in served]

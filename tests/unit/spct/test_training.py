@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from grm_plugin.errors import ConfigError
-from grm_plugin.spct.token_limit import Room
+from grm_plugin.spct.token_limit import TokenLimit
 from grm_plugin.spct.training_files import write_rows
 from grm_plugin.types import Message
 from support.factories import make_config
@@ -272,7 +272,7 @@ def test_several_gpus_need_a_launcher(options: MetaTraining, monkeypatch: pytest
 def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
     config = make_config(engine={"type": "vllm", "model": str(tmp_path)})
     with pytest.raises(ConfigError, match=f"--max-tokens needs the GRM's tokenizer, engine.model {tmp_path}: "):
-        Room.of(config, "--max-tokens", 9)
+        TokenLimit.of(config, "--max-tokens", 9)
 
 
 def test_room_is_counted_in_the_grms_own_chat_template() -> None:
@@ -283,5 +283,5 @@ def test_room_is_counted_in_the_grms_own_chat_template() -> None:
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=len(turns) == 1)
         length = len(tokenizer.encode(text, add_special_tokens=False)) + (2 if len(turns) == 2 else 0)
         conversation = tuple(Message(**turn) for turn in turns)
-        assert Room.of(config, "--max-tokens", length).holds(conversation)
-        assert not Room.of(config, "--max-tokens", length - 1).holds(conversation)
+        assert TokenLimit.of(config, "--max-tokens", length).fits(conversation)
+        assert not TokenLimit.of(config, "--max-tokens", length - 1).fits(conversation)
