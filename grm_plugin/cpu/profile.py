@@ -12,7 +12,7 @@ from types import ModuleType
 
 from grm_plugin.cpu import patches_cluster, patches_device, patches_sync, patches_training
 from grm_plugin.cpu.device import profile_applies
-from grm_plugin.cpu.hooks import Patch, PatchingFinder, Surroundings
+from grm_plugin.cpu.import_hooks import Patch, PatchingFinder, Surroundings
 
 SITE = Path(__file__).resolve().parent / "site"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, warning
 from grm_plugin.doctor.gpus import check_gpus
-from grm_plugin.doctor.machine import check_port
 from grm_plugin.doctor.memory import check_memory
 from grm_plugin.doctor.models import check_meta_rm, check_models
+from grm_plugin.doctor.port import check_port
 from grm_plugin.doctor.prompt_length import check_prompts
 from grm_plugin.doctor.security import check_access, check_remote_code
 from grm_plugin.doctor.versions import check_versions

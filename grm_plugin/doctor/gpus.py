@@ -11,7 +11,7 @@ from grm_plugin.batch.local_gpus import local_gpus
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.serving.ray.cluster_address import listens
-from grm_plugin.serving.ray.resources import GPUs, Holder, needed_gpus, shortage
+from grm_plugin.serving.ray.gpus import GPUHolder, GPUs, needed_gpus, shortage
 
 RAY_DEADLINE_S = 50.0
 BUSY = 0.1
@@ -78,7 +78,7 @@ def _ask_ray() -> GPUs:
     command = [sys.executable, "-m", "grm_plugin.doctor.ray_probe"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_DEADLINE_S, check=True)
     said = json.loads(done.stdout.splitlines()[-1])
-    holders = tuple(Holder(**holder) for holder in said["holders"])
+    holders = tuple(GPUHolder(**holder) for holder in said["holders"])
     return GPUs(said["total"], tuple(said["free_per_node"]), holders)
 
 

@@ -8,8 +8,8 @@ from grm_plugin.batch.local_gpus import local_gpus
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.machine import available_memory
-from grm_plugin.doctor.weights import ModelFiles, find_folder, read_files, vllm_models
+from grm_plugin.doctor.model_files import ModelFiles, find_folder, read_files, vllm_models
+from grm_plugin.doctor.port import available_memory
 from grm_plugin.engines.vllm_start import is_cpu_build
 
 GIB = 2**30

@@ -7,7 +7,7 @@ from typing import Any
 
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.weights import find_folder, read_files
+from grm_plugin.doctor.model_files import find_folder, read_files
 from grm_plugin.engines.vllm import room_needed
 from grm_plugin.errors import PromptError
 from grm_plugin.judging.prompts import MARKER_LENGTH, PromptBuilder

@@ -8,8 +8,8 @@ import sys
 from dataclasses import asdict
 
 from grm_plugin.errors import ServiceError
+from grm_plugin.serving.ray.gpus import cluster_gpus
 from grm_plugin.serving.ray.launch import connect
-from grm_plugin.serving.ray.resources import cluster_gpus
 
 if __name__ == "__main__":
     try:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from grm_plugin.errors import ServiceError
-from grm_plugin.serving.stopping import PROCESS_S
+from grm_plugin.serving.stop_times import PROCESS_S
 
 KILL_TIMEOUT_S = 5.0
 LOCK_PATIENCE_S = 1.0
@@ -28,7 +28,7 @@ LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningService:
     """A service that runs in a process of its own."""
 
     pid: int
@@ -36,7 +36,7 @@ class Running:
 
 
 @contextmanager
-def registered(name: str, url: str) -> Iterator[None]:
+def holding_pid_file(name: str, url: str) -> Iterator[None]:
     """Be the service of this name on this machine (and of this user).
 
     Raises:
@@ -55,7 +55,7 @@ def registered(name: str, url: str) -> Iterator[None]:
                 f"(grm-plugin stop --name {name}), or set another service.name"
             )
         file.truncate(0)
-        file.write(json.dumps(asdict(Running(os.getpid(), url))))
+        file.write(json.dumps(asdict(RunningService(os.getpid(), url))))
         file.flush()
         try:
             yield
@@ -63,13 +63,13 @@ def registered(name: str, url: str) -> Iterator[None]:
             file.truncate(0)
 
 
-def find(name: str) -> Running | None:
+def find(name: str) -> RunningService | None:
     """The service of this name that runs on this machine, if one does."""
     try:
         with _path(name).open("r+") as file:
             if _lock(file.fileno(), fcntl.LOCK_SH):  # shared: others may be looking, and are no service
                 return None  # its process is gone
-            return Running(**json.loads(file.read()))
+            return RunningService(**json.loads(file.read()))
     except (OSError, ValueError, TypeError):
         return None
 

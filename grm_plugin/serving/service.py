@@ -27,9 +27,9 @@ from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.serving.metrics import Metrics
 from grm_plugin.serving.probing import ProbedGenerator
-from grm_plugin.serving.replies import judgement_to_wire
+from grm_plugin.serving.score_reply import judgement_to_wire
 from grm_plugin.serving.single_flight import SingleFlight
-from grm_plugin.serving.stopping import DRAIN_S
+from grm_plugin.serving.stop_times import DRAIN_S
 from grm_plugin.trace.recorder import Recorder
 from grm_plugin.types import Conversation, Group, Judgement, Reward, Sample
 from grm_plugin.wire.schemas import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from grm_plugin.trace.overview import Overview, Step
+from grm_plugin.trace.chart_data import Overview, Step
 
 WIDTH, HEIGHT = 200.0, 56.0
 Series = Sequence[float | None]

@@ -12,11 +12,11 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
 from grm_plugin.errors import StoreError
-from grm_plugin.trace import links
 from grm_plugin.trace.export import json_lines, write_parquet
+from grm_plugin.trace.filter_query import filter_of
 from grm_plugin.trace.filters import Filter
-from grm_plugin.trace.rendering import HEADERS, WordsForErrors
-from grm_plugin.trace.store import TraceStore, opened
+from grm_plugin.trace.page_rendering import HEADERS, WordsForErrors
+from grm_plugin.trace.store_reader import StoreReader, opened
 
 
 def download_router(path: Callable[[], Path | None]) -> APIRouter:
@@ -25,7 +25,7 @@ def download_router(path: Callable[[], Path | None]) -> APIRouter:
 
     @router.get("/export.jsonl")
     def lines(request: Request) -> Response:
-        rows = _closing(_existing(path()), links.filter_of(request.query_params))
+        rows = _closing(_existing(path()), filter_of(request.query_params))
         first = next(rows, b"")  # what fails, fails before the reply has begun, and can still be told
         return StreamingResponse(
             chain((first,), rows),
@@ -38,7 +38,7 @@ def download_router(path: Callable[[], Path | None]) -> APIRouter:
         with opened(path()) as store, tempfile.NamedTemporaryFile(suffix=".parquet", delete=False) as file:
             made = Path(file.name)
             try:
-                write_parquet(store or _existing(None), links.filter_of(request.query_params), made)
+                write_parquet(store or _existing(None), filter_of(request.query_params), made)
             except BaseException:
                 made.unlink()
                 raise
@@ -48,13 +48,13 @@ def download_router(path: Callable[[], Path | None]) -> APIRouter:
     return router
 
 
-def _existing(path: Path | None) -> TraceStore:
+def _existing(path: Path | None) -> StoreReader:
     if path is None:
         raise StoreError("no traces are kept: set trace.path")
-    return TraceStore(path)
+    return StoreReader(path)
 
 
-def _closing(store: TraceStore, chosen: Filter) -> Iterator[bytes]:
+def _closing(store: StoreReader, chosen: Filter) -> Iterator[bytes]:
     try:
         yield from json_lines(store, chosen)
     finally:

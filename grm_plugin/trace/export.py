@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from grm_plugin.errors import StoreError
 from grm_plugin.trace.filters import Filter
-from grm_plugin.trace.store import GroupRow, TraceStore
+from grm_plugin.trace.store_reader import GroupRow, StoreReader
 
 PARQUET_ROWS = 500
 
@@ -22,7 +22,7 @@ def has_parquet() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def json_lines(store: TraceStore, chosen: Filter) -> Iterator[bytes]:
+def json_lines(store: StoreReader, chosen: Filter) -> Iterator[bytes]:
     """One line per group, oldest first: `id`, `time` (seconds since the epoch), `service`, `judgement`
     (`grm_plugin.types.Judgement`) and `settled` (what the trainer got)."""
     for row, body in store.export(chosen):
@@ -30,13 +30,13 @@ def json_lines(store: TraceStore, chosen: Filter) -> Iterator[bytes]:
         yield head + to_json(row.service) + b"," + body[1:] + b"\n"
 
 
-def write_json_lines(store: TraceStore, chosen: Filter, path: Path) -> int:
+def write_json_lines(store: StoreReader, chosen: Filter, path: Path) -> int:
     """Write `json_lines` to a file; the number of groups."""
     with path.open("wb") as file:
         return sum(1 for line in json_lines(store, chosen) if file.write(line))
 
 
-def write_parquet(store: TraceStore, chosen: Filter, path: Path) -> int:
+def write_parquet(store: StoreReader, chosen: Filter, path: Path) -> int:
     """Write one row per group with nested responses and critiques; the number of groups.
 
     Raises:

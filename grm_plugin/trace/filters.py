@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from grm_plugin.trace.record import spaced
+from grm_plugin.trace.stored_trace import spaced
 
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 

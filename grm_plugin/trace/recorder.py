@@ -13,8 +13,8 @@ from pathlib import Path
 
 from grm_plugin.config import FailureConfig, TraceConfig
 from grm_plugin.errors import DamagedStore
-from grm_plugin.trace.record import Entry, size_of
-from grm_plugin.trace.writing import StoreWriter
+from grm_plugin.trace.store_writer import StoreWriter
+from grm_plugin.trace.stored_trace import Entry, size_of
 from grm_plugin.types import Judgement
 
 logger = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from grm_plugin.config.loading import load_config
 from grm_plugin.engines.fake import FakeEngine
 from grm_plugin.serving.http.trace_app import page_app
 from grm_plugin.serving.service import RewardService
-from grm_plugin.trace.record import Entry
-from grm_plugin.trace.writing import StoreWriter
+from grm_plugin.trace.store_writer import StoreWriter
+from grm_plugin.trace.stored_trace import Entry
 from grm_plugin.types import (
     Completion,
     Critique,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.cpu.hooks import PatchingFinder
+from grm_plugin.cpu.import_hooks import PatchingFinder
 from grm_plugin.cpu.profile import DURING
 from grm_plugin.judging.seams import Generator
 from grm_plugin.serving.http.app import create_app

@@ -22,7 +22,7 @@ import pytest
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, ServiceError
 from grm_plugin.integrations.trl import local_service
 from grm_plugin.integrations.trl.grm_reward import GRMReward, _client, _warn_of_parts
-from grm_plugin.serving.http.alone import build
+from grm_plugin.serving.http.without_ray import build
 from grm_plugin.serving.ray.launch import ServiceHandle
 from grm_plugin.types import Completion, Prompt, Sampling
 from grm_plugin.wire.token import Token

@@ -41,7 +41,7 @@ def reward_func(queries, prompts, labels):
 
 # Both run in every process of the job, after the profile's own hooks: the profile passes hidden sitecustomize files on.
 RECEIVE_BUT_DO_NOT_LOAD = """
-from grm_plugin.cpu.hooks import PatchingFinder
+from grm_plugin.cpu.import_hooks import PatchingFinder
 
 def patch(module):
     original = module.WorkerWrap.update_weight
@@ -55,7 +55,7 @@ def patch(module):
 PatchingFinder({"openrlhf.trainer.ray.vllm_worker_wrap": patch}).install()
 """
 BROADCAST_NOTHING = """
-from grm_plugin.cpu.hooks import PatchingFinder
+from grm_plugin.cpu.import_hooks import PatchingFinder
 
 class Nothing:
     def broadcast(self, tensor, src, stream=None):

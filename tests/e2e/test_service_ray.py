@@ -38,7 +38,7 @@ ray = pytest.importorskip("ray")
 pytest.importorskip("vllm")
 
 from grm_plugin.serving.ray import launch  # noqa: E402
-from grm_plugin.serving.ray.resources import cluster_gpus  # noqa: E402
+from grm_plugin.serving.ray.gpus import cluster_gpus  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

@@ -11,8 +11,8 @@ from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import FailureConfig, TraceConfig
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import Generator
-from grm_plugin.trace.record import Entry
-from grm_plugin.trace.writing import StoreWriter
+from grm_plugin.trace.store_writer import StoreWriter
+from grm_plugin.trace.stored_trace import Entry
 from grm_plugin.types import Completion, Judgement, Prompt, Sampling
 from support.factories import Scripted, by_number, critique_text, make_config, make_group, responses_shown, scoring
 

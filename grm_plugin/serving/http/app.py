@@ -13,12 +13,12 @@ from grm_plugin import __version__
 from grm_plugin.errors import EngineError, GRMError, RewardError, ServiceBusy, WireError
 from grm_plugin.serving.http.auth import RequireToken
 from grm_plugin.serving.http.disconnects import until_disconnect
-from grm_plugin.serving.http.error_shield import HideErrorText
-from grm_plugin.serving.http.gym import gym_router
 from grm_plugin.serving.http.limits import LimitBody, check_limits
+from grm_plugin.serving.http.nemo_gym import gym_router
 from grm_plugin.serving.http.sample_route import sample_router
+from grm_plugin.serving.http.unexpected_errors import HideErrorText
 from grm_plugin.serving.service import RewardService
-from grm_plugin.trace.page import Source, page_router
+from grm_plugin.trace.page_routes import Source, page_router
 from grm_plugin.wire.ready import Ready
 from grm_plugin.wire.schemas import (
     GetRewardReply,

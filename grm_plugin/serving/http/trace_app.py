@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from grm_plugin.serving.http.auth import RequireToken
 from grm_plugin.serving.ports import http_url, listen
-from grm_plugin.trace.page import Source, page_router
+from grm_plugin.trace.page_routes import Source, page_router
 from grm_plugin.wire.token import exposure, read_token
 
 logger = logging.getLogger(__name__)

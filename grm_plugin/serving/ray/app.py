@@ -25,7 +25,7 @@ from grm_plugin.errors import EngineError
 from grm_plugin.judging.normalize import set_aside_if_damaged
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.serving.http.app import create_app
-from grm_plugin.serving.ray.resources import CPUS_PER_REPLICA, gpus_per_replica
+from grm_plugin.serving.ray.gpus import CPUS_PER_REPLICA, gpus_per_replica
 from grm_plugin.serving.ray.watchdog import Watchdog
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
@@ -220,7 +220,7 @@ def _deployment(
         max_ongoing_requests=model.max_concurrency,
         ray_actor_options={"num_cpus": CPUS_PER_REPLICA, "num_gpus": gpus},
         request_router_config=RequestRouterConfig(
-            request_router_class="grm_plugin.serving.ray.routing:LiveReplicasRouter"
+            request_router_class="grm_plugin.serving.ray.replica_router:LiveReplicasRouter"
         ),
         **OPTIONS,
     )
@@ -228,7 +228,7 @@ def _deployment(
 
 
 def _seams(config: Config, engine: Any, meta_rm: Any) -> tuple[Generator, MetaRM | None]:
-    from grm_plugin.serving.ray.handles import RayGenerator, RayMetaRM
+    from grm_plugin.serving.ray.remote_engines import RayGenerator, RayMetaRM
 
     generator = RayGenerator(engine) if engine is not None else build_generator(config.engine)
     if config.meta_rm is None:

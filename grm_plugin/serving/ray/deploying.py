@@ -18,8 +18,8 @@ from grm_plugin.errors import ServiceError
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.serving.ports import check_port, http_url
 from grm_plugin.serving.ray.app import INGRESS, build_app
-from grm_plugin.serving.ray.resources import GPUs, cluster_gpus, needed_gpus, shortage
-from grm_plugin.serving.stopping import DRAIN_MARGIN_S
+from grm_plugin.serving.ray.gpus import GPUs, cluster_gpus, needed_gpus, shortage
+from grm_plugin.serving.stop_times import DRAIN_MARGIN_S
 from grm_plugin.wire.token import Token, exposure, is_loopback
 
 logger = logging.getLogger(__name__)

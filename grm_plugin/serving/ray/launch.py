@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
-from grm_plugin.serving import pid_file as registry
+from grm_plugin.serving import pid_file
 from grm_plugin.serving.ray.cluster_address import listens, resolve
-from grm_plugin.serving.stopping import DRAIN_S, RAY_S, TAKE_DOWN_S
+from grm_plugin.serving.stop_times import DRAIN_S, RAY_S, TAKE_DOWN_S
 from grm_plugin.wire.token import Token, read_token
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def stop(name: str = "grm") -> bool:
         ServiceError: the cluster of RAY_ADDRESS does not answer, or the service does not stop within a minute.
     """
     if os.environ.get("RAY_ADDRESS"):
-        return stop_on_ray(name) or registry.stop(name)
-    return registry.stop(name) or (_cluster_is_here() and stop_on_ray(name))
+        return stop_on_ray(name) or pid_file.stop(name)
+    return pid_file.stop(name) or (_cluster_is_here() and stop_on_ray(name))
 
 
 def _cluster_is_here() -> bool:

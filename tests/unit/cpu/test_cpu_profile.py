@@ -14,7 +14,7 @@ import pytest
 
 from grm_plugin.cpu import environment, patches_cluster
 from grm_plugin.cpu.device import cuda_present
-from grm_plugin.cpu.hooks import PatchingFinder
+from grm_plugin.cpu.import_hooks import PatchingFinder
 from grm_plugin.cpu.profile import DEFAULTS, SITE
 
 torch = pytest.importorskip("torch")

@@ -17,10 +17,10 @@ from grm_plugin.config import Config
 from grm_plugin.doctor.dry_run import dry_run, judge_dry_run
 from grm_plugin.doctor.examine import CHECKS, Check, examine
 from grm_plugin.doctor.findings import Finding, ok
-from grm_plugin.doctor.machine import check_port
+from grm_plugin.doctor.model_files import read_files
 from grm_plugin.doctor.models import check_meta_rm, check_models
+from grm_plugin.doctor.port import check_port
 from grm_plugin.doctor.prompt_length import Lengths, check_prompts, judge_lengths
-from grm_plugin.doctor.weights import read_files
 from grm_plugin.wire.schemas import WireJudgement
 from support.factories import make_config
 from support.paths import ROOT

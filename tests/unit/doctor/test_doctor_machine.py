@@ -13,8 +13,8 @@ from grm_plugin.config import VLLMConfig
 from grm_plugin.doctor import gpus, memory
 from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.memory import GIB
+from grm_plugin.doctor.model_files import ModelFiles
 from grm_plugin.doctor.versions import judge_version
-from grm_plugin.doctor.weights import ModelFiles
 from support.factories import make_config
 
 LLAMA_8B = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096}

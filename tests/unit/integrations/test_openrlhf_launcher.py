@@ -16,8 +16,8 @@ from grm_plugin.integrations.environment import read_environment
 from grm_plugin.integrations.openrlhf import train_ppo_ray
 from grm_plugin.integrations.openrlhf.flags import parse
 from grm_plugin.integrations.openrlhf.train_ppo_ray import main, workers_environment
+from grm_plugin.serving.ray.gpus import needed_gpus
 from grm_plugin.serving.ray.launch import ServiceHandle
-from grm_plugin.serving.ray.resources import needed_gpus
 from grm_plugin.wire.token import Token
 from support.paths import ROOT
 
@@ -287,7 +287,7 @@ class TestEnvironment:
         assert settings.url is None
         assert settings.config is not None
         assert settings.config.sampling.k == 16
-        assert settings.group.wait_s == 7
+        assert settings.config.group.wait_s == 7
         assert settings.n == 3
 
     def test_the_launchers_job_arrives_unchanged(self, config: str) -> None:

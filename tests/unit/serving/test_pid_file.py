@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from grm_plugin.errors import ServiceError
-from grm_plugin.serving import pid_file as registry
+from grm_plugin.serving import pid_file
 
 URL = "http://127.0.0.1:8790"
 
 SERVICE = """
 import signal, sys, time
-from grm_plugin.serving.pid_file import registered
+from grm_plugin.serving.pid_file import holding_pid_file
 stubborn = sys.argv[2:] == ["stubborn"]
 signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn else lambda *_: sys.exit(0))
-with registered(sys.argv[1], "http://127.0.0.1:8790"):
+with holding_pid_file(sys.argv[1], "http://127.0.0.1:8790"):
     print("ready", flush=True)
     time.sleep(60)
 """
@@ -49,17 +49,17 @@ def process(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_service_is_found_by_its_name_and_ended() -> None:
     with process("one") as running:
-        assert registry.find("one") == registry.Running(running.pid, URL)
-        assert registry.find("two") is None
-        assert registry.stop("two") is False
-        assert registry.stop("one") is True
+        assert pid_file.find("one") == pid_file.RunningService(running.pid, URL)
+        assert pid_file.find("two") is None
+        assert pid_file.stop("two") is False
+        assert pid_file.stop("one") is True
         assert running.wait(10) == 0
-    assert registry.find("one") is None
-    assert registry.stop("one") is False
+    assert pid_file.find("one") is None
+    assert pid_file.stop("one") is False
 
 
 def test_a_second_one_is_refused_with_the_first_ones_address() -> None:
-    with process("one") as running, pytest.raises(ServiceError) as error, registry.registered("one", URL):
+    with process("one") as running, pytest.raises(ServiceError) as error, pid_file.holding_pid_file("one", URL):
         pass
     assert f"runs on this machine already at {URL} (process {running.pid})" in str(error.value)
     assert "grm-plugin stop --name one" in str(error.value)
@@ -69,40 +69,40 @@ def test_a_killed_one_leaves_nothing_in_the_way() -> None:
     with process("one") as running:
         running.send_signal(signal.SIGKILL)
         running.wait(10)
-    assert registry.find("one") is None
-    with registry.registered("one", URL), registry.registered("two", URL):
+    assert pid_file.find("one") is None
+    with pid_file.holding_pid_file("one", URL), pid_file.holding_pid_file("two", URL):
         pass
-    with registry.registered("one", URL):
+    with pid_file.holding_pid_file("one", URL):
         pass
 
 
 def test_a_process_that_got_the_id_of_a_dead_service_is_left_alone(runtime: Path) -> None:
     runtime.mkdir()
     (runtime / "one.json").write_text(json.dumps({"pid": os.getppid(), "url": URL}))
-    assert registry.find("one") is None
-    assert registry.stop("one") is False
+    assert pid_file.find("one") is None
+    assert pid_file.stop("one") is False
 
 
 def test_two_that_look_at_once_are_no_service(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime.mkdir()
     (runtime / "one.json").write_text(json.dumps({"pid": os.getppid(), "url": URL}))
-    lock, seen = registry._lock, []
+    lock, seen = pid_file._lock, []
 
     def while_another_looks(*arguments: int) -> bool:
-        monkeypatch.setattr(registry, "_lock", lock)
+        monkeypatch.setattr(pid_file, "_lock", lock)
         locked = lock(*arguments)
-        seen.append(registry.find("one"))
+        seen.append(pid_file.find("one"))
         return locked
 
-    monkeypatch.setattr(registry, "_lock", while_another_looks)
-    assert registry.find("one") is None
+    monkeypatch.setattr(pid_file, "_lock", while_another_looks)
+    assert pid_file.find("one") is None
     assert seen == [None]
 
 
 def test_one_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "PROCESS_S", 0.3)
+    monkeypatch.setattr(pid_file, "PROCESS_S", 0.3)
     with process("one", "stubborn") as running:
-        assert registry.stop("one") is True
+        assert pid_file.stop("one") is True
         assert running.wait(10) == -signal.SIGKILL
 
 
@@ -110,7 +110,7 @@ def test_one_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_damaged_file_is_no_service(runtime: Path, content: str) -> None:
     runtime.mkdir()
     (runtime / "one.json").write_text(content)
-    assert registry.find("one") is None
+    assert pid_file.find("one") is None
 
 
 def test_a_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,9 +119,9 @@ def test_a_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)
     with (
         pytest.raises(ServiceError, match="belongs to another user: set XDG_RUNTIME_DIR"),
-        registry.registered("a", URL),
+        pid_file.holding_pid_file("a", URL),
     ):
-        pytest.fail("registered")
+        pytest.fail("it got the name")
 
 
 def test_a_service_of_another_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,5 +130,5 @@ def test_a_service_of_another_user_is_left_alone(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "kill", refuse)
     words = rf"'one' \(process {os.getpid()}\) belongs to another user"
-    with registry.registered("one", URL), pytest.raises(ServiceError, match=words):
-        registry.stop("one")
+    with pid_file.holding_pid_file("one", URL), pytest.raises(ServiceError, match=words):
+        pid_file.stop("one")

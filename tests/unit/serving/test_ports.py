@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from grm_plugin.errors import ServiceError
-from grm_plugin.serving.http.alone import serve_uvicorn
+from grm_plugin.serving.http.without_ray import serve_uvicorn
 from grm_plugin.serving.ports import check_port, http_url, listen
 from grm_plugin.wire.token import is_loopback
 from support.factories import make_config

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from grm_plugin.trace.filter_query import filter_of, query_of, whole
 from grm_plugin.trace.filters import Filter, Sort, to_match
-from grm_plugin.trace.links import filter_of, query_of, whole
 
 numbers = st.none() | st.floats(-1000, 1000).map(lambda value: float(f"{value:g}"))
 filters = st.builds(

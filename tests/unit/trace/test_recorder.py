@@ -19,7 +19,7 @@ from grm_plugin.serving.service import RewardService
 from grm_plugin.trace import recorder as recording
 from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.recorder import Recorder, RecorderStatus
-from grm_plugin.trace.store import TraceStore
+from grm_plugin.trace.store_reader import StoreReader
 from grm_plugin.wire.schemas import ScoreRequest
 from support.factories import by_number, make_config, scoring
 from support.trace_factories import fill, judged
@@ -40,7 +40,7 @@ def wait_for(recorder: Recorder, condition: Callable[[RecorderStatus], bool]) ->
 
 
 def count(path: Path) -> int:
-    return TraceStore(path).count(Filter())
+    return StoreReader(path).count(Filter())
 
 
 def test_what_is_offered_is_there_without_closing(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_full_queue_drops_and_the_store_says_how_many(
     locker.execute("COMMIT")
     wait_for(recorder, lambda status: status.written == 200 - status.dropped)
     recorder.close()
-    gaps = TraceStore(recorder.path).gaps()
+    gaps = StoreReader(recorder.path).gaps()
     assert sum(gap.dropped for gap in gaps) == recorder.status.dropped  # a row for each commit meanwhile
     assert {gap.reason for gap in gaps} == {recording.FULL}
 
@@ -97,7 +97,7 @@ def test_a_text_of_ten_megabytes(tmp_path: Path) -> None:
     huge = judged("5 " + "lorem " * 1_700_000, judge__max_response_chars=20_000_000)
     recorder.offer(huge)
     recorder.close()
-    trace = TraceStore(recorder.path).trace(1)
+    trace = StoreReader(recorder.path).trace(1)
     assert trace is not None
     assert trace.judgement.group.responses == huge.group.responses
 
@@ -204,7 +204,7 @@ def test_a_killed_process_loses_at_most_its_last_second(tmp_path: Path) -> None:
     times = [float(line.split()[1]) for line in (*judged_at, *rest.splitlines()) if len(line.split()) == 2]
     safe = sum(at < killed - 1.0 for at in times)
     assert safe > 20, "the job judged for well over a second"
-    store = TraceStore(path)
+    store = StoreReader(path)
     assert safe <= store.count(Filter()) <= len(times) + 1
     assert [row.id for row in store.page(Filter(text="job0"), 10)] == [1]
     store.close()
@@ -263,6 +263,6 @@ def test_a_full_disk_costs_traces_and_says_so(tmp_path: Path) -> None:
     assert told["problem"]
     assert told["after"] == ""
     assert told["metric"]
-    store = TraceStore(path)
+    store = StoreReader(path)
     assert store.count(Filter()) == 2
     assert [gap.dropped for gap in store.gaps()] == [1]

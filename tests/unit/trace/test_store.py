@@ -8,23 +8,23 @@ import pytest
 
 from grm_plugin.config import FailureConfig, TraceConfig
 from grm_plugin.errors import DamagedStore, GRMError, StoreError
-from grm_plugin.trace.database import VERSION, open_reader, open_writer
 from grm_plugin.trace.filters import Filter, Sort
-from grm_plugin.trace.record import Entry
-from grm_plugin.trace.store import TraceStore
-from grm_plugin.trace.writing import StoreWriter
+from grm_plugin.trace.store_file import VERSION, open_reader, open_writer
+from grm_plugin.trace.store_reader import StoreReader
+from grm_plugin.trace.store_writer import StoreWriter
+from grm_plugin.trace.stored_trace import Entry
 from support.trace_factories import START, fill, judged, silent
 
 
-def ids(store: TraceStore, chosen: Filter, limit: int = 100, after: int | None = None) -> list[int]:
+def ids(store: StoreReader, chosen: Filter, limit: int = 100, after: int | None = None) -> list[int]:
     return [row.id for row in store.page(chosen, limit, after)]
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> TraceStore:
+def three(tmp_path_factory: pytest.TempPathFactory) -> StoreReader:
     """1: rewards 0 and 1. 2: no votes, both rewards 0.5. 3: reward 4/9, about cats."""
     path = tmp_path_factory.mktemp("traces") / "three.db"
-    return TraceStore(
+    return StoreReader(
         fill(path, [judged("1", "10"), judged("2", "2", generator=silent()), judged("5 cats", question="Hm?")])
     )
 
@@ -51,14 +51,14 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> TraceStore:
     ],
     ids=str,
 )
-def test_filters(three: TraceStore, chosen: Filter, expected: list[int]) -> None:
+def test_filters(three: StoreReader, chosen: Filter, expected: list[int]) -> None:
     assert ids(three, chosen) == expected
     assert three.count(chosen) == len(expected)
     assert [row.id for row, _ in three.export(chosen)] == sorted(expected)
 
 
 @pytest.mark.parametrize("sort", Sort)
-def test_pages_and_neighbours_follow_the_order(three: TraceStore, sort: Sort) -> None:
+def test_pages_and_neighbours_follow_the_order(three: StoreReader, sort: Sort) -> None:
     chosen = Filter(sort=sort)
     everything = ids(three, chosen)
     assert sorted(everything) == [1, 2, 3]
@@ -70,20 +70,20 @@ def test_pages_and_neighbours_follow_the_order(three: TraceStore, sort: Sort) ->
     ]
 
 
-def test_what_is_newer(three: TraceStore) -> None:
+def test_what_is_newer(three: StoreReader) -> None:
     assert [row.id for row in three.newer(Filter(), 1, 10)] == [3, 2]
     assert [row.id for row in three.newer(Filter(fallback=True), 1, 10)] == [2]
     assert three.newest() == 3
 
 
-def test_a_group_that_is_not_there(three: TraceStore) -> None:
+def test_a_group_that_is_not_there(three: StoreReader) -> None:
     assert three.row(99) is None
     assert three.trace(99) is None
     assert three.neighbours(Filter(), 99) == (None, None)
 
 
 def test_chinese_is_found_within_a_run(tmp_path: Path) -> None:
-    store = TraceStore(fill(tmp_path / "a.db", [judged("5", question="请解释什么是光合作用。"), judged("5")]))
+    store = StoreReader(fill(tmp_path / "a.db", [judged("5", question="请解释什么是光合作用。"), judged("5")]))
     assert ids(store, Filter(text="光合作用")) == [1]
     assert ids(store, Filter(text="作光")) == []
 
@@ -98,7 +98,7 @@ def test_the_store_stays_within_its_bounds_and_drops_the_oldest(
         noise = random.Random(number).randbytes(30_000).hex()  # so that it does not compress away
         writer.write([Entry(START + number, "grm", judged(f"5 unique{number} {noise}"))])
     writer.close()
-    store = TraceStore(path)
+    store = StoreReader(path)
     rows = ids(store, Filter())
     assert rows[0] == 60
     assert len(rows) in kept
@@ -117,7 +117,7 @@ def test_the_last_group_stays_however_large(tmp_path: Path) -> None:
     huge = judged("5 " + "".join(chr(0x4E00 + i * i % 20_000) for i in range(2_000_000)))
     writer.write([Entry(START, "grm", huge)])
     writer.close()
-    trace = TraceStore(path).trace(1)
+    trace = StoreReader(path).trace(1)
     assert trace is not None
     assert trace.judgement == huge
 
@@ -182,8 +182,8 @@ def test_no_store(tmp_path: Path) -> None:
     assert issubclass(StoreError, GRMError)
 
 
-def test_a_query_that_takes_too_long_is_ended(three: TraceStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grm_plugin.trace.store.QUERY_S", 0.05)
+def test_a_query_that_takes_too_long_is_ended(three: StoreReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grm_plugin.trace.store_reader.QUERY_S", 0.05)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     with pytest.raises(StoreError, match="too long"):
         three.select(endless, [])

@@ -21,9 +21,9 @@ from grm_plugin.engines import vllm_start
 from grm_plugin.errors import ConfigError, EngineError, ServiceError, WireError
 from grm_plugin.integrations.environment import connect, read_environment
 from grm_plugin.serving.http import limits
-from grm_plugin.serving.http.alone import build
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.http.auth import OPEN_PATHS
+from grm_plugin.serving.http.without_ray import build
 from grm_plugin.serving.service import RewardService
 from grm_plugin.wire.token import Token, exposure, locate, read_token
 from support.factories import by_number, live, make_config, make_group, scoring

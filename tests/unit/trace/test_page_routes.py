@@ -197,8 +197,8 @@ async def test_a_damaged_store_is_a_page_that_says_so(tmp_path: Path, path: str)
 async def test_a_search_that_takes_too_long_is_a_page_that_says_so(
     store: Callable[..., Path], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grm_plugin.trace.store.QUERY_S", -1.0)
-    monkeypatch.setattr("grm_plugin.trace.store.STEPS_PER_LOOK", 1)
+    monkeypatch.setattr("grm_plugin.trace.store_reader.QUERY_S", -1.0)
+    monkeypatch.setattr("grm_plugin.trace.store_reader.STEPS_PER_LOOK", 1)
     async with client_of(page_app(store())) as client:
         reply = await client.get(path)
     assert reply.status_code == 503

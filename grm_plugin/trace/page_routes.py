@@ -13,16 +13,16 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
-from grm_plugin.trace import links
+from grm_plugin.trace.chart_data import Overview, overview
 from grm_plugin.trace.charts import charts
 from grm_plugin.trace.downloads import download_router
 from grm_plugin.trace.export import has_parquet
+from grm_plugin.trace.filter_query import filter_of, number, query_of, whole
 from grm_plugin.trace.filters import Filter, Sort
-from grm_plugin.trace.overview import Overview, overview
+from grm_plugin.trace.group_view import view
+from grm_plugin.trace.page_rendering import HEADERS, WordsForErrors, html, render
 from grm_plugin.trace.recorder import RecorderStatus
-from grm_plugin.trace.rendering import HEADERS, WordsForErrors, html, render
-from grm_plugin.trace.store import TraceStore, opened
-from grm_plugin.trace.view import view
+from grm_plugin.trace.store_reader import StoreReader, opened
 
 ROWS = 50
 STATIC = {file.name: file for file in (Path(__file__).parent / "static").iterdir()}
@@ -59,9 +59,9 @@ def page_router(source: Callable[[], Source]) -> APIRouter:
 
     @router.get("/traces/{group}")
     def group_page(request: Request, group: str) -> Response:
-        here, number = source(), links.whole(group)
+        here, id = source(), whole(group)
         with opened(here.path) as store:
-            found = _group(store, number, request.query_params) if store and number is not None else None
+            found = _group(store, id, request.query_params) if store and id is not None else None
         if found is None:
             problem = f"There is no group #{group}: it was never here, or it made room for newer ones."
             return html("problem.html", 404, base="..", problem=problem)
@@ -77,13 +77,13 @@ def page_router(source: Callable[[], Source]) -> APIRouter:
     return router
 
 
-def _list(store: TraceStore, query: Mapping[str, str]) -> dict[str, Any]:
-    chosen = links.filter_of(query)
-    after = links.whole(query.get("after"))
+def _list(store: StoreReader, query: Mapping[str, str]) -> dict[str, Any]:
+    chosen = filter_of(query)
+    after = whole(query.get("after"))
     rows = store.page(chosen, ROWS + 1, after)
     return {
         "rows": rows[:ROWS],
-        "more": links.query_of(chosen, after=rows[ROWS - 1].id) if len(rows) > ROWS else None,
+        "more": query_of(chosen, after=rows[ROWS - 1].id) if len(rows) > ROWS else None,
         "after": after,
         "newest": store.newest(),
         "gaps": store.gaps(5),
@@ -94,11 +94,11 @@ def _list(store: TraceStore, query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _news(store: TraceStore, status: RecorderStatus | None, query: Mapping[str, str]) -> dict[str, Any]:
+def _news(store: StoreReader, status: RecorderStatus | None, query: Mapping[str, str]) -> dict[str, Any]:
     """What came after the group `than`, as HTML to put into the list; `charts=1` asks for the charts too."""
-    chosen = links.filter_of(query)
-    rows = store.newer(chosen, links.whole(query.get("than")) or 0, ROWS)
-    scale = {"low": links.number(query.get("low")), "high": links.number(query.get("high"))}
+    chosen = filter_of(query)
+    rows = store.newer(chosen, whole(query.get("than")) or 0, ROWS)
+    scale = {"low": number(query.get("low")), "high": number(query.get("high"))}
     news = {
         "newest": store.newest(),
         "count": len(rows),
@@ -111,8 +111,8 @@ def _news(store: TraceStore, status: RecorderStatus | None, query: Mapping[str, 
     return news
 
 
-def _group(store: TraceStore, group: int, query: Mapping[str, str]) -> dict[str, Any] | None:
-    chosen = links.filter_of(query)
+def _group(store: StoreReader, group: int, query: Mapping[str, str]) -> dict[str, Any] | None:
+    chosen = filter_of(query)
     row, trace = store.row(group), store.trace(group)
     if row is None or trace is None:
         return None
@@ -121,7 +121,7 @@ def _group(store: TraceStore, group: int, query: Mapping[str, str]) -> dict[str,
 
 
 def _chosen(chosen: Filter) -> dict[str, Any]:
-    return {"chosen": chosen, "query": links.query_of(chosen)}
+    return {"chosen": chosen, "query": query_of(chosen)}
 
 
 def _seen(seen: Overview) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from grm_plugin.trace.filters import Filter
-from grm_plugin.trace.store import TraceStore
+from grm_plugin.trace.store_reader import StoreReader
 
 BUCKETS = 60
 BIAS_GROUPS = 2_000
@@ -56,7 +56,7 @@ FROM traces AS t WHERE {where} GROUP BY bucket ORDER BY bucket
 """
 
 
-def overview(store: TraceStore, chosen: Filter) -> Overview:
+def overview(store: StoreReader, chosen: Filter) -> Overview:
     """The charts' numbers; one pass over the small rows."""
     where, values = chosen.where()
     query = f"SELECT min(t.id), max(t.id), min(t.time), max(t.time) FROM traces AS t WHERE {where}"
@@ -89,7 +89,7 @@ def overview(store: TraceStore, chosen: Filter) -> Overview:
     )
 
 
-def _tokens(store: TraceStore, chosen: Filter, start: float, end: float) -> tuple[float, ...]:
+def _tokens(store: StoreReader, chosen: Filter, start: float, end: float) -> tuple[float, ...]:
     width = (end - start) / BUCKETS
     if width <= 0:
         return ()
@@ -102,7 +102,7 @@ def _tokens(store: TraceStore, chosen: Filter, start: float, end: float) -> tupl
     return tuple(tokens.get(bucket, 0) / width for bucket in range(BUCKETS))
 
 
-def _bias(store: TraceStore, chosen: Filter) -> tuple[float, ...]:
+def _bias(store: StoreReader, chosen: Filter) -> tuple[float, ...]:
     where, values = chosen.where()
     query = f"SELECT t.bias FROM traces AS t WHERE {where} AND t.bias NOT NULL ORDER BY t.id DESC LIMIT {BIAS_GROUPS}"
     groups = [json.loads(row[0]) for row in store.select(query, values)]

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from grm_plugin import __version__
 from grm_plugin.errors import StoreError
 from grm_plugin.trace.charts import HEIGHT, WIDTH
-from grm_plugin.trace.display import visible, with_letters
+from grm_plugin.trace.safe_text import visible, with_letters
 
 HEADERS = {
     # No inline script or style anywhere: what a response smuggles in cannot run even if escaping failed.

@@ -12,9 +12,9 @@ pytest.importorskip("ray")
 
 from ray.serve._private.common import DeploymentHandleSource, DeploymentID, ReplicaID
 
-from grm_plugin.serving.ray import routing
+from grm_plugin.serving.ray import replica_router
+from grm_plugin.serving.ray.replica_router import LiveReplicasRouter
 from grm_plugin.serving.ray.replica_watch import Attempt, ReplicaWatch
-from grm_plugin.serving.ray.routing import LiveReplicasRouter
 
 ENGINE = DeploymentID("Engine", "grm")
 HOLD_S = 0.03
@@ -35,7 +35,7 @@ class Replica:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> ReplicaWatch:
     watch = ReplicaWatch()
-    monkeypatch.setattr(routing, "watch_of", lambda *_: watch)
+    monkeypatch.setattr(replica_router, "watch_of", lambda *_: watch)
     return watch
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from grm_plugin.config import VLLMConfig
 from grm_plugin.config.loading import load_config
-from grm_plugin.serving.ray import resources
-from grm_plugin.serving.ray.resources import GPUs, Holder, gpus_per_replica, needed_gpus, shortage
+from grm_plugin.serving.ray import gpus
+from grm_plugin.serving.ray.gpus import GPUHolder, GPUs, gpus_per_replica, needed_gpus, shortage
 
 
 def test_needs_are_counted_per_replica_of_both_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "is_cpu_build", lambda: False)
+    monkeypatch.setattr(gpus, "is_cpu_build", lambda: False)
     config = load_config(
         {
             "engine": {"type": "vllm", "model": "a/b", "tensor_parallel_size": 2, "replicas": 2},
@@ -38,7 +38,7 @@ def test_engines_elsewhere_need_none() -> None:
 def test_only_a_cpu_build_may_do_without_gpus(
     monkeypatch: pytest.MonkeyPatch, cpu_build: bool, cluster: float, profile: str, expected: int
 ) -> None:
-    monkeypatch.setattr(resources, "is_cpu_build", lambda: cpu_build)
+    monkeypatch.setattr(gpus, "is_cpu_build", lambda: cpu_build)
     monkeypatch.setenv("GRM_CPU", profile)
     assert gpus_per_replica(VLLMConfig(model="a/b", tensor_parallel_size=2), cluster) == expected
 
@@ -59,7 +59,7 @@ def test_a_replica_must_fit_on_one_node(needed: list[int], free: tuple[float, ..
 
 
 def test_the_message_says_what_is_needed_free_and_held() -> None:
-    gpus = GPUs(8, (1.0, 0.0), (Holder("placement group vllm", 4), Holder("actor Trainer (pid 7)", 3)))
+    gpus = GPUs(8, (1.0, 0.0), (GPUHolder("placement group vllm", 4), GPUHolder("actor Trainer (pid 7)", 3)))
     message = shortage([2, 1], gpus)
     assert "needs 3 GPU(s) (2 + 1" in message
     assert "1 of 8 are free (per node: 1 + 0)" in message

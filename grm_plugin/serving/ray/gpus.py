@@ -18,7 +18,7 @@ CPUS_PER_REPLICA = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class GPUHolder:
     """What holds GPUs: a placement group or an actor, in words."""
 
     name: str
@@ -31,7 +31,7 @@ class GPUs:
 
     total: float
     free_per_node: tuple[float, ...]
-    holders: tuple[Holder, ...] = ()
+    holders: tuple[GPUHolder, ...] = ()
 
     @property
     def free(self) -> float:
@@ -95,17 +95,17 @@ def cluster_gpus() -> GPUs:
     return GPUs(total, free, holders)
 
 
-def _placement_groups() -> list[Holder]:
+def _placement_groups() -> list[GPUHolder]:
     from ray.util import placement_group_table
 
     return [
-        Holder(f"placement group {group['name'] or group['placement_group_id'][:8]}", gpus)
+        GPUHolder(f"placement group {group['name'] or group['placement_group_id'][:8]}", gpus)
         for group in placement_group_table().values()
         if group["state"] == "CREATED" and (gpus := sum(bundle.get("GPU", 0.0) for bundle in group["bundles"].values()))
     ]
 
 
-def _actors() -> list[Holder]:
+def _actors() -> list[GPUHolder]:
     """Actors with GPUs of their own (those in a placement group use the group's)."""
     from ray._private import state
     from ray.core.generated import gcs_pb2
@@ -113,7 +113,7 @@ def _actors() -> list[Holder]:
     accessor: Any = state.state._connect_and_get_accessor()
     actors = [gcs_pb2.ActorTableData.FromString(row) for row in accessor.get_actor_table(None, None)]
     return [
-        Holder(f"actor {actor.name or actor.class_name} (pid {actor.pid})", actor.required_resources["GPU"])
+        GPUHolder(f"actor {actor.name or actor.class_name} (pid {actor.pid})", actor.required_resources["GPU"])
         for actor in actors
         if actor.state == gcs_pb2.ActorTableData.ALIVE
         and actor.required_resources["GPU"]

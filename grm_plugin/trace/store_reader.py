@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grm_plugin.errors import DamagedStore, StoreError
-from grm_plugin.trace.database import open_reader
 from grm_plugin.trace.filters import Filter
-from grm_plugin.trace.record import Trace, unpack, unpack_json
+from grm_plugin.trace.store_file import open_reader
+from grm_plugin.trace.stored_trace import Trace, unpack, unpack_json
 
 EXPORT_BATCH = 200
 QUERY_S = 20.0
@@ -54,7 +54,7 @@ class Gap:
     reason: str
 
 
-class TraceStore:
+class StoreReader:
     """The reading side of a store: one connection, one snapshot per method.
 
     Raises (everywhere):
@@ -150,9 +150,9 @@ class TraceStore:
 
 
 @contextmanager
-def opened(path: Path | None) -> Iterator[TraceStore | None]:
+def opened(path: Path | None) -> Iterator[StoreReader | None]:
     """The store at `path`, closed afterwards; None if there is none yet."""
-    store = TraceStore(path) if path is not None and path.is_file() else None
+    store = StoreReader(path) if path is not None and path.is_file() else None
     try:
         yield store
     finally:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grm_plugin.trace.display import SHOWN_CHARS, plain, visible, with_letters
+from grm_plugin.trace.safe_text import SHOWN_CHARS, plain, visible, with_letters
 
 
 @given(st.text())

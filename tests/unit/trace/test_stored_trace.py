@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grm_plugin.config import FailureConfig
-from grm_plugin.trace.record import (
+from grm_plugin.trace.stored_trace import (
     INDEXED_CHARS,
     PREVIEW_CHARS,
     Entry,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grm_plugin.config import FailureConfig, TraceConfig
-from grm_plugin.trace.database import open_writer
-from grm_plugin.trace.record import Entry, Trace, pack, searchable, settled_or_none, summarize, unpack
+from grm_plugin.trace.store_file import open_writer
+from grm_plugin.trace.stored_trace import Entry, Trace, pack, searchable, settled_or_none, summarize, unpack
 
 EVICTED_AT_ONCE = 64
 MIB = 1 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from grm_plugin.trace.record import Trace
+from grm_plugin.trace.stored_trace import Trace
 from grm_plugin.types import Critique, ListJudgement, Reward
 
 STATUS = {

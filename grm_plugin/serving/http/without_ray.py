@@ -19,16 +19,16 @@ from grm_plugin.config import Config, VLLMConfig, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.errors import ConfigError
 from grm_plugin.serving.http.app import create_app
-from grm_plugin.serving.pid_file import registered
+from grm_plugin.serving.pid_file import holding_pid_file
 from grm_plugin.serving.ports import http_url, listen
 from grm_plugin.serving.service import RewardService
-from grm_plugin.serving.stopping import CLOSE_S
+from grm_plugin.serving.stop_times import CLOSE_S
 from grm_plugin.wire.token import exposure, read_token
 
 logger = logging.getLogger(__name__)
 
 
-def runs_alone(config: Config) -> bool:
+def runs_without_ray(config: Config) -> bool:
     """Whether this configuration needs no process but the service's own: no model is loaded for it."""
     models = config.engine, config.meta_rm
     return not any(isinstance(model, VLLMConfig) or replicas_of(model) for model in models)
@@ -42,7 +42,7 @@ def build(config: Config) -> tuple[FastAPI, RewardService]:
             environment variable `service.token_env` holds what cannot be a token.
         PromptError: the prompt template does not render.
     """
-    if not runs_alone(config):
+    if not runs_without_ray(config):
         raise ConfigError(
             "vLLM models and fake ones with replicas run on Ray: use grm_plugin.serving.ray.launch.start, or "
             "engine.type openai or fake without a vLLM meta_rm"
@@ -65,7 +65,7 @@ def serve_uvicorn(config: Config, announce: Callable[[str], None]) -> None:
         ConfigError, PromptError: see `build`.
     """
     url = http_url(config.service.host, config.service.port)
-    with registered(config.service.name, url):
+    with holding_pid_file(config.service.name, url):
         app, service = build(config)
         settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=CLOSE_S)
         with listen(config.service.host, config.service.port) as listening, _signals_once():

@@ -14,7 +14,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.serving.ray.handles import RayGenerator, RayMetaRM
+from grm_plugin.serving.ray.remote_engines import RayGenerator, RayMetaRM
 from grm_plugin.serving.ray.replica_watch import watch_of
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 
@@ -70,7 +70,7 @@ def raised(cause: Exception) -> RayTaskError:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grm_plugin.serving.ray.handles.NO_SERVE_PAUSE_S", 0.0)
+    monkeypatch.setattr("grm_plugin.serving.ray.remote_engines.NO_SERVE_PAUSE_S", 0.0)
 
 
 @pytest.mark.parametrize(
