@@ -13,9 +13,9 @@ from grm_plugin.batch.items import Item
 from grm_plugin.batch.run import EngineFailed
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
+from grm_plugin.judging.outcome import verdict_of
 from grm_plugin.judging.sampling import Sampled, sample_all
 from grm_plugin.judging.seams import Generator
-from grm_plugin.spct.outcome import verdict_of
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory
 from grm_plugin.types import Prompt, Sampling, Unparsed

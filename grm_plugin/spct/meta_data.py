@@ -15,8 +15,8 @@ from grm_plugin.batch.fingerprint import fingerprint, require_same
 from grm_plugin.batch.vote_store import shown_again
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
+from grm_plugin.judging.outcome import Target
 from grm_plugin.spct import trajectories
-from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.training_files import TrainingRow
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts
 from grm_plugin.types import Conversation, message_dicts

@@ -17,9 +17,9 @@ import jinja2
 from grm_plugin.batch.items import Item, digest
 from grm_plugin.config import Config
 from grm_plugin.errors import GroupError, PromptError
+from grm_plugin.judging.outcome import Target
 from grm_plugin.judging.prompts import ENVIRONMENT, PromptBuilder, draw_marker
 from grm_plugin.judging.sanitizing import sanitize
-from grm_plugin.spct.outcome import Target
 from grm_plugin.types import Conversation, Group, Message, Prompt
 
 _HINT_WORDS = re.compile(

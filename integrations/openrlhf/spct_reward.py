@@ -11,7 +11,7 @@ from typing import Any
 
 from grm_plugin.conversation.response import response_of
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
-from grm_plugin.spct.outcome import Target, verdict_of
+from grm_plugin.judging.outcome import Target, verdict_of
 from grm_plugin.types import Completion
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grm_plugin.errors import ConfigError, GroupError
-from grm_plugin.spct.outcome import Target, verdict_of
+from grm_plugin.judging.outcome import Target, verdict_of
 from grm_plugin.types import Completion
 
 

@@ -22,9 +22,9 @@ from grm_plugin.batch.items import Item, write_items
 from grm_plugin.batch.run import Run
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, PromptTooLong
 from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.outcome import Target
 from grm_plugin.spct.collecting import UNANSWERED, UNREADABLE_TRAJECTORIES, TrajectoryCollector
 from grm_plugin.spct.meter import TrajectoryMeter
-from grm_plugin.spct.outcome import Target
 from grm_plugin.spct.rejection import Rules
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore, read_trajectories

@@ -13,8 +13,8 @@ import pytest
 
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import ConfigError, EngineError, WireError
+from grm_plugin.judging.outcome import Target, verdict_of
 from grm_plugin.spct.instruction_data import read_general
-from grm_plugin.spct.outcome import Target, verdict_of
 from grm_plugin.spct.rejection import Decision, Rules
 from grm_plugin.spct.rft import RejectionReport, write_report, write_training_file
 from grm_plugin.spct.rl_data import content_digest, rl_rows

@@ -10,7 +10,7 @@ import pytest
 
 from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.integrations.trl.spct_reward import outcome_reward
-from grm_plugin.spct.outcome import Target, is_right, is_tie, verdict_of
+from grm_plugin.judging.outcome import Target, is_right, is_tie, verdict_of
 from grm_plugin.types import Completion, UnparsedReason
 from support.factories import critique_text
 from support.paths import ROOT

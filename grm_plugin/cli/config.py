@@ -1,0 +1,28 @@
+"""`grm-plugin config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
+from grm_plugin.config.explaining import explained
+
+app = typer.Typer()
+
+
+@app.command(
+    "config", context_settings=OVERRIDABLE, epilog=example("config configs/nano_cpu.yaml --explain", OVERRIDES)
+)
+def show_config(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="YAML file.")],
+    explain: Annotated[bool, typer.Option(help="Say above every key what it means.")] = False,
+) -> None:
+    """Print the whole configuration that a file and overrides amount to."""
+    loaded = load(config, context.args)
+    plain = yaml.safe_dump(loaded.model_dump(mode="json"), sort_keys=False)
+    typer.echo(explained(loaded) if explain else plain, nl=False)

@@ -1,0 +1,104 @@
+"""`grm-plugin serve` and `grm-plugin stop`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.config import Config
+from grm_plugin.errors import ConfigError, ServiceError
+
+app = typer.Typer()
+
+
+@app.command(
+    context_settings=OVERRIDABLE, epilog=example("serve --config configs/nano_cpu.yaml --grm.sampling.k 4", OVERRIDES)
+)
+def serve(
+    context: typer.Context,
+    config: ConfigPath,
+    detach: Annotated[bool, typer.Option(help="Return once it is ready; `grm-plugin stop` ends it.")] = False,
+) -> None:
+    """Start the reward service and keep it until Ctrl-C (with service.lifetime shared: until `grm-plugin stop`)."""
+    from grm_plugin.serving.http.without_ray import runs_without_ray, serve_uvicorn
+
+    loaded = load(config, context.args)
+    if runs_without_ray(loaded):
+        if detach:
+            raise ConfigError("--detach needs the service on Ray: engine.type openai and fake run in this process")
+        serve_uvicorn(loaded, lambda url: _announce(url, loaded.group.n))
+    else:
+        _serve_on_ray(loaded, detach)
+
+
+@app.command(epilog=example("stop --name grm"))
+def stop(name: Annotated[str, typer.Option(help="The service's name (service.name).")] = "grm") -> None:
+    """Stop a service: on the Ray cluster of RAY_ADDRESS, or else on this machine, without Ray or with it."""
+    from grm_plugin.serving.ray import launch
+
+    if launch.stop(name):
+        typer.echo(f"{name} stopped")
+        return
+    cluster = os.environ.get("RAY_ADDRESS")
+    looked = (
+        f"on the Ray cluster at {cluster}, nor on this machine without Ray"
+        if cluster
+        else "on this machine, with Ray or without; for one on another machine, set RAY_ADDRESS"
+    )
+    typer.echo(f"there is no service named {name} {looked}")
+
+
+def _serve_on_ray(config: Config, detach: bool) -> None:
+    from grm_plugin.serving.ray import launch
+
+    private = not os.environ.get("RAY_ADDRESS")  # then the cluster ends with this process
+    if detach and (private or config.service.lifetime != "shared"):
+        raise ConfigError(
+            "--detach needs a Ray cluster that stays and service.lifetime shared: run `ray start --head`, set "
+            "RAY_ADDRESS to its address and add --grm.service.lifetime shared"
+        )
+    launch.connect()
+    typer.echo(_loading(config), err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the service as Ctrl-C does
+    service = launch.start(config)
+    _announce(service.url, config.group.n)
+    if detach:
+        return
+    ours = private or config.service.lifetime == "job"
+    try:
+        service.wait()
+    except KeyboardInterrupt:
+        if ours:
+            service.stop()
+    except ServiceError as error:
+        if ours:
+            service.stop()
+            raise ServiceError(f"{error}. What was left of the service is stopped: start it again") from None
+        raise ServiceError(
+            f"{error}. The service still answers at {service.url}, but no further job finds it: end it with "
+            f"grm-plugin stop --name {service.name}, and start it again"
+        ) from None
+
+
+def _loading(config: Config) -> str:
+    """What goes on until the service is ready: minutes, for a large model."""
+    from grm_plugin.serving.ray.gpus import cluster_gpus, needed_gpus
+
+    models = [getattr(model, "model", model.type) for model in (config.engine, config.meta_rm) if model is not None]
+    return (
+        f"starting on Ray: loading {' and '.join(models)} on {sum(needed_gpus(config, cluster_gpus().total))} GPU(s) "
+        f"(at most service.ready_timeout_s = {config.service.ready_timeout_s:g} s; logs on the cluster's nodes in "
+        "/tmp/ray/session_latest/logs)"
+    )
+
+
+def _announce(url: str, n: int) -> None:
+    """Say where the service is. Flushed, because scripts wait for this line."""
+    typer.echo(f"GRM service at {url} (documentation: {url}/docs). For OpenRLHF, with n = its samples per prompt:")
+    typer.echo(f'  --reward.remote_url "{url}/get_reward?n={n}"')
+    sys.stdout.flush()
