@@ -1,4 +1,4 @@
-"""The configuration: its sections, the engines they describe, and how files and overrides become one (`loading`)."""
+"""The configuration: its sections as pydantic models, and (`loading`) how a YAML file and overrides become one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration's sections for models: the GRM's engine and the meta RM."""
+"""The configuration's sections for models: what runs the GRM (`engine`) and the meta RM (`meta_rm`)."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from grm_plugin.config.fields import ModelPath, Section, TemplatePath
 
 
 class VLLMConfig(Section):
-    """A model served by vLLM inside Ray Serve replicas."""
+    """A model that vLLM runs on GPUs of its own: for a service in replicas on Ray Serve."""
 
     type: Literal["vllm"] = "vllm"
-    """Chooses this section."""
+    """What runs the model; it decides which other keys this section has."""
     model: ModelPath
-    """Folder or Hugging Face id of the weights."""
+    """Folder or Hugging Face id (owner/name) of the weights. What starts with `.`, `/` or `~` is a folder."""
     replicas: int = Field(default=1, ge=1)
-    """Engines to start; requests are spread over them."""
+    """Copies of the model to start, each on GPUs of its own; requests are spread over them."""
     tensor_parallel_size: int = Field(default=1, ge=1)
-    """GPUs per replica, reserved by the replica's own actor on one node. Ignored on a machine without CUDA."""
+    """GPUs that one replica is split over, all on one node. Ignored on a machine without CUDA."""
     max_model_len: int | None = Field(default=None, ge=16)
-    """Longest prompt + completion in tokens; null takes the model's own."""
+    """Longest prompt and completion together, in tokens; null takes the model's own limit."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
-    """Share of each dedicated GPU's memory that vLLM may take."""
+    """Share of its GPUs' memory that vLLM takes for weights and KV cache. The GPUs serve nothing else."""
     dtype: str = "auto"
-    """vLLM's dtype name."""
+    """Number format as vLLM names it (bfloat16, float16, float32); auto takes that of the weights."""
     trust_remote_code: bool = False
-    """Runs Python code shipped with the weights. Off unless you trust their author."""
+    """Whether to run Python code that comes with the weights. Leave it off unless you trust their author."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Requests in flight per replica; more wait in front of it, in Ray Serve's router."""
+    """Most requests that a replica works on at once; further ones wait in Ray Serve's router."""
     engine_args: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of vLLM's AsyncEngineArgs, passed through as they are."""
+    """Further arguments of vLLM's AsyncEngineArgs, by name. What they set counts, whatever the keys above say."""
 
     @property
     def runs_remote_code(self) -> bool:
@@ -43,48 +43,50 @@ class OpenAIConfig(Section):
     """A GRM behind any OpenAI-compatible server (vLLM, SGLang, a hosted API)."""
 
     type: Literal["openai"] = "openai"
-    """Chooses this section."""
+    """What runs the model; it decides which other keys this section has."""
     model: str
-    """Model name that the server knows."""
+    """Name under which the server offers the model."""
     base_url: str
-    """Address of the server up to and including its version, for example http://127.0.0.1:8001/v1."""
+    """Address of the server's API up to and including its version, for example http://127.0.0.1:8001/v1."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; a server without keys needs none."""
+    """Environment variable that holds the API key; it may be unset where the server asks for no key."""
     max_concurrency: int = Field(default=64, ge=1)
-    """Requests in flight; more wait in the service."""
+    """Most requests to the server at once; further ones wait in the service."""
 
 
 class FakeConfig(Section):
-    """No model: scores by a plain rule. For dry runs of a configuration and for tests."""
+    """No model: a plain rule gives the scores. For trying out a job's wiring without a GPU, and for tests."""
 
     type: Literal["fake"] = "fake"
-    """Chooses this section."""
+    """What runs the model; it decides which other keys this section has."""
     delay_s: float = Field(default=0.0, ge=0)
-    """Seconds before each answer."""
+    """Seconds that each answer takes."""
     replicas: int = Field(default=0, ge=0)
-    """Processes on Ray Serve, without a GPU; 0 runs it inside the service."""
+    """Processes to start on Ray Serve, as for a model but without GPUs; 0 answers inside the service's process."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Requests in flight per replica; more wait in Ray Serve's router. Without replicas there is no bound."""
+    """Most requests that a replica works on at once; further ones wait in Ray Serve's router. Without replicas there is
+    no bound."""
 
 
 EngineConfig = Annotated[VLLMConfig | OpenAIConfig | FakeConfig, Field(discriminator="type")]
 
 
 class MetaFilterConfig(Section):
-    """What every kind of meta RM is told about the vote."""
+    """What every kind of meta RM has beside the keys of its engine."""
 
     k_meta: int | None = Field(default=None, ge=1)
-    """Critiques kept for the vote; null keeps half of those drawn (the paper's choice)."""
+    """Critiques of a list that vote: those that the meta RM rates best. null takes half of those sampled, as the paper
+    does."""
     template: TemplatePath | None = None
-    """Prompt template file for the meta RM; null takes the built-in one."""
+    """File with the meta RM's prompt template; null takes the built-in one."""
 
 
 class MetaRMConfig(VLLMConfig, MetaFilterConfig):
-    """A scalar meta RM (one-label sequence classification): the critiques it rates worst do not vote."""
+    """A sequence classification model with one label, whose logit rates a critique: those rated worst do not vote."""
 
 
 class FakeMetaRMConfig(FakeConfig, MetaFilterConfig):
-    """No model: rates critiques by a plain rule. For tests."""
+    """No model: the longer a critique, the better its rating. For trying out a job's wiring, and for tests."""
 
 
 def _meta_rm_type(data: Any) -> Any:
@@ -97,5 +99,5 @@ AnyMetaRMConfig = Annotated[
 
 
 def replicas_of(model: VLLMConfig | OpenAIConfig | FakeConfig | None) -> int:
-    """Processes of its own that a model has on Ray Serve; 0 where it runs inside the service, or elsewhere."""
+    """How many processes a model has on Ray Serve; 0 where it runs inside the service, elsewhere, or not at all."""
     return model.replicas if isinstance(model, VLLMConfig | FakeConfig) else 0

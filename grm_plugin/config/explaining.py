@@ -1,4 +1,4 @@
-"""Writes a configuration as YAML in which every key stands below its documentation."""
+"""Writes a configuration as YAML with a comment above every key that says what the key does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grm_plugin.config.loading import sections_of
 
 WIDTH = 100
 REQUIRED = "..."
-"""Shown for a key without a default, in a section that is not there."""
+"""Shown as the value of a key that has no default, below a section that is null."""
 
 
 def explained(config: Config) -> str:

@@ -1,4 +1,4 @@
-"""What the sections of the configuration are made of: paths, and the base class of every section."""
+"""The base class of the configuration's sections, and the types of the paths in them."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ ModelPath = Annotated[str, AfterValidator(_model)]
 """A folder, or a Hugging Face id (`owner/name`). What starts with `.`, `/` or `~` is a path and must exist."""
 
 TemplatePath = Annotated[str, AfterValidator(_template)]
-"""A text file, which must exist."""
+"""Path of a text file that exists."""
 
 StatePath = Annotated[str, AfterValidator(_resolved)]
-"""A file that is written, and need not exist yet."""
+"""Path of a file that the service writes; it need not exist yet."""
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, docstrings are descriptions, values are frozen."""
+    """Base of every section. Unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())

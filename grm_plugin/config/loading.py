@@ -1,4 +1,4 @@
-"""Reads a YAML file and dotted overrides into a `Config`, with errors that name the key and suggest the nearest.
+"""Reads a YAML file and overrides of single keys into a `Config`; its errors name the key and what to do.
 
     config = load_config("configs/nano_cpu.yaml", {"sampling.k": "16"})
 
@@ -29,7 +29,7 @@ GONE = {"normalize.momentum": "method running now weighs all its samples equally
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, str] | None = None) -> Config:
-    """Load a YAML file (or a mapping) and apply `overrides` (`{"sampling.k": "16"}`; values are YAML).
+    """Load a YAML file (or a mapping), and replace what `overrides` (`{"sampling.k": "16"}`; values are YAML) names.
 
     Raises:
         ConfigError: the file is missing or no YAML, or a key or value is wrong; the message names it and the fix.
@@ -139,7 +139,7 @@ def _explain(item: Any) -> str:
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
-    """All dotted keys of a config model, unions flattened."""
+    """All dotted keys of a config model, with those of every engine type."""
     found: set[str] = set()
     for name, field in model.model_fields.items():
         found.add(prefix + name)
@@ -149,7 +149,7 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
 
 
 def sections_of(annotation: Any) -> list[type[BaseModel]]:
-    """The sections that a key's annotation allows, in its order; none for a plain value."""
+    """The sections that a key may hold, by its annotation and in its order; none for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [section for part in getattr(annotation, "__args__", ()) for section in sections_of(part)]

@@ -1,6 +1,7 @@
-"""Configuration: YAML -> pydantic. Every field documents itself; defaults are the paper's setting (arXiv 2504.02495).
+"""The sections of the configuration, and `Config`, which holds them all.
 
-Files and overrides are read by `grm_plugin.config.loading.load_config`.
+A docstring below a key is its documentation for users (`grm-plugin config FILE --explain` prints it). Defaults are the
+paper's settings (arXiv 2504.02495). `grm_plugin.config.loading.load_config` reads files and overrides.
 """
 
 from __future__ import annotations
@@ -9,10 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from grm_plugin.config.engines import (
-    AnyMetaRMConfig,
-    EngineConfig,
-)
+from grm_plugin.config.engines import AnyMetaRMConfig, EngineConfig
 from grm_plugin.config.fields import ModelPath, Section, StatePath, TemplatePath
 
 TOKEN_ENV = "GRM_TOKEN"
@@ -20,175 +18,183 @@ TOKEN_ENV = "GRM_TOKEN"
 
 
 class AdaptiveConfig(Section):
-    """Stop sampling early once the ranking is settled. Costs votes only where they can still change the result."""
+    """Early stopping: sampling in rounds, which end when the votes have settled how the responses of a list rank."""
 
     batch: int = Field(default=4, ge=1)
-    """Votes drawn between two looks."""
+    """Critiques sampled per round; after each round the ranking is looked at."""
     z: float = Field(default=2.0, gt=0)
-    """Stop when neighbouring mean scores differ by this many standard errors, for every pair of neighbours."""
+    """Standard errors by which the mean scores of any two neighbours in the ranking must differ for it to be settled.
+    More is surer, and stops later."""
 
 
 class SamplingConfig(Section):
     """How the GRM is sampled."""
 
     k: int = Field(default=8, ge=1, le=1024)
-    """Critiques (votes) per list of responses."""
+    """Critiques sampled per list of responses. Each is one vote on every response of the list."""
     orders: int | None = Field(default=None, ge=1)
-    """Distinct orders of the responses, each sampled about k / orders times; null takes one per response."""
+    """Different orders in which the responses of a list are shown, each for about k / orders critiques, so that none
+    gains by its place; null takes as many as the list has responses."""
     temperature: float = Field(default=0.5, ge=0, le=2)
-    """Sampling temperature (0.5 for all voting results of the paper)."""
+    """Sampling temperature; 0.5 is the paper's, 0 takes the likeliest token each time."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Nucleus sampling mass."""
+    """Nucleus sampling: tokens are drawn from the likeliest that together have this probability; 1 draws from all."""
     max_tokens: int = Field(default=2048, ge=1)
-    """Longest critique in tokens; a longer one is cut and loses its vote."""
+    """Longest critique in tokens. A longer one is cut off, and its vote is lost."""
     seed: int | None = None
-    """Makes orders, markers and sampling reproducible; null draws fresh ones."""
+    """Makes the orders of responses, the markers around them and the sampling repeatable; null draws new ones."""
     adaptive: AdaptiveConfig | None = None
-    """Early stopping; null always draws k votes. A meta RM without `k_meta` keeps half of the votes that were drawn."""
+    """Early stopping; null always samples k critiques. Without `meta_rm.k_meta`, half of those sampled vote."""
 
 
 class JudgeConfig(Section):
     """How responses are put before the GRM and how its answer is read."""
 
     list_size: int = Field(default=4, ge=1, le=64)
-    """Responses judged together; larger groups are split into lists of nearly equal size."""
+    """Most responses that the GRM reads together; a larger group is split into lists of nearly equal size."""
     template: TemplatePath | None = None
-    """Prompt template file; null takes the built-in one. Released weights do best with their model card's."""
+    """File with the GRM's prompt template; null takes the built-in one. Released weights do best with the one of their
+    model card."""
     decimals: Literal["reject", "accept"] = "reject"
-    """What a score such as 7.5 means: a missing vote, or 7.5."""
+    """What a score such as 7.5 means. reject: nothing, the critique's vote is lost. accept: 7.5."""
     max_response_chars: int = Field(default=24_000, ge=100)
-    """Longer responses are cut in the middle (the first three quarters and the last quarter stay)."""
+    """Most characters of a response that the GRM reads. A longer one loses its middle: its beginning gets three
+    quarters of them, its end one quarter."""
     use_reference: bool = True
-    """Shows the framework's label to the GRM as a reference answer, where there is one."""
+    """Whether the GRM is shown the framework's label as a reference answer, where there is one."""
     blank_response: Literal["minimum", "judge"] = "minimum"
-    """A response in which nothing can be seen gets the lowest score by rule, or is judged like any other."""
+    """What becomes of a response in which nothing can be seen. minimum: it gets the lowest score, and the GRM is not
+    asked. judge: it is judged like any other."""
     control_tokens: tuple[Annotated[str, Field(min_length=2)], ...] = ()
-    """Further control tokens of the GRM, broken up in all that it reads like those of the usual chat formats;
-    `grm-plugin attack` finds them."""
+    """Special tokens of your GRM that the usual chat formats lack. Like theirs, they are broken up in all that the GRM
+    reads, so that no response can end its turn or speak in another's name. `grm-plugin attack` finds them."""
     invisible: Literal["strip", "keep"] = "strip"
-    """Zero-width, direction and tag characters, which models read and screens do not show: left out of what the GRM
-    sees, or kept. The joiners that Persian, Hindi and emoji need always stay."""
+    """What becomes of zero-width, direction and tag characters, which models read and screens do not show. strip: the
+    GRM reads texts without them, except for the joiners that Persian, Hindi and emoji need. keep: they stay."""
 
 
 NEUTRAL_REWARD = {"none": 5.5, "unit": 0.5, "rank": 0.5, "group": 0.0, "running": 0.0}
-"""Per normalising method, the reward that neither praises nor punishes: the middle of its range."""
+"""Per normalising method, the middle of its range: a reward that neither praises nor punishes."""
 
 
 class NormalizeConfig(Section):
-    """How the mean of the kept votes (1..10) becomes the reward."""
+    """How the mean vote on a response (1 to 10) becomes its reward."""
 
     method: Literal["none", "unit", "group", "running", "rank"] = "unit"
-    """none: the mean itself. unit: (mean - 1) / 9. group: z-score inside the group. running: z-score over all
-    mean votes so far. rank: rank inside the group in [0, 1]."""
+    """none: the mean vote itself. unit: (mean - 1) / 9, so 0 to 1. group: z-score among the group's mean votes.
+    running: z-score among all mean votes so far. rank: rank in the group, from 0 (worst) to 1 (best)."""
     clip: float | None = Field(default=None, gt=0)
-    """For `group` and `running`: bounds the absolute value of the z-score; null leaves it."""
+    """For `group` and `running`: z-scores are limited to between -clip and clip; null sets no limit."""
     state_path: StatePath | None = None
-    """For `running`: file in which the statistics survive a restart."""
+    """For `running`: file in which the statistics survive a restart; null starts anew each time."""
 
     @field_validator("clip", "state_path")
     @classmethod
-    def _has_an_effect(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
-        """The other methods keep no statistics, and their reward is bounded: a clip would level its upper end."""
-        methods = ("group", "running") if info.field_name == "clip" else ("running",)
-        method = info.data.get("method", "running")
-        if value is not None and method not in methods:
-            raise ValueError(f"method {method} has no use for it, only {' and '.join(methods)}: leave it out, or null")
+    def _is_of_use(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
+        """Refuse what the method would ignore. A clip of unit, rank or none would make the best responses equal."""
+        users = ("group", "running") if info.field_name == "clip" else ("running",)
+        method = info.data.get("method", "running")  # absent where it is wrong itself
+        if value is not None and method not in users:
+            raise ValueError(f"method {method} does not use it, only {' and '.join(users)}: leave it out, or null")
         return value
 
 
 class GroupConfig(Section):
-    """How single samples are gathered into groups (hooks that see one sample per call)."""
+    """How single samples become groups, for hooks that send one sample per call."""
 
     n: int = Field(default=1, ge=1, le=4096)
-    """Samples per prompt. A request may say otherwise (`?n=8`)."""
+    """Samples per prompt, which make a group. A request may say otherwise (`?n=8`)."""
     wait_s: float = Field(default=30.0, ge=0)
-    """Longest wait for missing siblings, from the first one's arrival; then the ones present are judged."""
+    """Longest wait for a group to be complete, in seconds from its first sample; then those present are judged. At most
+    half of `failure.deadline_s`."""
 
 
 class FailureConfig(Section):
-    """What a framework gets where the judge has no reward."""
+    """What a framework gets as the reward of a response that has no vote."""
 
     policy: Literal["group_mean", "constant", "raise"] = "group_mean"
-    """group_mean: the mean of the group's other rewards (no advantage), `constant` if there is none."""
+    """group_mean: the mean of the group's other rewards, which is no advantage in GRPO; `constant` where there is none.
+    constant: always `constant`. raise: an error instead of rewards."""
     constant: float = Field(default=NEUTRAL_REWARD["unit"], allow_inf_nan=False)
-    """The fallback reward. Where it is not set, a `Config` puts the neutral reward of `normalize.method` here: 0.5 for
-    unit and rank, 5.5 for none, 0 for group and running."""
+    """The reward that the policy puts in. Unless you set it, the neutral one of `normalize.method`: 0.5 for unit and
+    rank, 5.5 for none, 0 for group and running."""
     deadline_s: float = Field(default=170.0, gt=0)
-    """Every request is answered within this time, and `POST /get_reward` within 170 s even where this is longer:
-    OpenRLHF gives it up after 180 s, and that call only."""
+    """Seconds within which every request is answered; the policy replaces what has not been judged by then. `POST
+    /get_reward` is answered within 170 s even where this is longer: OpenRLHF's HTTP call gives up after 180 s."""
 
 
 class ConversationConfig(Section):
     """How the policy's prompt text is turned back into a conversation for the GRM."""
 
     format: Literal["auto", "plain", "chatml", "llama3", "gemma", "deepseek", "mistral", "tokenizer"] = "auto"
-    """Chat format of the prompts. auto recognises the named ones and takes anything else as one user turn."""
+    """Chat format of the prompts. auto: recognises the five named ones, and takes any other text as one user turn.
+    plain: takes every text as one user turn. tokenizer: that of `conversation.tokenizer`."""
     tokenizer: ModelPath | None = None
-    """The policy's folder or id, for format `tokenizer`: its chat template is inverted."""
+    """For format tokenizer: folder or Hugging Face id of the policy, whose chat template is read backwards."""
 
 
 class ServiceConfig(Section):
-    """Where and for whom the service runs."""
+    """Where the service listens, how long it lives, and how much it takes on."""
 
     name: str = Field(default="grm", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    """Name of the Ray Serve application; two services on one cluster need two names."""
+    """Name by which the service is found and stopped; two services on one Ray cluster need two names."""
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address to listen on. 127.0.0.1 is reached from this machine only, 0.0.0.0 from everywhere: set a token then."""
     port: int = Field(default=8790, ge=1, le=65535)
     """HTTP port."""
     lifetime: Literal["job", "shared"] = "job"
-    """job: dies with the process that started it. shared: stays until `grm-plugin stop`."""
+    """job: the service ends with the process that started it. shared: it stays until `grm-plugin stop`."""
     ready_timeout_s: float = Field(default=900.0, gt=0)
-    """Longest wait for the models to load."""
+    """Longest wait for the models at the start, in seconds: their download, if need be, and loading."""
     max_waiting: int = Field(default=32_768, ge=1)
-    """Samples in the service at once; beyond this it answers 503 with Retry-After. OpenRLHF's HTTP call cannot obey
-    that and loses the reward: allow for a whole rollout batch, prompts times samples each."""
+    """Most samples in the service at once; further ones are answered 503 with Retry-After. OpenRLHF's HTTP call cannot
+    obey that and loses the reward, so allow for a whole rollout batch: prompts times samples each."""
     token_env: str = Field(default=TOKEN_ENV, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """Environment variable that holds the token which requests must carry. Where GRM_TOKEN is not set none is asked
-    for; another variable must be set."""
+    """Environment variable with the token that requests must carry. While GRM_TOKEN is not set, no token is asked for;
+    any other variable named here must be set."""
     max_body_mb: float = Field(default=128.0, gt=0)
     """Largest body of a request in MiB; a larger one is answered 413 before it is read to its end."""
     max_samples: int = Field(default=16_384, ge=1)
-    """Most responses in one request; more are answered 422."""
+    """Most responses in one request; a request with more is answered 422."""
     max_chars: int = Field(default=2_000_000, ge=1)
     """Longest single text in a request (a prompt, a response, a label ...) in characters; a longer one is answered
-    422. The GRM is shown at most `judge.max_response_chars` of a response."""
+    422. How much of a response the GRM reads is set by `judge.max_response_chars`."""
 
 
 class TraceConfig(Section):
-    """What is kept of the judging: every group with its critiques, to be read on the service's page."""
+    """What is kept of the judging, to be read on the service's page: groups with their critiques and rewards."""
 
     path: StatePath | None = None
-    """SQLite file for the traces, on a local disk; null keeps none. Several services may share one."""
+    """SQLite file for the traces, on a local disk; several services may share one. null keeps no traces."""
     sample: float = Field(default=1.0, gt=0, le=1)
-    """Share of the groups that is kept, drawn at random."""
+    """Share of the groups that is kept, drawn at random; 1 keeps all."""
     max_groups: int = Field(default=200_000, ge=1)
-    """Groups kept; the oldest go first."""
+    """Most groups kept; beyond this the oldest are deleted."""
     max_mb: float = Field(default=8192.0, ge=1)
-    """Size of the store in MiB; the oldest groups go first."""
+    """Largest size of the file in MiB; beyond this the oldest groups are deleted."""
 
 
 class Config(Section):
     """The whole configuration of a GRM reward."""
 
     engine: EngineConfig
-    """Where the GRM runs: type vllm, openai or fake, each with keys of its own."""
+    """What runs the GRM: type vllm, openai or fake, each with keys of its own."""
     meta_rm: AnyMetaRMConfig | None = None
-    """The meta RM; null votes without one."""
+    """The meta RM, which rates critiques so that the worst do not vote; null lets all of them vote."""
     sampling: SamplingConfig = SamplingConfig()
     """How the GRM is sampled."""
     judge: JudgeConfig = JudgeConfig()
-    """How responses are put before the GRM."""
+    """How responses are put before the GRM and how its answer is read."""
     normalize: NormalizeConfig = NormalizeConfig()
     """How votes become rewards."""
     group: GroupConfig = GroupConfig()
-    """How samples become groups."""
-    failure: FailureConfig = Field(default=FailureConfig(), validate_default=True)  # after normalize, which it reads
+    """How single samples become groups."""
+    failure: FailureConfig = Field(default=FailureConfig(), validate_default=True)  # below normalize, which it reads
     """What replaces a missing reward."""
     conversation: ConversationConfig = ConversationConfig()
-    """How prompts become conversations."""
+    """How prompt texts become conversations."""
     service: ServiceConfig = ServiceConfig()
-    """Where the service runs."""
+    """Where the service listens, how long it lives, and how much it takes on."""
     trace: TraceConfig = TraceConfig()
     """What is kept of the judging."""
 
@@ -199,7 +205,8 @@ class Config(Section):
         if "constant" in failure.model_fields_set or normalize is None:
             return failure
         values = failure.model_dump() | {"constant": NEUTRAL_REWARD[normalize.method]}
-        return FailureConfig.model_construct(failure.model_fields_set, **values)  # still not one that is set
+        # `constant` does not count as set: put into another Config, this section takes that one's neutral reward.
+        return FailureConfig.model_construct(failure.model_fields_set, **values)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -218,9 +225,9 @@ class Config(Section):
         return self
 
     def kept_of(self, drawn: int) -> int:
-        """How many of the critiques drawn are kept: all without a meta RM, else `meta_rm.k_meta` or half (at least 1).
+        """How many critiques of a list vote, of `drawn`: all without a meta RM, else `meta_rm.k_meta` or half of them.
 
-        Early stopping may draw fewer than `sampling.k`; those that cannot be read count as drawn.
+        At least 1. Early stopping may draw fewer than `sampling.k`; a critique that cannot be read counts as drawn.
         """
         if self.meta_rm is None:
             return drawn

@@ -145,11 +145,10 @@ def test_an_explained_configuration_is_the_same_one(path: Path) -> None:
 
 def test_every_key_stands_below_its_documentation() -> None:
     said = run("config", DRY_RUN, "--explain").stdout
-    assert "# How the GRM is sampled.\nsampling:\n  # Critiques (votes) per list of responses.\n  k: " in said
+    k = "Critiques sampled per list of responses. Each is one vote on every response of the list."
+    assert f"# How the GRM is sampled.\nsampling:\n  # {k}\n  k: " in said
     assert "\nmeta_rm: null\n" in said
-    assert (
-        "#   # Critiques kept for the vote; null keeps half of those drawn (the paper's choice).\n#   k_meta: " in said
-    )
+    assert "#   # File with the meta RM's prompt template; null takes the built-in one.\n#   template: " in said
     lines = [line.lstrip() for line in said.splitlines()]
     bare = [
         line for above, line in itertools.pairwise(lines) if line[:1] not in ("", "#") and not above.startswith("#")

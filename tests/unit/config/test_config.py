@@ -286,7 +286,7 @@ def test_what_a_method_has_no_use_for_is_refused(method: str, key: str, value: A
     if method in USES[key]:
         assert getattr(load_config(data).normalize, key) == value
         return
-    words = rf"normalize\.{key}: method {method} has no use for it, only {' and '.join(USES[key])}: leave it out"
+    words = rf"normalize\.{key}: method {method} does not use it, only {' and '.join(USES[key])}: leave it out"
     with pytest.raises(ConfigError, match=words):
         load_config(data)
     assert load_config(data, {f"normalize.{key}": "null"}).normalize.method == method
