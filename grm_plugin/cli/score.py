@@ -16,9 +16,9 @@ from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
 from grm_plugin.client import MARGIN_S
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.errors import ConfigError, EngineError, ServiceError
-from grm_plugin.score.judging import UNANSWERED, judge_task
-from grm_plugin.score.meter import ScoreMeter
+from grm_plugin.score.one_group import UNANSWERED, judge_task
 from grm_plugin.score.results import Results, ScoredTask
+from grm_plugin.score.score_meter import ScoreMeter
 from grm_plugin.score.tasks import Task, read_tasks
 
 BAD_LINES_SHOWN = 5

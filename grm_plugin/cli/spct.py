@@ -24,13 +24,13 @@ from grm_plugin.judging.seams import Generator
 from grm_plugin.spct import rft
 from grm_plugin.spct.collecting import UNANSWERED, TrajectoryCollector
 from grm_plugin.spct.meta_data import meta_rows
-from grm_plugin.spct.meter import TrajectoryMeter
 from grm_plugin.spct.rejection import Rules
 from grm_plugin.spct.rl_data import content_digest, rl_rows
 from grm_plugin.spct.token_limit import TokenLimit
 from grm_plugin.spct.training_files import TrainingRow, write_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts, check_sizes
 from grm_plugin.spct.trajectories import ItemTrajectories, TrajectoryStore, read_trajectories
+from grm_plugin.spct.trajectory_meter import TrajectoryMeter
 
 app = typer.Typer(
     no_args_is_help=True,

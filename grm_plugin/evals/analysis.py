@@ -12,7 +12,7 @@ import numpy as np
 from grm_plugin.batch.items import Item, digest
 from grm_plugin.batch.vote_store import ItemVotes, Manifest
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.diagnostics import conduct_of
+from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.report import OTHER, OVERALL, Naming, Part, Report
 from grm_plugin.evals.resampling import SUM_DECIMALS, Floats, ItemOutcome, Tally, methods_for, outcome_of, tally_item
 from grm_plugin.evals.statistics import bootstrap_aucs, bootstrap_means, mean_of, shares_below
@@ -57,7 +57,7 @@ def analyse(manifest: Manifest, records: Sequence[ItemVotes], k_metas: Sequence[
         manifest,
         [row for name, part in parts.items() for row in named.rows(name, part)],
         [row for name, part in parts.items() for row in named.differences(name, part)],
-        conduct_of(records, manifest.meta_rm is not None),
+        diagnose(records, manifest.meta_rm is not None),
         {method.name: estimate for method, estimate in zip(methods, parts[OVERALL].estimates, strict=True)},
         digest([digest(record.item.to_json()) for record in records]),
     )

@@ -71,4 +71,4 @@ def _difference(first: Report, other: Report, method: str) -> Difference:
     found = other.estimates[method] - first.estimates[method]
     suite, model = other.manifest.suite, other.manifest.model
     name = f"{method}: {model} - {first.manifest.model}"
-    return Difference(suite, OVERALL, model, name, found.value, found.interval, other.conduct.items)
+    return Difference(suite, OVERALL, model, name, found.value, found.interval, other.diagnostics.items)

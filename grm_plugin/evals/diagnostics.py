@@ -12,7 +12,7 @@ from grm_plugin.batch.vote_store import ItemVotes, StoredVote
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class Diagnostics:
     """Counts and shares over all sampled votes of a store.
 
     Attributes:
@@ -45,13 +45,13 @@ class Conduct:
     flips: float | None
 
 
-def conduct_of(records: Sequence[ItemVotes], rated: bool) -> Conduct:
+def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
     """Counts over a store that holds at least one item; `rated`: a meta RM was to rate its votes."""
     votes = [vote for record in records for vote in record.votes]
     wins = [(vote.order[0] == winner, len(vote.order)) for vote in votes if (winner := _winner([vote])) is not None]
     changes = [first != second for record in records for first, second in _winners_of_orders(record)]
     tokens = sum(vote.tokens for vote in votes)
-    return Conduct(
+    return Diagnostics(
         items=len(records),
         votes=len(votes),
         parsed=sum(vote.scores is not None for vote in votes),

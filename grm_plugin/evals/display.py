@@ -15,9 +15,9 @@ from grm_plugin.evals.suites import suite_named
 
 
 def show_report(report: Report, console: Console) -> None:
-    """Print a report: the overall figures beside the paper's, the differences, the subsets, and the GRM's conduct."""
+    """Print a report: the overall figures beside the paper's, the differences, the subsets, and how the GRM behaved."""
     suite = suite_named(report.manifest.suite)
-    console.print(f"\n[bold]{suite.title}[/bold]  {_plain(report.manifest.model)}  {report.conduct.items:,} items")
+    console.print(f"\n[bold]{suite.title}[/bold]  {_plain(report.manifest.model)}  {report.diagnostics.items:,} items")
     console.print(_overall(report, suite.column))
     if suite.column:
         rest = ", ".join(f"{model} {method} {value:.1f}" for model, method, value in paper.others(suite.column))
@@ -27,7 +27,7 @@ def show_report(report: Report, console: Console) -> None:
     subsets = list(dict.fromkeys(row.subset for row in report.rows if row.subset))
     if len(subsets) > 1:
         console.print(_subsets(report, subsets))
-    for line in conduct_lines(report):
+    for line in diagnostic_lines(report):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -41,28 +41,28 @@ def show_means(means: Mapping[str, Mean], console: Console) -> None:
     console.print(table)
 
 
-def conduct_lines(report: Report) -> list[str]:
+def diagnostic_lines(report: Report) -> list[str]:
     """What has to be known to read the figures: lost votes, near-chance accuracy, tokens, position bias."""
-    conduct = report.conduct
+    found = report.diagnostics
     lines = [
-        f"{conduct.parsed:,} of {conduct.votes:,} votes read; {conduct.tokens_per_vote:,.0f} tokens per vote, "
-        f"{conduct.tokens_per_item:,.0f} per item"
+        f"{found.parsed:,} of {found.votes:,} votes read; {found.tokens_per_vote:,.0f} tokens per vote, "
+        f"{found.tokens_per_item:,.0f} per item"
     ]
-    if conduct.lost:
-        lines.append("lost votes: " + ", ".join(f"{reason} {count:,}" for reason, count in conduct.lost.items()))
-    if conduct.unvoted:
-        lines.append(f"{conduct.unvoted:,} items without a single vote: they count as wrong")
-    if conduct.cut:
-        lines.append(f"{conduct.cut:,} items had responses cut to fit (judge.max_response_chars, engine.max_model_len)")
-    if conduct.unrated:
-        lines.append(f"{conduct.unrated:,} items have votes that the meta RM did not rate: all of them are kept")
-    if conduct.first is not None and conduct.first_by_chance is not None:
+    if found.lost:
+        lines.append("lost votes: " + ", ".join(f"{reason} {count:,}" for reason, count in found.lost.items()))
+    if found.unvoted:
+        lines.append(f"{found.unvoted:,} items without a single vote: they count as wrong")
+    if found.cut:
+        lines.append(f"{found.cut:,} items had responses cut to fit (judge.max_response_chars, engine.max_model_len)")
+    if found.unrated:
+        lines.append(f"{found.unrated:,} items have votes that the meta RM did not rate: all of them are kept")
+    if found.first is not None and found.first_by_chance is not None:
         lines.append(
-            f"position: the response shown first wins {conduct.first:.1%} of the decided votes "
-            f"({conduct.first_by_chance:.1%} by chance)"
+            f"position: the response shown first wins {found.first:.1%} of the decided votes "
+            f"({found.first_by_chance:.1%} by chance)"
         )
-    if conduct.flips is not None:
-        lines.append(f"position: two orders of one item have different winners in {conduct.flips:.1%} of all cases")
+    if found.flips is not None:
+        lines.append(f"position: two orders of one item have different winners in {found.flips:.1%} of all cases")
     if near_chance(report):
         lines.append(
             f"Near chance: by its interval no figure is above guessing ({report.chance:.1%}). The model knows nothing "

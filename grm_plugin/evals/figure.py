@@ -75,7 +75,7 @@ def _dress(axes: Any, report: Report, ticks: Sequence[int]) -> None:
     axes.set_xlabel("votes (k)")
     axes.set_ylabel(f"{metric} (%)")
     axes.set_title(
-        f"{suite.title}: {report.manifest.model}, {report.conduct.items:,} items, 95 % intervals", fontsize=10
+        f"{suite.title}: {report.manifest.model}, {report.diagnostics.items:,} items, 95 % intervals", fontsize=10
     )
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

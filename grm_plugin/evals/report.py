@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grm_plugin.batch.vote_store import Manifest
-from grm_plugin.evals.diagnostics import Conduct
+from grm_plugin.evals.diagnostics import Diagnostics
 from grm_plugin.evals.resampling import GREEDY, Method
 from grm_plugin.evals.statistics import Estimate
 from grm_plugin.evals.suites import Metric
@@ -79,7 +79,7 @@ class Report:
         manifest: what drew the votes.
         rows: per subset and method; the overall rows have the empty subset and come first.
         differences: likewise.
-        conduct: parse failures, tokens, position bias.
+        diagnostics: parse failures, tokens, position bias.
         estimates: method -> the overall figure with its bootstrap draws, for means over stores and their differences.
         items: a digest of what was judged.
     """
@@ -87,7 +87,7 @@ class Report:
     manifest: Manifest
     rows: list[ResultRow]
     differences: list[Difference]
-    conduct: Conduct
+    diagnostics: Diagnostics
     estimates: Mapping[str, Estimate] = field(repr=False)
     items: str
 
@@ -109,7 +109,7 @@ class Report:
             "meta_rm": self.manifest.meta_rm,
             "rows": [asdict(row) for row in self.rows],
             "differences": [asdict(difference) for difference in self.differences],
-            "conduct": asdict(self.conduct),
+            "conduct": asdict(self.diagnostics),  # the name that the key has in reports of 0.1.0
         }
 
 

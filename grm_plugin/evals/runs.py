@@ -22,9 +22,9 @@ from grm_plugin.batch.vote_store import FILE_NAME, ItemVotes, Manifest, VoteStor
 from grm_plugin.config import Config, FakeConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.collecting import UNANSWERED, VoteCollector
-from grm_plugin.evals.meter import VoteMeter
 from grm_plugin.evals.rating import rate_votes
 from grm_plugin.evals.suites import Loaded
+from grm_plugin.evals.vote_meter import VoteMeter
 from grm_plugin.judging import lists, sampling
 from grm_plugin.judging.lists import ListJudge
 
@@ -136,7 +136,7 @@ def report(
         reports.append(found)
     if len(reports) > 1:
         _report_together(reports, console)
-    return 0 if all(found.conduct.parsed for found in reports) else FAILED
+    return 0 if all(found.diagnostics.parsed for found in reports) else FAILED
 
 
 def _report_together(reports: Sequence[Any], console: Console) -> None:

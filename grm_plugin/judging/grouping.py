@@ -68,18 +68,22 @@ class OpenGroup:
 class GroupBuffer:
     """Gathers the samples of a prompt into groups of n.
 
-    Samples belong together when conversation, reference, rubric and n are equal; so two equal prompts in one batch fill
-    one group after the other, which is as good: their samples answer the same request. Siblings that arrive after
-    their group was closed (`close`) form a smaller group of as many as were missing; that is forgotten after `keep_s`.
-    If they never come, the next samples of the prompt are split by mistake once, and only once.
+    Samples belong together when conversation, reference, rubric and n are equal. So two equal prompts in one batch fill
+    one group after the other, which is as good: their samples answer the same request.
+
+    A group may be closed (`close`) while siblings are missing. Those that come later form a group of their own, of as
+    many as were missing, and this is expected for `keep_s` seconds. If they never come, the next samples of the prompt
+    are taken for them, once, and form one group that is too small.
     """
 
     def __init__(self, list_size: int, keep_s: float) -> None:
         self.list_size = list_size
         self.keep_s = keep_s
         self._open: dict[Key, OpenGroup] = {}
-        self._late: dict[Key, tuple[int, float]] = {}
-        self._paid: dict[Key, float] = {}
+        self._missing: dict[Key, tuple[int, float]] = {}
+        """How many siblings of a closed group may still come, and until when that is expected."""
+        self._latecomers: dict[Key, float] = {}
+        """Prompts for whose late siblings a group was opened, and until when that is remembered."""
 
     def add(self, sample: Sample, n: int, now: float, listed: bool = True) -> tuple[OpenGroup, int]:
         """Put a sample into its group; returns the group and the sample's index in it.
@@ -106,15 +110,17 @@ class GroupBuffer:
         if self._open.get(group.key) is not group:
             return
         del self._open[group.key]
-        # Short right after a group of late siblings: those were not late ones but this group's own first samples.
-        if self._paid.pop(group.key, now) <= now or surely_late:
-            self._late[group.key] = (group.expected - len(group.responses), now + self.keep_s)
+        # A group opened for late siblings that lacks some again was filled by the first samples of the next group: the
+        # late ones never came, and there is nothing more to wait for.
+        of_latecomers = self._latecomers.pop(group.key, now) > now
+        if not of_latecomers or surely_late:
+            self._missing[group.key] = (group.expected - len(group.responses), now + self.keep_s)
 
     def _expected(self, key: Key, n: int, now: float) -> int:
-        self._late = {late: entry for late, entry in self._late.items() if entry[1] > now}
-        self._paid = {paid: until for paid, until in self._paid.items() if until > now}
-        if key not in self._late:
+        self._missing = {other: entry for other, entry in self._missing.items() if entry[1] > now}
+        self._latecomers = {other: until for other, until in self._latecomers.items() if until > now}
+        if key not in self._missing:
             return n
-        missing, until = self._late.pop(key)
-        self._paid[key] = until
+        missing, until = self._missing.pop(key)
+        self._latecomers[key] = until
         return missing

@@ -23,9 +23,9 @@ from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.collecting import NEVER_PARSED_ITEMS, UNANSWERED, VoteCollector, sampled_config
-from grm_plugin.evals.diagnostics import conduct_of
-from grm_plugin.evals.meter import VoteMeter
+from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.rating import rate_votes
+from grm_plugin.evals.vote_meter import VoteMeter
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
@@ -86,7 +86,7 @@ async def test_the_curve_of_a_grm_of_known_accuracy_is_the_binomial_one(
         print(f"\np = {p}: {', '.join(figures)}")
     for row in report.rows:
         assert row.ci95[0] <= binomial(p, max(1, row.k)) <= row.ci95[1], row
-    assert report.conduct.first == pytest.approx(0.5, abs=0.03)
+    assert report.diagnostics.first == pytest.approx(0.5, abs=0.03)
 
 
 def binomial(p: float, k: int) -> float:
@@ -207,7 +207,7 @@ async def test_prompts_that_are_too_long_are_counted_and_do_not_end_the_run(tmp_
 
     await collect(tmp_path, pairs(NEVER_PARSED_ITEMS + 5), FakeEngine(script))
     report = analyse(*read_store(tmp_path))
-    assert report.conduct.lost == {"too_long": 8 * report.conduct.items}
+    assert report.diagnostics.lost == {"too_long": 8 * report.diagnostics.items}
     assert all((row.mean, row.lost) == (0.0, 1.0) for row in report.rows)
 
 
@@ -233,7 +233,7 @@ async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) ->
     await rate(tmp_path / "after", read_store(tmp_path / "before")[1], config, FakeMetaRM(too_long))
     _, records = read_store(tmp_path / "after")
     assert all(vote.meta is None for vote in records[0].votes)
-    assert conduct_of(records, rated=True).unrated == 1
+    assert diagnose(records, rated=True).unrated == 1
 
 
 async def test_a_meta_rm_that_hangs_ends_the_rating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

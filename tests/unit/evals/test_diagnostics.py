@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grm_plugin.evals.diagnostics import conduct_of
+from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.paper import published
 from support.vote_factories import make_record, vote
 
@@ -10,16 +10,21 @@ from support.vote_factories import make_record, vote
 def test_position_bias_is_told_from_chance() -> None:
     """The GRM that always prefers what is shown first: it wins all votes, and the orders always disagree."""
     votes = [vote(9, 1, order=(0, 1)), vote(1, 9, order=(1, 0))]
-    conduct = conduct_of([make_record(votes=votes)], rated=False)
-    assert (conduct.first, conduct.first_by_chance, conduct.flips) == (1.0, 0.5, 1.0)
+    found = diagnose([make_record(votes=votes)], rated=False)
+    assert (found.first, found.first_by_chance, found.flips) == (1.0, 0.5, 1.0)
     fair = [vote(9, 1, order=(0, 1)), vote(9, 1, order=(1, 0)), vote(5, 5, order=(1, 0))]
-    conduct = conduct_of([make_record(votes=fair)], rated=False)
-    assert (conduct.first, conduct.flips) == (0.5, 0.0)
+    found = diagnose([make_record(votes=fair)], rated=False)
+    assert (found.first, found.flips) == (0.5, 0.0)
 
 
 def test_tokens_are_counted_per_vote_and_per_item() -> None:
-    conduct = conduct_of([make_record(votes=[vote(9, 1, tokens=10), vote(tokens=30)])], rated=False)
-    assert (conduct.tokens_per_vote, conduct.tokens_per_item, conduct.parsed, conduct.votes) == (20, 40, 1, 2)
+    found = diagnose([make_record(votes=[vote(9, 1, tokens=10), vote(tokens=30)])], rated=False)
+    assert (found.tokens_per_vote, found.tokens_per_item, found.parsed, found.votes) == (
+        20,
+        40,
+        1,
+        2,
+    )
 
 
 def test_the_papers_figures() -> None:

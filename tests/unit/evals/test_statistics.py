@@ -14,7 +14,7 @@ from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.combining import combine, compare
-from grm_plugin.evals.display import conduct_lines
+from grm_plugin.evals.display import diagnostic_lines
 from grm_plugin.evals.resampling import Method, Tally, methods_for, outcome_of, tally_item
 from grm_plugin.evals.rewardbench import section_weights
 from grm_plugin.evals.statistics import bootstrap_means
@@ -83,7 +83,7 @@ def test_a_lost_vote_takes_a_place_and_says_nothing() -> None:
     assert rows["@1"].mean == pytest.approx(0.75, abs=0.01)
     assert rows["@1"].lost == pytest.approx(0.25, abs=0.01)
     assert rows["@2"].mean == rows["@4"].mean == 1.0
-    assert report.conduct.lost == {"no_scores": 400}
+    assert report.diagnostics.lost == {"no_scores": 400}
 
 
 def test_every_choice_is_what_the_core_would_vote() -> None:
@@ -128,11 +128,11 @@ def test_votes_that_were_not_rated_are_all_kept_and_counted() -> None:
     rated = make_record(votes=[vote(6, 5, meta=1), vote(6, 5, meta=0)])
     unrated = make_record(votes=[vote(1, 9), vote(9, 2)])
     report = analyse(manifest(k=2, meta_rm="m"), [rated, unrated])
-    assert report.conduct.unrated == 1
+    assert report.diagnostics.unrated == 1
     assert figures(report)["meta@2"] == figures(report)["@2"] == 0.5
     report = analyse(manifest(k=2, meta_rm="m"), [unrated])
-    assert report.conduct.unrated == 1
-    assert any("1 items have votes that the meta RM did not rate" in line for line in conduct_lines(report))
+    assert report.diagnostics.unrated == 1
+    assert any("1 items have votes that the meta RM did not rate" in line for line in diagnostic_lines(report))
 
 
 def test_an_interval_is_the_bootstraps_and_comes_again_with_its_seed() -> None:

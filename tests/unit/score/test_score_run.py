@@ -19,9 +19,9 @@ from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.group_judges import JudgeGroup
 from grm_plugin.batch.run import Run
 from grm_plugin.errors import ConfigError, EngineError
-from grm_plugin.score.judging import UNANSWERED, judge_task
-from grm_plugin.score.meter import ScoreMeter
+from grm_plugin.score.one_group import UNANSWERED, judge_task
 from grm_plugin.score.results import Results, ScoredTask
+from grm_plugin.score.score_meter import ScoreMeter
 from grm_plugin.score.tasks import Task, read_tasks
 from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireReward, WireUnparsed
 from support.score_files import GOOD, numbered, read_rows, write_lines

@@ -24,10 +24,10 @@ from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError,
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.outcome import Target
 from grm_plugin.spct.collecting import UNANSWERED, UNREADABLE_TRAJECTORIES, TrajectoryCollector
-from grm_plugin.spct.meter import TrajectoryMeter
 from grm_plugin.spct.rejection import Rules
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore, read_trajectories
+from grm_plugin.spct.trajectory_meter import TrajectoryMeter
 from grm_plugin.types import Completion, Message, Prompt, Sampling, UnparsedReason
 from support.factories import Scripted, completions, critique_text, make_config, responses_shown
 
