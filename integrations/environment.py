@@ -27,10 +27,10 @@ from typing import Any
 from grm_plugin._util.background import start_in_background
 from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.client.readiness import read_ready
-from grm_plugin.config import Config, FailureConfig, GroupConfig
+from grm_plugin.config import Config, FailureConfig
 from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ConfigError
-from grm_plugin.wire.ready import FEWEST_CALLS
+from grm_plugin.wire.ready import FEWEST_GROUPS_IN_FLIGHT
 from grm_plugin.wire.token import read_token
 
 READY_PATIENCE_S = 60.0
@@ -44,10 +44,6 @@ class HookSettings:
     url: str | None
     config: Config | None
     n: int | None
-
-    @property
-    def group(self) -> GroupConfig:
-        return self.config.group if self.config else GroupConfig()
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> HookSettings:
@@ -86,13 +82,13 @@ class Connection:
     failure: FailureConfig
 
 
-def connect(settings: HookSettings, alone: bool = False) -> Connection:
+def connect(settings: HookSettings, sends_all_groups: bool = False) -> Connection:
     """The connection to the service. Starting one takes minutes, so it goes on in a thread while the framework starts.
 
     Args:
         settings: where it is.
-        alone: whether all groups of the job come from this process, which then keeps the whole GRM busy. Of OpenRLHF's
-            rollout actors, whose number is not told, each has 64 calls in flight.
+        sends_all_groups: whether all groups of the job come from this process, which then keeps the whole GRM busy. Of
+            OpenRLHF's rollout actors, whose number is not told, each has 64 groups in flight.
 
     Raises:
         ConfigError: GRM_URL holds more than an address.
@@ -107,8 +103,8 @@ def connect(settings: HookSettings, alone: bool = False) -> Connection:
     token = read_token(config.service.token_env) if config else None
     service = read_ready(settings.url, token, READY_PATIENCE_S)
     client: Future[Client] = Future()
-    calls = service.calls(settings.n) if alone else FEWEST_CALLS
-    client.set_result(Client(settings.url, service.deadline_s + MARGIN_S, calls, token))
+    in_flight = service.groups_in_flight(settings.n) if sends_all_groups else FEWEST_GROUPS_IN_FLIGHT
+    client.set_result(Client(settings.url, service.deadline_s + MARGIN_S, in_flight, token))
     return Connection(client, service.failure(config.failure if config else None))
 
 

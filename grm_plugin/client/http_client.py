@@ -27,10 +27,10 @@ from pydantic import ValidationError
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.text import encodable
 from grm_plugin.client.call_slots import CallSlots
-from grm_plugin.client.replies import detail, explain, is_away, read_judgements, read_number, read_verdict
+from grm_plugin.client.replies import detail, explain, is_away, read_judgements, read_number, read_sample, read_verdict
 from grm_plugin.errors import GroupError, ServiceError, WireError
 from grm_plugin.types import Group
-from grm_plugin.wire.schemas import ScoreRequest, WireGroup, WireJudgement
+from grm_plugin.wire.schemas import SampleReply, ScoreRequest, WireGroup, WireJudgement
 from grm_plugin.wire.token import Token, locate
 
 TRIES = 6
@@ -107,19 +107,19 @@ class Client:
             GroupError: `sample` does not hold exactly one response.
             ServiceError, WireError: as `ajudge`.
         """
-        wire = _to_wire(sample)
-        if len(wire.responses) != 1:
-            raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
-        body = {
-            "prompt": wire.prompt if wire.messages is None else [turn.model_dump() for turn in wire.messages],
-            "response": wire.responses[0],
-            "label": wire.reference,
-            "rubric": wire.rubric,
-        }
-        return read_number(await self._call(f"/v1/sample?n={n}&request_id={_new_id()}", json.dumps(body)))
+        return read_number(await self._call(f"/v1/sample?n={n}&request_id={_new_id()}", _one_response(sample)))
+
+    async def areward_with_logs(self, sample: Group | WireGroup, n: int) -> SampleReply:
+        """`areward` with the values to log beside the reward, under the keys `grm_plugin.judging.fallback.LOG_KEYS`.
+
+        Raises:
+            GroupError, ServiceError, WireError: as `areward`.
+        """
+        path = f"/v1/sample?n={n}&logs=true&request_id={_new_id()}"
+        return read_sample(await self._call(path, _one_response(sample)))
 
     async def averify(self, rollout: Mapping[str, Any], n: int) -> dict[str, Any]:
-        """A NeMo-Gym rollout with its reward (`grm_plugin.serving.http.gym.VerifyReply`), judged in its cohort of n.
+        """A NeMo-Gym rollout with its reward (`serving.http.nemo_gym.VerifyReply`), judged in its cohort of n.
 
         Raises:
             ServiceError, WireError: as `ajudge`.
@@ -228,6 +228,20 @@ class _Session:
 
 def _new_id() -> str:
     return uuid.uuid4().hex
+
+
+def _one_response(sample: Group | WireGroup) -> str:
+    """The body of `/v1/sample`."""
+    wire = _to_wire(sample)
+    if len(wire.responses) != 1:
+        raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
+    body = {
+        "prompt": wire.prompt if wire.messages is None else [turn.model_dump() for turn in wire.messages],
+        "response": wire.responses[0],
+        "label": wire.reference,
+        "rubric": wire.rubric,
+    }
+    return json.dumps(body)
 
 
 def _to_wire(group: Group | WireGroup) -> WireGroup:

@@ -9,7 +9,8 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from grm_plugin.errors import ServiceError, WireError
-from grm_plugin.wire.schemas import Number, ScoreReply, WireGroup, WireJudgement
+from grm_plugin.judging.fallback import LOG_KEYS
+from grm_plugin.wire.schemas import Number, SampleReply, ScoreReply, WireGroup, WireJudgement
 
 _NUMBER: TypeAdapter[float] = TypeAdapter(Number)
 
@@ -50,6 +51,19 @@ def read_number(response: httpx.Response) -> float:
         return _NUMBER.validate_json(response.content)
     except ValidationError as error:
         raise _strange(response, error.errors()[0]["msg"]) from None
+
+
+def read_sample(response: httpx.Response) -> SampleReply:
+    """A finite reward with all log values, in the order of `LOG_KEYS`, and no others. Raises as `read_judgements`."""
+    _check(response)
+    try:
+        reply = SampleReply.model_validate_json(response.content)
+        logs = {key: reply.logs[key] for key in LOG_KEYS}
+    except ValidationError as error:
+        raise _strange(response, f"{error.error_count()} fields, first {error.errors()[0]['loc']}") from None
+    except KeyError as error:
+        raise _strange(response, f"no log value {error}") from None
+    return reply.model_copy(update={"logs": logs})
 
 
 def read_verdict(response: httpx.Response) -> dict[str, Any]:

@@ -25,6 +25,26 @@ class SettledReward:
     logs: dict[str, float]
 
 
+async def reward_settled(client: Client, sample: Group | WireGroup, n: int, failure: FailureConfig) -> SettledReward:
+    """The settled reward of one response, judged with the n - 1 others to its prompt that the service receives
+    meanwhile.
+
+    A service that is down, fails, or refuses the sample leaves it without a reward: `failure.policy` decides, as in
+    `judge_settled`.
+
+    Raises:
+        RewardError: the service failed and the policy is `raise`.
+    """
+    started = time.monotonic()
+    try:
+        reply = await client.areward_with_logs(sample, n)
+    except GRMError as error:
+        missing = Reward(None, "no_votes")
+        [settled] = _settle_outage([missing], failure, error)
+        return SettledReward(settled, log_values(missing, settled, time.monotonic() - started))
+    return SettledReward(Settled(reply.reward, reply.unit_mean, fallback=reply.logs["grm_fallback"] > 0), reply.logs)
+
+
 async def judge_settled(client: Client, group: Group | WireGroup, failure: FailureConfig) -> list[SettledReward]:
     """One settled reward per response of the group, in order.
 
@@ -45,12 +65,12 @@ async def judge_settled(client: Client, group: Group | WireGroup, failure: Failu
         pairs = [_core(reward) for reward in judgement.rewards]
     except GRMError as error:
         rewards = [Reward(None, "no_votes")] * len(group.responses)
-        pairs = list(zip(rewards, settle_outage(rewards, failure, error), strict=True))
+        pairs = list(zip(rewards, _settle_outage(rewards, failure, error), strict=True))
     latency_s = time.monotonic() - started
     return [SettledReward(settled, log_values(reward, settled, latency_s)) for reward, settled in pairs]
 
 
-def settle_outage(rewards: Sequence[Reward], failure: FailureConfig, cause: GRMError) -> list[Settled]:
+def _settle_outage(rewards: Sequence[Reward], failure: FailureConfig, cause: GRMError) -> list[Settled]:
     """What `failure.policy` gives a group whose rewards are all missing because the service failed; logs the cause.
 
     Raises:

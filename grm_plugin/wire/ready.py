@@ -7,11 +7,14 @@ from typing import Literal
 from grm_plugin.config import Config, FailureConfig, replicas_of
 from grm_plugin.wire.schemas import WireReply
 
-GROUP = 8
-"""Samples of a prompt where a hook does not know: what GRPO jobs mostly take."""
+USUAL_SAMPLES_PER_PROMPT = 8
+"""What GRPO jobs mostly take, for hooks that are not told."""
 
-FEWEST_CALLS, MOST_CALLS = 64, 512
-"""The fewest calls of a job, and the most of a process: each has a connection, and often 1,024 files may be open."""
+FEWEST_GROUPS_IN_FLIGHT = 64
+"""Of a job, however few the GRM's replicas are."""
+
+MOST_GROUPS_IN_FLIGHT = 512
+"""Of a process: each group has a connection, and a process may often open 1,024 files only."""
 
 
 class Ready(WireReply):
@@ -49,11 +52,11 @@ class Ready(WireReply):
         set_here = own.model_dump(exclude_unset=True)
         return FailureConfig.model_validate(own.model_dump() | said | set_here | {"deadline_s": self.deadline_s})
 
-    def calls(self, n: int | None = None, processes: int = 1) -> int:
-        """How many groups of n each process of a job should have in flight, where `processes` of them send some.
+    def groups_in_flight(self, n: int | None = None, processes: int = 1) -> int:
+        """How many groups of n samples each process of a job should have in flight, where `processes` of them send any.
 
         By default a response takes about one request to the GRM. So these groups make twice the requests that the GRM
         works on: the next ones are there when one ends. More would wait inside the service, where `deadline_s` counts.
         """
-        of_job = max(FEWEST_CALLS, 2 * self.max_concurrency // (n or GROUP))
-        return min(MOST_CALLS, -(-of_job // processes))
+        of_job = max(FEWEST_GROUPS_IN_FLIGHT, 2 * self.max_concurrency // (n or USUAL_SAMPLES_PER_PROMPT))
+        return min(MOST_GROUPS_IN_FLIGHT, -(-of_job // processes))

@@ -106,6 +106,17 @@ class WireReply(WireModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class SampleReply(WireReply):
+    """The reward of one sample, as `/v1/sample?logs=true` gives it. All numbers are finite."""
+
+    reward: Number
+    """What the policy is trained on; what the failure policy says where there was no vote."""
+    unit_mean: Annotated[float, Field(ge=0, le=1)]
+    """Mean vote mapped to [0, 1]; without votes the mean of the group's others, or 0.5."""
+    logs: dict[str, Number]
+    """See grm_plugin.judging.fallback.log_values."""
+
+
 class WireReward(WireReply):
     """The reward of one response; see grm_plugin.types.Reward."""
 

@@ -60,7 +60,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
     def __init__(self, cfg: GRMEnvironmentConfig) -> None:
         self._n = int(cfg["n"])
         service = read_ready(cfg["url"])
-        self._client = Client(cfg["url"], service.deadline_s + MARGIN_S, service.calls(self._n))
+        self._client = Client(cfg["url"], service.deadline_s + MARGIN_S, service.groups_in_flight(self._n))
         self._reference = cfg.get("reference")
 
     def step(

@@ -2,7 +2,7 @@
 
 OpenRLHF runs the n siblings of a prompt as coroutines of one event loop, but does not say what n is. They all start
 before any of them has generated, so each signs in when it starts: whoever has signed in belongs to the group. Training
-and evaluation may use different n. Samples without a thread or a request of their own make this the hook to prefer.
+and evaluation may use different n. This is the hook to prefer: a sample holds no thread, and a group is one request.
 
 Configuration: see `grm_plugin.integrations.environment`.
 """
@@ -10,13 +10,17 @@ Configuration: see `grm_plugin.integrations.environment`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from openrlhf.utils.agent import SingleTurnAgentExecutor
 
+from grm_plugin._util.text import encodable
+from grm_plugin.client.settling import SettledReward, judge_settled
+from grm_plugin.conversation.messages import as_reference
 from grm_plugin.integrations.environment import connect, read_environment
-from grm_plugin.integrations.openrlhf.group_rewards import GroupJudge
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
+from grm_plugin.wire.schemas import WireGroup
 
 
 class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
@@ -29,8 +33,8 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(remote_rm_url=None)
-        connection = connect(read_environment())
-        self._groups = SiblingGroups(GroupJudge(connection.client, connection.failure).judge)
+        self._service = connect(read_environment())
+        self._groups = SiblingGroups(self._judge)
 
     async def execute(
         self,
@@ -48,7 +52,7 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
 
         Raises:
             ServiceError: there is no service, and none could be started (GRM_CONFIG).
-            RewardError: a reward is missing and `failure.policy` is `raise`.
+            RewardError: the service failed and `failure.policy` is `raise`.
         """
         # Every call of RolloutRayActor.generate_responses has its own copy of sampling_params, which its samples share.
         group = self._groups.join(sampling_params, prompt, label)
@@ -63,6 +67,16 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
         except BaseException:
             group.give_up()
             raise
-        row = await group.reward(response)
-        output.update(reward=row.reward, scores=row.unit_mean, extra_logs=row.logs)
+        reward = await group.reward(response)
+        output.update(reward=reward.settled.value, scores=reward.settled.unit_mean, extra_logs=reward.logs)
         return output
+
+    async def _judge(self, prompt: str, responses: Sequence[str], label: object) -> list[SettledReward]:
+        """The rewards of the responses to a prompt (text with the policy's chat template), in order."""
+        client = await asyncio.wrap_future(self._service.client)
+        group = WireGroup(
+            prompt=encodable(prompt),
+            responses=[encodable(response) for response in responses],
+            reference=as_reference(label),
+        )
+        return await judge_settled(client, group, self._service.failure)

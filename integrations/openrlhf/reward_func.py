@@ -1,7 +1,7 @@
 """OpenRLHF reward function (`--reward.remote_url .../reward_func.py`).
 
-Gathers the n samples of a prompt, which OpenRLHF hands over one by one, and has them judged as one group; `threads`
-says what this takes. n is GRM_N, in training and in evaluation: where the two differ, evaluation waits `group.wait_s`
+OpenRLHF hands over the n samples of a prompt one by one. Each goes to the service, which gathers them by prompt and
+judges them together. n is GRM_N, in training and in evaluation: where the two differ, evaluation waits `group.wait_s`
 for siblings that do not exist. The `agent` hook knows n and needs no threads; prefer it where you can.
 
 Configuration: see `grm_plugin.integrations.environment`.
@@ -11,17 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import resource
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from grm_plugin._util.background import run_in_background
+from grm_plugin._util.text import encodable
+from grm_plugin.client.settling import SettledReward, reward_settled
+from grm_plugin.conversation.messages import as_reference
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError
-from grm_plugin.integrations.environment import connect, read_environment
-from grm_plugin.integrations.openrlhf.calls import CallGatherer
-from grm_plugin.integrations.openrlhf.group_rewards import GroupJudge, OpenRLHFReward
+from grm_plugin.integrations.environment import Connection, connect, read_environment
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
-from grm_plugin.integrations.openrlhf.threads import backlog_of_this_thread, widen_default_executor
+from grm_plugin.wire.schemas import WireGroup
+
+MOST_CALLS = 1024
+"""Calls that may wait at once, each with a thread (some 30 kB) and a connection to the service. vLLM has at most this
+many requests running (`max_num_seqs`), most often 256."""
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object]) -> dict[str, Any]:
@@ -38,30 +45,27 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     Raises:
         GroupError: the query holds no response to its prompt, or there are several.
         ServiceError: there is no service: none answers at GRM_URL, or none could be started (GRM_CONFIG).
-        RewardError: a reward is missing and `failure.policy` is `raise`.
+        RewardError: the service failed and `failure.policy` is `raise`.
     """
     with one_sample(queries, prompts, labels) as (query, prompt, label):
-        row = _row(prompt, response_of(query, prompt), label)
-    return {"rewards": row.reward, "scores": row.unit_mean, "extra_logs": row.logs}
+        response = response_of(query, prompt)
+        sample = WireGroup(prompt=encodable(prompt), responses=[response], reference=as_reference(label))
+        reward = run_in_background(_reward(sample))
+    return {"rewards": reward.settled.value, "scores": reward.settled.unit_mean, "extra_logs": reward.logs}
 
 
-def _row(prompt: str, response: str, label: object) -> OpenRLHFReward:
-    backlog = backlog_of_this_thread()
-
-    async def gather() -> OpenRLHFReward:
-        return await _gatherer().reward(prompt, response, label, backlog)
-
-    return run_in_background(gather())
+async def _reward(sample: WireGroup) -> SettledReward:
+    connection, n = _service()
+    return await reward_settled(await asyncio.wrap_future(connection.client), sample, n, connection.failure)
 
 
 @functools.cache
-def _gatherer() -> CallGatherer:
+def _service() -> tuple[Connection, int]:
+    """The service, and the samples per prompt."""
     settings = read_environment()
     if settings.n is None:
         raise ConfigError("GRM_N is not set: set it to OpenRLHF's --rollout.n_samples_per_prompt")
-    connection = connect(settings)
-    groups = GroupJudge(connection.client, connection.failure)
-    return CallGatherer(groups.judge, settings.n, settings.group, keep_s=connection.failure.deadline_s)
+    return connect(settings), settings.n
 
 
 def _prepare_rollout_actor() -> None:
@@ -70,11 +74,20 @@ def _prepare_rollout_actor() -> None:
     A wrong configuration or address stops the job at its start; an error in a later call OpenRLHF would only log.
     """
     try:
-        asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    widen_default_executor()
-    _gatherer()
+    # OpenRLHF calls `reward_func` through `asyncio.to_thread`: with asyncio's own executor at most 32 calls would wait,
+    # and the siblings that a group waits for might get no thread.
+    loop.set_default_executor(ThreadPoolExecutor(_threads(), thread_name_prefix="reward"))
+    _service()
+
+
+def _threads() -> int:
+    """`MOST_CALLS`, or fewer where half of the files that this process may open are fewer: the rest is vLLM's and
+    Ray's."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CALLS if files == resource.RLIM_INFINITY else min(MOST_CALLS, files // 2)
 
 
 _prepare_rollout_actor()

@@ -1,15 +1,15 @@
-"""The n samples of one prompt, known to each other from the start: nobody waits for one that will not come."""
+"""Groups of the agent hook: the samples of a prompt sign in when they start, so it is known how many will come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
+from grm_plugin.client.settling import SettledReward
 from grm_plugin.errors import GroupError
-from grm_plugin.integrations.openrlhf.group_rewards import OpenRLHFReward
 
-JudgeGroup = Callable[[str, Sequence[str], object], Coroutine[None, None, list[OpenRLHFReward]]]
-"""Rows for the responses to a prompt with a label."""
+JudgeGroup = Callable[[str, Sequence[str], object], Coroutine[None, None, list[SettledReward]]]
+"""The rewards of the responses to a prompt with a label, in order."""
 
 GENERATION_DEADLINE_S = 3600.0
 """Longest wait for siblings that still generate. OpenRLHF waits for them without end."""
@@ -48,10 +48,10 @@ class SiblingGroup:
         self._on_close = on_close
         self._responses: list[str] = []
         self._closed = asyncio.Event()
-        self._rows: asyncio.Task[list[OpenRLHFReward]] | None = None
+        self._rewards: asyncio.Task[list[SettledReward]] | None = None
 
-    async def reward(self, response: str) -> OpenRLHFReward:
-        """The row of this response.
+    async def reward(self, response: str) -> SettledReward:
+        """The reward of this response, once the group is judged.
 
         Raises:
             GroupError: a sibling neither came nor gave up within `GENERATION_DEADLINE_S`.
@@ -67,9 +67,9 @@ class SiblingGroup:
                 f"{self.expected - len(self._responses)} of {self.expected} samples of a prompt were still generating "
                 f"after {GENERATION_DEADLINE_S:g} s; see whether the policy's vLLM engine still works"
             ) from None
-        assert self._rows is not None
+        assert self._rewards is not None
         # A sibling that is cancelled while it waits must not take the others' judgement with it.
-        return (await asyncio.shield(self._rows))[index]
+        return (await asyncio.shield(self._rewards))[index]
 
     def give_up(self) -> None:
         """This sample has no response: the others go on without it."""
@@ -82,4 +82,4 @@ class SiblingGroup:
         self._on_close()
         self._closed.set()
         if self._responses:
-            self._rows = asyncio.create_task(self._judge(self._prompt, tuple(self._responses), self._label))
+            self._rewards = asyncio.create_task(self._judge(self._prompt, tuple(self._responses), self._label))

@@ -24,12 +24,11 @@ from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.text import encodable
 from grm_plugin.client import Client
 from grm_plugin.client.contiguous import BatchRow, contiguous_groups
-from grm_plugin.client.settling import judge_settled, settle_outage
+from grm_plugin.client.settling import judge_settled, reward_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.conversation.messages import as_reference, to_conversation
-from grm_plugin.errors import ConfigError, GRMError
+from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment import connect, read_environment
-from grm_plugin.types import Reward
 
 
 class SlimeSample(Protocol):
@@ -67,12 +66,8 @@ async def custom_rm_eval(args: Any, sample: SlimeSample, **_: Any) -> Any:
 async def _reward_alone(args: Any, sample: SlimeSample, n: int) -> Any:
     client, failure = _service(_url(args))
     [group] = contiguous_groups([_row(sample)])
-    try:
-        value = await client.areward(group, n)
-    except GRMError as error:
-        [settled] = settle_outage([Reward(None, "no_votes")], failure, error)
-        value = settled.value
-    return _reply(args, value, {})
+    reward = await reward_settled(client, group, n, failure)
+    return _reply(args, reward.settled.value, {})
 
 
 def _row(sample: SlimeSample) -> BatchRow:
@@ -103,5 +98,5 @@ def _url(args: Any) -> str:
 @functools.cache
 def _service(url: str) -> tuple[Client, FailureConfig]:
     """Made by the first reward, which waits until the service is there; slime waits with it, and ends where none is."""
-    connection = connect(read_environment({**os.environ, "GRM_URL": url}), alone=True)
+    connection = connect(read_environment({**os.environ, "GRM_URL": url}), sends_all_groups=True)
     return connection.client.result(), connection.failure

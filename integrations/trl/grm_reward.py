@@ -85,7 +85,7 @@ class GRMReward:
         self._stop = weakref.finalize(self, stop_service, source.started)
         service = read_ready(self.url, self._token)
         self.timeout_s = service.deadline_s + MARGIN_S if timeout_s is None else timeout_s
-        self._calls = service.calls(processes=int(os.environ.get("WORLD_SIZE", "1")))
+        self._groups_in_flight = service.groups_in_flight(processes=int(os.environ.get("WORLD_SIZE", "1")))
 
     async def __call__(
         self,
@@ -144,7 +144,7 @@ class GRMReward:
 
     async def _judge(self, group: WireGroup) -> WireJudgement | None:
         try:
-            [judgement] = await _client(self.url, self.timeout_s, self._calls, self._token).ajudge([group])
+            [judgement] = await _client(self.url, self.timeout_s, self._groups_in_flight, self._token).ajudge([group])
         except GRMError as error:
             if self.on_outage == "raise":
                 raise
@@ -165,6 +165,6 @@ def _warn_of_parts(sizes: tuple[int, ...]) -> None:
 
 
 @functools.cache
-def _client(url: str, timeout_s: float, calls: int, token: Token | None) -> Client:
+def _client(url: str, timeout_s: float, groups_in_flight: int, token: Token | None) -> Client:
     """One per process: it keeps its connections however often the reward function is copied."""
-    return Client(url, timeout_s, calls, token)
+    return Client(url, timeout_s, groups_in_flight, token)

@@ -1,4 +1,4 @@
-"""Scores whole groups for verl: a row of finite numbers per response, with always the same keys."""
+"""The rewards of a whole group as verl takes them: finite numbers, and log values under always the same keys."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class VerlReward:
 
 
 async def judge_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
-    """One row per response of the group, in order; see `grm_plugin.client.settling.judge_settled`.
+    """One reward per response of the group, in order; see `grm_plugin.client.settling.judge_settled`.
 
     Raises:
         RewardError: the service failed and the policy is `raise`.
     """
-    return [_row(reward) for reward in await judge_settled(client, group, failure)]
+    return [_as_verl_takes_it(reward) for reward in await judge_settled(client, group, failure)]
 
 
-def _row(reward: SettledReward) -> VerlReward:
+def _as_verl_takes_it(reward: SettledReward) -> VerlReward:
     settled = reward.settled
     return VerlReward(settled.value, {"score": settled.value, **reward.logs, "grm_ok": float(not settled.fallback)})

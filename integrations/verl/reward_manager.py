@@ -8,9 +8,9 @@
         reward.reward_manager.name=GRMRewardManager \\
         +reward.reward_kwargs.grm.url=http://HOST:8790 ...
 
-Leave `reward.reward_model.enable` at False: the GRM is served outside of verl. With it, and without a
-`reward.custom_reward_function.path`, verl calls no reward manager but sends every sample to that model's /classify;
-this manager refuses to start then.
+Leave `reward.reward_model.enable` at False: the GRM is served outside of verl. With True, and without a
+`reward.custom_reward_function.path`, verl calls no reward manager but sends every sample to the /classify of its own
+model; this manager refuses to start then.
 
 Validation with another n: rows whose `extra_info["split"]` is not "train" (verl's data scripts write it) come in groups
 of `rollout.val_kwargs.n`; `extra_info["rollout_n"]` says it for a single row. Where neither tells, a validation group
@@ -26,8 +26,8 @@ from typing import Any
 
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.errors import ConfigError
+from grm_plugin.integrations.verl.group_gatherer import gatherer_actor
 from grm_plugin.integrations.verl.group_rewards import VerlReward
-from grm_plugin.integrations.verl.rendezvous import rendezvous_actor
 from grm_plugin.integrations.verl.samples import GroupSizes, read_member
 from grm_plugin.integrations.verl.settings import read_settings
 
@@ -68,8 +68,8 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         self._sizes = GroupSizes(rollout.n, rollout.val_kwargs.n)
         _require_places(config, self._sizes)
         section = (config.reward.get("reward_kwargs") or {}).get("grm")
-        settings = read_settings(section, where="reward.reward_kwargs.grm")
-        self._groups = rendezvous_actor(settings.completed(read_ready(settings.url), self._sizes.training))
+        settings = read_settings(section)
+        self._gatherer = gatherer_actor(settings.completed(read_ready(settings.url), self._sizes.training))
 
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The reward of one sample (`verl.DataProto`; of several outputs the last), once its group is judged.
@@ -85,8 +85,9 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         response_ids = item.batch["responses"]
         length = int(item.batch["attention_mask"][-len(response_ids) :].sum())
         response = await asyncio.to_thread(self.tokenizer.decode, response_ids[:length], skip_special_tokens=True)
-        row: VerlReward = await self._groups.row.remote(read_member(item.non_tensor_batch, response, self._sizes))
-        return row.as_result()
+        member = read_member(item.non_tensor_batch, response, self._sizes)
+        reward: VerlReward = await self._gatherer.reward.remote(member)
+        return reward.as_result()
 
 
 def _warn_unless_tested() -> None:
@@ -107,8 +108,10 @@ def _require_calls(config: Any) -> None:
     if config.reward.custom_reward_function.path is None:
         raise ConfigError(
             "reward.reward_model.enable=True makes verl send samples to its own model and never call this reward "
-            "manager: set it to False (the GRM is served outside of verl), or, to keep that model, set "
-            "reward.custom_reward_function.path=pkg://grm_plugin.integrations.verl.compute_score"
+            "manager: set it to False (the GRM is served outside of verl). If you need that model for something else, "
+            "also set reward.custom_reward_function.path=pkg://verl.utils.reward_score "
+            "reward.custom_reward_function.name=default_compute_score: verl then calls this manager, and never that "
+            "function"
         )
 
 
@@ -116,7 +119,7 @@ def _require_places(config: Any, sizes: GroupSizes) -> None:
     """A worker's calls wait for siblings that wait for a place in a worker: all of a batch's samples must have one.
 
     Without a `val_batch_size` verl validates all of its set at once, and the set's size is not known here: the
-    rendezvous tells of groups that were judged in parts.
+    gatherer warns of groups that were judged in parts.
     """
     data, workers = config.data, config.reward.num_workers
     batches = {

@@ -15,9 +15,9 @@ from questions import N, Question
 from grm_plugin.client import Client
 from grm_plugin.config import Config
 from grm_plugin.integrations.trl.grm_reward import GRMReward
-from grm_plugin.integrations.verl.rendezvous import Rendezvous
+from grm_plugin.integrations.verl.group_gatherer import GRMGroupGatherer
 from grm_plugin.integrations.verl.samples import Member
-from grm_plugin.integrations.verl.settings import Settings
+from grm_plugin.integrations.verl.settings import GRMSettings
 from grm_plugin.types import Message
 from grm_plugin.wire.schemas import WireGroup
 
@@ -108,8 +108,8 @@ def _trl(url: str, config: Config) -> Caller:
 
 
 def _verl(url: str, config: Config) -> Caller:
-    """Where verl's samples meet, without verl's actor around it."""
-    rendezvous = Rendezvous(Settings(url=url, wait_s=60, failure=config.failure))
+    """What gathers verl's samples, without verl's actor around it."""
+    gatherer = GRMGroupGatherer(GRMSettings(url=url, wait_s=60, failure=config.failure))
     numbers = itertools.count()
 
     def calls(question: Question) -> list[Call]:
@@ -118,8 +118,8 @@ def _verl(url: str, config: Config) -> Caller:
 
     async def ask(question: Question, index: int, uid: str) -> list[Answer]:
         asked = (Message("user", question.prompt),)
-        row = await rendezvous.row(Member(uid, N, index, asked, question.responses[index]))
-        return [(row.reward, row.info["grm_ok"] == 0)]
+        reward = await gatherer.reward(Member(uid, N, index, asked, question.responses[index]))
+        return [(reward.reward, reward.info["grm_ok"] == 0)]
 
     return calls
 

@@ -21,11 +21,10 @@ from grm_plugin.client import Client
 from grm_plugin.errors import ServiceError, WireError
 from grm_plugin.integrations.slime import grm_reward as slime
 from grm_plugin.integrations.trl.grm_reward import GRMReward
-from grm_plugin.integrations.verl import compute_score as verl
+from grm_plugin.integrations.verl.group_gatherer import GRMGroupGatherer
 from grm_plugin.integrations.verl.group_rewards import INFO_KEYS
-from grm_plugin.integrations.verl.rendezvous import Rendezvous
 from grm_plugin.integrations.verl.samples import Member
-from grm_plugin.integrations.verl.settings import Settings
+from grm_plugin.integrations.verl.settings import GRMSettings
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.types import Group, Message
 from support.factories import live, make_config
@@ -128,12 +127,17 @@ async def test_v1_sample_and_verify(plan: Plan, rehearsal: Rehearsal, url: str) 
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": TEXTS[1]}]}
     rollout = {"responses_create_params": {"input": QUESTION}, "response": {"output": [said]}}
     async with bounded(), httpx.AsyncClient(timeout=None) as http:
-        sample, verdict = await asyncio.gather(
+        sample, logged, verdict = await asyncio.gather(
             http.post(f"{url}/v1/sample?n=1", json={"prompt": QUESTION, "response": TEXTS[0]}),
+            http.post(f"{url}/v1/sample?n=1&logs=true", json={"prompt": QUESTION, "response": TEXTS[1]}),
             http.post(f"{url}/verify?n=1", json=rollout),
         )
-    assert (sample.status_code, verdict.status_code) == (200, 200)
+    assert (sample.status_code, logged.status_code, verdict.status_code) == (200, 200, 200)
     check_number(sample.json())
+    check_number(logged.json()["reward"])
+    check_number(logged.json()["unit_mean"])
+    assert 0 <= logged.json()["unit_mean"] <= 1
+    check_logs(logged.json()["logs"])
     check_number(verdict.json()["reward"])
     check_logs(verdict.json()["grm"])
 
@@ -147,9 +151,12 @@ async def test_client(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
     rehearsal.begin(plan)
     group = Group(ASKED, TEXTS)
     async with bounded(), Client(url, timeout_s=CLIENT_TIMEOUT_S) as client:
-        judgements, values = await asyncio.gather(
+        judgements, values, logged = await asyncio.gather(
             asyncio.gather(*(client.ajudge([group]) for _ in range(2)), return_exceptions=True),
             asyncio.gather(*(client.areward(Group(ASKED, (text,)), n=2) for text in TEXTS[:2]), return_exceptions=True),
+            asyncio.gather(
+                *(client.areward_with_logs(Group(ASKED, (text,)), n=2) for text in TEXTS[2:]), return_exceptions=True
+            ),
         )
     for answer in judgements:
         if _is_ours(answer):
@@ -164,6 +171,11 @@ async def test_client(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
     for value in values:
         if not _is_ours(value):
             check_number(value)
+    for reply in logged:
+        if not _is_ours(reply):
+            check_number(reply.reward)
+            check_number(reply.unit_mean)
+            check_logs(reply.logs)
 
 
 @given(plan=plans())
@@ -261,16 +273,14 @@ def _limits() -> dict[str, Any]:
 async def test_verl(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
     rehearsal.begin(plan)
     failure = {"deadline_s": CLIENT_TIMEOUT_S / 2}
-    rendezvous = Rendezvous(Settings(url=url, wait_s=1, failure=failure))  # type: ignore[arg-type]
+    gatherer = GRMGroupGatherer(GRMSettings(url=url, wait_s=1, failure=failure))  # type: ignore[arg-type]
     members = [Member("a", 3, session, ASKED, text) for session, text in enumerate(TEXTS[:3])]
-    alone = verl.compute_score("fruit", TEXTS[0], "", {"question": QUESTION}, grm={"url": url, "failure": failure})
+    alone = Member("b", 1, 0, ASKED, TEXTS[0])
     async with bounded():
-        info, *rows = await asyncio.gather(alone, *map(rendezvous.row, members))
-    verl._connection.cache_clear()
-    check_logs(info, INFO_KEYS)
-    for row in rows:
-        check_number(row.reward)
-        check_logs(row.info, INFO_KEYS)
+        rewards = await asyncio.gather(*map(gatherer.reward, [alone, *members]))
+    for reward in rewards:
+        check_number(reward.reward)
+        check_logs(reward.info, INFO_KEYS)
 
 
 # TRL takes None: a completion that stays out of its group's statistics.

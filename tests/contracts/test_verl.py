@@ -10,7 +10,7 @@ import asyncio
 import functools
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,13 +26,12 @@ pytest.importorskip("verl.protocol", reason="make test-verl installs it, into an
 import ray
 import transfer_queue
 from omegaconf import DictConfig
-from verl.trainer.ppo.reward import get_custom_reward_fn, load_reward_manager
+from verl.trainer.ppo.reward import load_reward_manager
 
 from support.verl_rollout import (
     VALIDATION_N,
     N,
     Rollout,
-    Rows,
     example_config,
     rewards,
     row,
@@ -70,7 +69,7 @@ def url(grm: Scripted) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def configure(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., DictConfig]:
-    """verl's own configuration with an example's lines: `configure(url, *further, script=...)`."""
+    """verl's own configuration with the example's lines: `configure(url, *further)`."""
     policy = save_policy(tokenizer, str(tmp_path_factory.mktemp("policy")))
     return functools.partial(example_config, policy=policy)
 
@@ -188,19 +187,19 @@ async def test_a_late_sibling_is_judged_by_itself(
     assert judged(grm) == [["2", "3", "4"], ["5"]]
 
 
-async def test_a_dead_rendezvous_comes_back_with_its_callers(
+async def test_a_dead_gatherer_comes_back_with_its_callers(
     load: Callable[..., Any], url: str, grm: Scripted, tokenizer: Any
 ) -> None:
-    def members(rendezvous: Any) -> int:  # runs in the actor, which has no module of these tests
-        return sum(len(group.members) for groups in rendezvous._groups.values() for group in groups)
+    def members(gatherer: Any) -> int:  # runs in the actor, which has no module of these tests
+        return sum(len(group.members) for groups in gatherer._groups.values() for group in groups)
 
     manager = load(url, "+reward.reward_kwargs.grm.wait_s=500")
     samples = [sample(str(i + 2), row("m") | {"session_id": i}, tokenizer) for i in range(N)]
     waiting = asyncio.ensure_future(score(manager, *samples[:3]))
     async with asyncio.timeout(60):
-        while await manager._groups.__ray_call__.remote(members) < 3:  # noqa: ASYNC110 - in another process
+        while await manager._gatherer.__ray_call__.remote(members) < 3:  # noqa: ASYNC110 - in another process
             await asyncio.sleep(0.05)
-    ray.kill(manager._groups, no_restart=False)
+    ray.kill(manager._gatherer, no_restart=False)
     rows = await score(manager, samples[3]) + await waiting
     assert sorted(row["reward_score"] for row in rows) == [pytest.approx(i / 9) for i in (1, 2, 3, 4)]
     assert judged(grm) == [["2", "3", "4", "5"]]
@@ -271,9 +270,9 @@ def test_a_reward_model_of_verls_own_needs_the_function_path_set(
     pool = ("reward.reward_model.enable=True", "reward.reward_model.enable_resource_pool=True")
     with pytest.raises(ConfigError, match="never call this reward manager") as refused:
         load_reward_manager(configure(url, *pool), tokenizer)
-    advice = re.search(r"reward\.custom_reward_function\.path=\S+", str(refused.value))
-    assert advice is not None
-    load_reward_manager(configure(url, *pool, advice[0]), tokenizer)
+    advice = re.findall(r"reward\.custom_reward_function\.\w+=[\w:/.]+\w", str(refused.value))
+    assert [line.partition("=")[0].rpartition(".")[2] for line in advice] == ["path", "name"]
+    load_reward_manager(configure(url, *pool, *advice), tokenizer)
 
 
 async def test_a_sample_without_uid_is_refused(load: Callable[..., Any], url: str, tokenizer: Any) -> None:
@@ -282,36 +281,16 @@ async def test_a_sample_without_uid_is_refused(load: Callable[..., Any], url: st
         await score(load(url), sample("5", colocated, tokenizer))
 
 
-@pytest.fixture
-def compute_score(
-    cluster: None, configure: Callable[..., DictConfig], url: str, tokenizer: Any
-) -> Callable[..., Awaitable[Rows]]:
-    """verl's naive manager with our reward function, as the example's lines configure it."""
-
-    async def scored(*samples: Any) -> Rows:
-        return await score(load_reward_manager(configure(url, script="compute_score.sh"), tokenizer), *samples)
-
-    return scored
-
-
-@pytest.mark.parametrize("key", ["prompt", "raw_prompt", "question"])
-async def test_compute_score_judges_each_sample_by_itself(
-    compute_score: Callable[..., Awaitable[Rows]], grm: Scripted, tokenizer: Any, key: str
+async def test_samples_of_different_prompts_are_judged_each_by_itself(
+    load: Callable[..., Any], url: str, grm: Scripted, tokenizer: Any
 ) -> None:
-    prompt = "How many?" if key == "question" else row("")["raw_prompt"]
-    rows = await compute_score(*(sample(text, row("q", **{key: prompt}), tokenizer) for text in ("10", "1")))
+    manager = load(url, "actor_rollout_ref.rollout.n=1")
+    rows = await score(manager, *(sample(text, row(text) | {"session_id": 0}, tokenizer) for text in ("10", "1")))
     assert [row["reward_score"] for row in rows] == [1.0, 0.0]
     assert all(set(row["reward_extra_info"]) == INFO_KEYS for row in rows)
     assert judged(grm) == [["1"], ["10"]]
 
 
-async def test_compute_score_without_a_prompt_says_where_to_put_it(
-    compute_score: Callable[..., Awaitable[Rows]], tokenizer: Any
-) -> None:
-    with pytest.raises(PromptError, match=r"extra_info has none of prompt, raw_prompt, question"):
-        await compute_score(sample("10", row("r"), tokenizer))
-
-
-def test_verl_takes_compute_score_for_a_coroutine(configure: Callable[..., DictConfig], url: str) -> None:
-    """A plain function would be run in a thread, and its coroutine be taken for a reward."""
-    assert asyncio.iscoroutinefunction(get_custom_reward_fn(configure(url, script="compute_score.sh")))
+async def test_a_sample_without_a_prompt_is_refused(load: Callable[..., Any], url: str, tokenizer: Any) -> None:
+    with pytest.raises(PromptError, match="the prompt has no message"):
+        await score(load(url), sample("10", row("r") | {"raw_prompt": None}, tokenizer))

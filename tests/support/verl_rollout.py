@@ -25,13 +25,13 @@ from verl.workers.rollout.replica import TokenOutput
 from support.paths import ROOT
 
 N, VALIDATION_N, WORKERS = 4, 2, 3
-EXAMPLES = ROOT / "examples" / "verl"
+EXAMPLE = ROOT / "examples" / "verl" / "reward_manager.sh"
 Rows = list[dict[str, Any]]
 
 
-def example_config(url: str, *further: str, policy: str, script: str = "reward_manager.sh") -> DictConfig:
-    """verl's own configuration with all lines of an example, then what a test needs otherwise."""
-    command = (EXAMPLES / script).read_text().split("python -m verl.trainer.main_ppo")[1]
+def example_config(url: str, *further: str, policy: str) -> DictConfig:
+    """verl's own configuration with all lines of the example, then what a test wants otherwise."""
+    command = EXAMPLE.read_text().split("python -m verl.trainer.main_ppo")[1]
     values = {"GRM_URL": url, "POLICY": policy, "TRAIN": "train.parquet", "VAL": "test.parquet", "GPUS": "8"}
     lines = shlex.split(Template(command.replace("\\\n", " ").replace('"$@"', "")).substitute(values))
     rollout = "actor_rollout_ref.rollout"

@@ -1,4 +1,4 @@
-"""`POST /v1/sample`: one sample in, one number out; the siblings find each other in the service.
+"""`POST /v1/sample`: one sample in, its reward out; the siblings find each other in the service.
 
 The payload is the one of slime's `--rm-type remote_rm` (slime/rollout/rm_hub/__init__.py): point `--rm-url` here.
 """
@@ -17,13 +17,14 @@ from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Conversation, Sample
-from grm_plugin.wire.schemas import WireModel
+from grm_plugin.wire.schemas import SampleReply, WireModel
 
 SamplesPerPrompt = Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt, judged together.")]
 RequestId = Annotated[
     str | None,
     Query(max_length=128, description="Repeating a request under the same id attaches to its work: no second sample."),
 ]
+WithLogs = Annotated[bool, Query(description="Answer with the reward and its log values, and not with a bare number.")]
 
 
 class SampleRequest(WireModel):
@@ -43,15 +44,19 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
     """The route over the service that `service()` returns."""
     router = APIRouter()
 
-    @router.post("/v1/sample", summary="The reward of one sample, as a bare number")
+    @router.post("/v1/sample", summary="The reward of one sample, as a bare number or with its log values")
     async def sample(
-        payload: SampleRequest, request: Request, n: SamplesPerPrompt = None, request_id: RequestId = None
-    ) -> float:
+        payload: SampleRequest,
+        request: Request,
+        n: SamplesPerPrompt = None,
+        request_id: RequestId = None,
+        logs: WithLogs = False,
+    ) -> float | SampleReply:
         check_limits(payload, 1, service().config.service)
         conversation = _conversation(service(), payload)
         read = Sample(conversation, payload.response, as_reference(payload.label), payload.rubric or None)
-        settled, _ = await until_disconnect(request, service().reward_sample(read, n, request_id))
-        return settled.value
+        settled, values = await until_disconnect(request, service().reward_sample(read, n, request_id))
+        return SampleReply(reward=settled.value, unit_mean=settled.unit_mean, logs=values) if logs else settled.value
 
     return router
 

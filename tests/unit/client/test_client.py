@@ -146,10 +146,11 @@ async def test_the_calls_of_one_sample_are_repeated_under_the_same_id(service: R
         async with Client(url) as client:
             assert await client.areward(make_group("10"), 1) == 1.0
             assert await client.areward(make_group("10"), 1) == 1.0
+            assert (await client.areward_with_logs(make_group("10"), 1)).reward == 1.0
             assert (await client.averify(rollout, 1))["reward"] == 0.0
-    assert [path for path, _ in ids] == ["/v1/sample"] * 4 + ["/verify"] * 2
+    assert [path for path, _ in ids] == ["/v1/sample"] * 6 + ["/verify"] * 2
     assert all(id for _, id in ids)
-    assert sorted(Counter(ids).values()) == [2, 2, 2]
+    assert sorted(Counter(ids).values()) == [2, 2, 2, 2]
 
 
 def test_a_busy_service_is_asked_until_the_time_is_up(service: RewardService) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from grm_plugin.client import Client
 from grm_plugin.errors import EngineError, WireError
+from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import check_logits
 from grm_plugin.types import Completion, Group, Message
@@ -99,6 +100,34 @@ async def test_a_single_reward_that_is_no_number_is_refused(service: Saying, bod
     async with Client(service.url) as client:
         with pytest.raises(WireError, match="install the same version"):
             await client.areward(GROUP, 1)
+
+
+SAMPLE = {"reward": 0.5, "unit_mean": 0.5, "logs": dict.fromkeys(LOG_KEYS, 0.0)}
+
+
+async def test_log_values_of_a_newer_service_are_left_out(service: Saying) -> None:
+    service.body = json.dumps({**SAMPLE, "new": 1, "logs": {"grm_new": 1.0} | dict.fromkeys(reversed(LOG_KEYS), 0.0)})
+    async with Client(service.url) as client:
+        assert tuple((await client.areward_with_logs(GROUP, 1)).logs) == LOG_KEYS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(json.dumps(SAMPLE | {field: value}) for field in ("reward", "unit_mean")
+          for value in (math.nan, math.inf, 1e300, None)),
+        *(json.dumps(SAMPLE | {"logs": {**dict.fromkeys(LOG_KEYS, 0.0), "grm_mean": value}})
+          for value in (math.nan, 1e300, None)),
+        json.dumps(SAMPLE | {"logs": dict.fromkeys(LOG_KEYS[1:], 0.0)}),
+        json.dumps(SAMPLE | {"unit_mean": 1.5}),
+        *("0.5", "[]", "{}", ""),
+    ],
+)  # fmt: skip
+async def test_a_reward_whose_log_values_would_break_a_trainer_is_refused(service: Saying, body: str) -> None:
+    service.body = body
+    async with Client(service.url) as client:
+        with pytest.raises(WireError, match="install the same version"):
+            await client.areward_with_logs(GROUP, 1)
 
 
 @pytest.mark.parametrize(

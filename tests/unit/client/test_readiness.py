@@ -12,7 +12,7 @@ from grm_plugin.integrations.environment import HookSettings, connect
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Prompt, Sampling
-from grm_plugin.wire.ready import FEWEST_CALLS, MOST_CALLS, Ready
+from grm_plugin.wire.ready import FEWEST_GROUPS_IN_FLIGHT, MOST_GROUPS_IN_FLIGHT, Ready
 from support.factories import Scripted, by_number, completions, live, make_config, scoring
 
 
@@ -52,30 +52,30 @@ def test_a_service_of_another_version_is_understood(reply: dict[str, Any], deadl
     with live(app) as url:
         ready = read_ready(url)
     assert ready.failure() == FailureConfig(deadline_s=deadline_s)
-    assert ready.calls() == FEWEST_CALLS
+    assert ready.groups_in_flight() == FEWEST_GROUPS_IN_FLIGHT
 
 
 @pytest.mark.parametrize(
-    ("engine", "n", "calls"),
+    ("engine", "n", "groups"),
     [
         ({"type": "fake"}, None, 64),
         ({"type": "fake", "replicas": 4}, None, 256),
         ({"type": "fake", "replicas": 4}, 16, 128),
-        ({"type": "fake", "replicas": 4}, 64, FEWEST_CALLS),
-        ({"type": "fake", "replicas": 4}, 1, MOST_CALLS),
+        ({"type": "fake", "replicas": 4}, 64, FEWEST_GROUPS_IN_FLIGHT),
+        ({"type": "fake", "replicas": 4}, 1, MOST_GROUPS_IN_FLIGHT),
         ({"type": "openai", "model": "m", "base_url": "http://a:1/v1", "max_concurrency": 512}, 8, 128),
     ],
 )
 def test_a_hook_keeps_all_replicas_busy_and_leaves_the_rest_of_its_queue_at_home(
-    engine: dict[str, Any], n: int | None, calls: int
+    engine: dict[str, Any], n: int | None, groups: int
 ) -> None:
-    assert Ready.of(make_config(engine=engine), "").calls(n) == calls
+    assert Ready.of(make_config(engine=engine), "").groups_in_flight(n) == groups
 
 
-def test_processes_share_the_calls_of_a_job() -> None:
+def test_processes_share_the_groups_of_a_job() -> None:
     ready = Ready.of(make_config(engine={"type": "fake", "replicas": 4}), "")
-    assert [ready.calls(8, processes) for processes in (1, 3, 8)] == [256, 86, 32]
-    assert ready.calls(1, processes=2) == MOST_CALLS
+    assert [ready.groups_in_flight(8, processes) for processes in (1, 3, 8)] == [256, 86, 32]
+    assert ready.groups_in_flight(1, processes=2) == MOST_GROUPS_IN_FLIGHT
 
 
 def test_an_older_service_leaves_the_hooks_own_neutral_reward() -> None:
@@ -84,9 +84,9 @@ def test_an_older_service_leaves_the_hooks_own_neutral_reward() -> None:
     assert Ready(ready=True, problem="").failure(own).constant == 0
 
 
-def test_the_calls_of_a_hook_are_sized_for_its_service() -> None:
+def test_the_groups_in_flight_of_a_hook_are_sized_for_its_service() -> None:
     service = RewardService(make_config(engine__max_concurrency=1024), scoring(by_number))
     with live(create_app(lambda: service)) as url:
-        assert connect(HookSettings(url, None, None), alone=True).client.result().max_concurrency == 256
-        assert connect(HookSettings(url, None, 16), alone=True).client.result().max_concurrency == 128
-        assert connect(HookSettings(url, None, 16)).client.result().max_concurrency == FEWEST_CALLS
+        assert connect(HookSettings(url, None, None), sends_all_groups=True).client.result().max_concurrency == 256
+        assert connect(HookSettings(url, None, 16), sends_all_groups=True).client.result().max_concurrency == 128
+        assert connect(HookSettings(url, None, 16)).client.result().max_concurrency == FEWEST_GROUPS_IN_FLIGHT

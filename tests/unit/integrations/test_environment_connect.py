@@ -5,19 +5,20 @@ With a real Ray cluster: tests/e2e/test_token_ray.py.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 
+from grm_plugin.client.settling import judge_settled
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.integrations.environment import HookSettings, connect
-from grm_plugin.integrations.openrlhf.group_rewards import GroupJudge
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.ray import launch
 from grm_plugin.serving.service import RewardService
 from grm_plugin.wire.token import Token
-from support.factories import by_number, live, make_config, scoring
+from support.factories import by_number, live, make_config, make_group, scoring
 
 TOKEN = Token("s3cret")
 
@@ -44,9 +45,10 @@ async def test_the_service_that_is_started_gives_the_rewards(
         connecting = connect(settings)
         assert not connecting.client.done(), "the framework goes on meanwhile"
         ready.set()
-        rows = await GroupJudge(connecting.client, connecting.failure).score("Q?", ["10", "1"], "")
-        connecting.client.result().close()
-    assert [row.reward for row in rows] == [1.0, 0.0]
+        client = await asyncio.wrap_future(connecting.client)
+        rewards = await judge_settled(client, make_group("10", "1"), connecting.failure)
+        await client.aclose()
+    assert [reward.settled.value for reward in rewards] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("error", [ServiceError("no GPU is free"), RuntimeError("Ray is gone")])
@@ -60,7 +62,6 @@ async def test_a_start_that_fails_reaches_the_first_reward(
 
     monkeypatch.setattr(launch, "start_or_attach", start)
     connecting = connect(settings)
-    scorer = GroupJudge(connecting.client, connecting.failure)
     for _ in range(2):
         with pytest.raises(type(error), match=str(error)):
-            await scorer.score("Q?", ["10", "1"], "")
+            await asyncio.wrap_future(connecting.client)

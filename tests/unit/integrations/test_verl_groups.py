@@ -1,9 +1,8 @@
-"""The verl hooks without verl: how they read its samples, and how siblings meet. With verl: contracts/test_verl.py."""
+"""verl's hook without verl: how it reads samples, and how siblings meet. With verl: contracts/test_verl.py."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +13,8 @@ from grm_plugin.client import http_client as client_module
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import ConfigError, PromptError, RewardError
-from grm_plugin.integrations.verl.compute_score import _connection, compute_score
+from grm_plugin.integrations.verl.group_gatherer import GRMGroupGatherer
 from grm_plugin.integrations.verl.group_rewards import INFO_KEYS, VerlReward
-from grm_plugin.integrations.verl.rendezvous import Rendezvous
 from grm_plugin.integrations.verl.samples import (
     GroupSizes,
     Member,
@@ -25,7 +23,7 @@ from grm_plugin.integrations.verl.samples import (
     read_prompt,
     read_reference,
 )
-from grm_plugin.integrations.verl.settings import Settings, read_settings
+from grm_plugin.integrations.verl.settings import GRMSettings, read_settings
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Message
@@ -45,7 +43,6 @@ def url(grm: Scripted) -> Iterator[str]:
     service = RewardService(make_config(sampling__k=1, judge__list_size=8), grm)
     with live(create_app(lambda: service)) as address:
         yield address
-    _connection.cache_clear()
 
 
 def member(session: int | None, response: str, n: int = 3, uid: str = "a") -> Member:
@@ -56,62 +53,62 @@ def judged(grm: Scripted) -> list[list[str]]:
     return sorted(sorted(responses_shown(prompt)) for prompt, _ in grm.calls)
 
 
-async def rows(rendezvous: Rendezvous, *members: Member) -> list[VerlReward]:
+async def rewards(gatherer: GRMGroupGatherer, *members: Member) -> list[VerlReward]:
     async with asyncio.timeout(20):
-        return await asyncio.gather(*map(rendezvous.row, members))
+        return await asyncio.gather(*map(gatherer.reward, members))
 
 
 async def test_a_group_is_judged_when_it_is_complete(url: str, grm: Scripted) -> None:
-    rendezvous = Rendezvous(Settings(url=url))
-    early = asyncio.create_task(rows(rendezvous, member(2, "10"), member(0, "1")))
-    await rows(rendezvous, *(member(i, "5", uid="b") for i in range(3)))
+    gatherer = GRMGroupGatherer(GRMSettings(url=url))
+    early = asyncio.create_task(rewards(gatherer, member(2, "10"), member(0, "1")))
+    await rewards(gatherer, *(member(i, "5", uid="b") for i in range(3)))
     assert not early.done()
-    late = await rows(rendezvous, member(1, "4"))
+    late = await rewards(gatherer, member(1, "4"))
     assert [row.reward for row in await early + late] == [1.0, 0.0, pytest.approx(1 / 3)]
     assert judged(grm) == [["1", "10", "4"], ["5", "5", "5"]]
     assert all(tuple(row.info) == INFO_KEYS for row in late)
 
 
 async def test_a_repeated_sample_is_one_member(url: str, grm: Scripted) -> None:
-    rendezvous = Rendezvous(Settings(url=url))
-    first, again, *_ = await rows(rendezvous, *(member(i, f"{i + 2}") for i in (0, 0, 1, 2)))
-    [later] = await rows(rendezvous, member(0, "2"))
+    gatherer = GRMGroupGatherer(GRMSettings(url=url))
+    first, again, *_ = await rewards(gatherer, *(member(i, f"{i + 2}") for i in (0, 0, 1, 2)))
+    [later] = await rewards(gatherer, member(0, "2"))
     assert first == again == later
     assert judged(grm) == [["2", "3", "4"]]
 
 
 async def test_samples_without_a_number_are_members_each(url: str, grm: Scripted) -> None:
-    await rows(Rendezvous(Settings(url=url)), *(member(None, "5") for _ in range(3)))
+    await rewards(GRMGroupGatherer(GRMSettings(url=url)), *(member(None, "5") for _ in range(3)))
     assert judged(grm) == [["5", "5", "5"]]
 
 
 async def test_a_lost_sibling_costs_the_wait_and_a_late_one_nothing_more(
     url: str, grm: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rendezvous = Rendezvous(Settings(url=url, wait_s=0.05))
-    await rows(rendezvous, member(0, "2"), member(1, "3"))
+    gatherer = GRMGroupGatherer(GRMSettings(url=url, wait_s=0.05))
+    await rewards(gatherer, member(0, "2"), member(1, "3"))
     assert "2 of 3 samples of prompt a came within 0.05 s" in caplog.text
     caplog.clear()
-    await rows(rendezvous, member(2, "4"))
+    await rewards(gatherer, member(2, "4"))
     assert judged(grm) == [["2", "3"], ["4"]]
     ours = [record for record in caplog.records if record.name.startswith("grm_plugin")]
     assert not ours, "the last sibling is complete by itself: it has nobody to wait for"
 
 
 async def test_a_cancelled_sample_stays_in_its_group(url: str, grm: Scripted) -> None:
-    rendezvous = Rendezvous(Settings(url=url))
-    gone = asyncio.create_task(rendezvous.row(member(0, "2")))
+    gatherer = GRMGroupGatherer(GRMSettings(url=url))
+    gone = asyncio.create_task(gatherer.reward(member(0, "2")))
     await asyncio.sleep(0)
     gone.cancel()
-    await rows(rendezvous, member(1, "3"), member(2, "4"))
+    await rewards(gatherer, member(1, "3"), member(2, "4"))
     assert judged(grm) == [["2", "3", "4"]]
 
 
 async def test_judged_groups_are_forgotten(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grm_plugin.integrations.verl.rendezvous.KEEP_S", 0.0)
-    rendezvous = Rendezvous(Settings(url=url))
-    await rows(rendezvous, *(member(i, "5") for i in range(3)))
-    await until(lambda: not rendezvous._groups)
+    monkeypatch.setattr("grm_plugin.integrations.verl.group_gatherer.KEEP_S", 0.0)
+    gatherer = GRMGroupGatherer(GRMSettings(url=url))
+    await rewards(gatherer, *(member(i, "5") for i in range(3)))
+    await until(lambda: not gatherer._groups)
 
 
 @pytest.mark.parametrize("failure", [{"policy": "raise"}, {"constant": 0.25}], ids=["raise", "constant"])
@@ -121,7 +118,7 @@ async def test_a_refusal_of_the_service_follows_the_policy(
     monkeypatch.setattr(client_module, "FIRST_PAUSE_S", 0.005)
     refusing = RewardService(make_config(failure__policy="raise"), Scripted(lambda prompt, sampling: []))
     with live(create_app(lambda: refusing)) as url:
-        score = rows(Rendezvous(Settings(url=url, failure=failure)), *(member(i, "5") for i in range(3)))
+        score = rewards(GRMGroupGatherer(GRMSettings(url=url, failure=failure)), *(member(i, "5") for i in range(3)))
         if failure.get("policy") == "raise":
             with pytest.raises(RewardError, match="3 of 3 rewards"):
                 await score
@@ -183,19 +180,19 @@ def test_the_ground_truth_becomes_the_reference(ground_truth: Any, reference: st
 
 
 def test_the_settings_say_which_key_is_wrong() -> None:
-    with pytest.raises(ConfigError, match=r"^here\.wait_s: Input should be greater than 0$"):
-        read_settings({"url": "http://a:1", "wait_s": 0}, "here", {})
-    with pytest.raises(ConfigError, match=r"add \+here\.url=http://HOST:PORT"):
-        read_settings(None, "here", {})
-    assert read_settings(None, "here", {"GRM_URL": "http://a:1"}).url == "http://a:1"
-    assert read_settings({"url": "http://b:1"}, "here", {"GRM_URL": "http://a:1"}).url == "http://b:1"
+    with pytest.raises(ConfigError, match=r"^reward\.reward_kwargs\.grm\.wait_s: Input should be greater than 0$"):
+        read_settings({"url": "http://a:1", "wait_s": 0}, {})
+    with pytest.raises(ConfigError, match=r"add \+reward\.reward_kwargs\.grm\.url=http://HOST:PORT"):
+        read_settings(None, {})
+    assert read_settings(None, {"GRM_URL": "http://a:1"}).url == "http://a:1"
+    assert read_settings({"url": "http://b:1"}, {"GRM_URL": "http://a:1"}).url == "http://b:1"
 
 
-async def test_compute_score_finds_its_service_in_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_service_is_found_in_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRM_URL", url)
-    score = await compute_score("plums", "10", "", {"question": "How many?"}, reward_router_address=None)
-    assert tuple(score) == INFO_KEYS
-    assert score["score"] == 1.0
+    [reward] = await rewards(GRMGroupGatherer(read_settings(None)), member(0, "10", n=1))
+    assert tuple(reward.info) == INFO_KEYS
+    assert reward.info["score"] == reward.reward == 1.0
 
 
 async def test_what_is_not_set_is_as_in_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,15 +201,15 @@ async def test_what_is_not_set_is_as_in_the_service(monkeypatch: pytest.MonkeyPa
     service = RewardService(make_config(**options, failure__deadline_s=90), scoring(by_number))
     with live(create_app(lambda: service)) as url:
         ready = read_ready(url)
-        settings, client = _connection(json.dumps({"url": url}))
-    _connection.cache_clear()
+    settings = read_settings({"url": url}).completed(ready, n=8)
+    client = settings.client()
     assert settings.failure == FailureConfig(policy="raise", constant=5.5, deadline_s=90)
     assert (client.timeout_s, client.max_concurrency) == (90 + client_module.MARGIN_S, 256)
     with pytest.raises(RewardError, match=r"failure\.policy is 'raise'"):
-        await rows(Rendezvous(settings), member(0, "5", n=1))
+        await rewards(GRMGroupGatherer(settings), member(0, "5", n=1))
 
-    own = read_settings({"url": url, "failure": {"policy": "constant", "deadline_s": 5}, "max_concurrency": 7}, "here")
+    own = read_settings({"url": url, "failure": {"policy": "constant", "deadline_s": 5}, "max_concurrency": 7})
     completed = own.completed(ready, n=8)
     assert completed.failure == FailureConfig(policy="constant", constant=5.5, deadline_s=90)
     assert completed.client().max_concurrency == 7
-    assert Settings(url=url).completed(ready, n=8).client().max_concurrency == 256
+    assert GRMSettings(url=url).completed(ready, n=8).client().max_concurrency == 256

@@ -1,6 +1,6 @@
-"""Where the samples of a prompt meet: verl sends each to a reward worker drawn at random, so they meet in an actor.
+"""Gathers the samples of a prompt: verl sends each to a reward worker drawn at random, so they meet in one Ray actor.
 
-`Rendezvous` is plain asyncio; `rendezvous_actor` puts one on the job's Ray cluster.
+`GRMGroupGatherer` is plain asyncio; `gatherer_actor` puts it on the job's Ray cluster.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from grm_plugin.integrations.verl.group_rewards import VerlReward, judge_group
 from grm_plugin.integrations.verl.samples import Member
-from grm_plugin.integrations.verl.settings import Settings
+from grm_plugin.integrations.verl.settings import GRMSettings
 from grm_plugin.types import Group
 
 logger = logging.getLogger(__name__)
@@ -25,21 +25,21 @@ MAX_WAITING = 1_000_000
 """Calls that may wait in the actor. Ray's default of 1000 would keep siblings out of a group that waits for them."""
 
 
-class Rendezvous:
-    """The groups of a job. Every member gets its row as soon as its group is judged.
+class GRMGroupGatherer:
+    """The groups of a job. Every member gets its reward as soon as its group is judged.
 
-    A group is judged when its n members are there, or `settings.wait_s` after the first. A call that is repeated gets
-    the row that is there already where verl numbers its samples (V1); before, it counts as another sample. Members that
+    A group is judged when its n members are there, or `settings.wait_s` after the first. Where verl numbers its samples
+    (V1), a repeated call gets the reward that is there already; before V1 it counts as another sample. Members that
     come after their group was judged form a group of their own.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GRMSettings) -> None:
         self._settings = settings
         self._client = settings.client()
         self._groups: dict[str, list[_OpenGroup]] = {}
 
-    async def row(self, member: Member) -> VerlReward:
-        """The row of one member.
+    async def reward(self, member: Member) -> VerlReward:
+        """The reward of one member.
 
         Raises:
             RewardError: the service failed and `failure.policy` is `raise`.
@@ -47,7 +47,7 @@ class Rendezvous:
         """
         group, index = self._join(member)
         # A caller that is cancelled must not take its siblings' judgement with it.
-        return (await asyncio.shield(group.rows))[index]
+        return (await asyncio.shield(group.rewards))[index]
 
     def _join(self, member: Member) -> tuple[_OpenGroup, int]:
         groups = self._groups.setdefault(member.uid, [])
@@ -56,7 +56,7 @@ class Rendezvous:
                 return group, group.sessions.index(member.session)
         if not groups or groups[-1].closed:
             groups.append(_OpenGroup(already_judged=sum(len(group.members) for group in groups)))
-            groups[-1].rows = asyncio.create_task(self._judge(groups[-1]))
+            groups[-1].rewards = asyncio.create_task(self._judge(groups[-1]))
         return groups[-1], groups[-1].add(member)
 
     async def _judge(self, group: _OpenGroup) -> list[VerlReward]:
@@ -80,9 +80,9 @@ class Rendezvous:
 
 
 class _OpenGroup:
-    """Members on their way to one judgement. `already_judged` siblings went before and will not come."""
+    """Members on their way to one judgement. `already_judged` siblings went before and will not come again."""
 
-    rows: asyncio.Task[list[VerlReward]]
+    rewards: asyncio.Task[list[VerlReward]]
 
     def __init__(self, already_judged: int) -> None:
         self.members: list[Member] = []
@@ -96,6 +96,7 @@ class _OpenGroup:
 
     @property
     def expected(self) -> int:
+        """How many members make the group complete."""
         return max(1, max(member.n for member in self.members) - self._already_judged)
 
     def add(self, member: Member) -> int:
@@ -107,10 +108,10 @@ class _OpenGroup:
         return len(self.members) - 1
 
 
-def rendezvous_actor(settings: Settings) -> Any:
-    """The handle of the job's `Rendezvous`, made by whoever asks first. For processes connected to a Ray cluster.
+def gatherer_actor(settings: GRMSettings) -> Any:
+    """The handle of the job's `GRMGroupGatherer`, made by whoever asks first. Needs a connection to the Ray cluster.
 
-    An actor that dies is started again and its callers' calls are repeated: they meet once more.
+    Ray starts an actor that died again, and repeats the calls that waited in it: the samples meet once more.
     """
     import ray
 
@@ -118,7 +119,7 @@ def rendezvous_actor(settings: Settings) -> Any:
     # "DEFAULT" keeps the actor out of the placement group of the worker that asks.
     options = {"num_cpus": 0, "scheduling_strategy": "DEFAULT", "max_restarts": -1, "max_task_retries": -1}
     return (
-        ray.remote(Rendezvous)
+        ray.remote(GRMGroupGatherer)
         .options(name=f"grm-groups-{digest}", get_if_exists=True, max_concurrency=MAX_WAITING, **options)
         .remote(settings)
     )
