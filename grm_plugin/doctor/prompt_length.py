@@ -8,7 +8,7 @@ from typing import Any
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.model_files import find_folder, read_files
-from grm_plugin.engines.vllm import room_needed
+from grm_plugin.engines.vllm import tokens_left_free
 from grm_plugin.errors import PromptError
 from grm_plugin.judging.prompts import MARKER_LENGTH, PromptBuilder
 from grm_plugin.types import Conversation, Group, Message, message_dicts
@@ -69,7 +69,7 @@ def judge_lengths(name: str, config: Config, lengths: Lengths, limit: int) -> Fi
     """What is to be said about a prompt of these lengths, with a critique behind it, in a model of `limit` tokens."""
     critique, size, chars = config.sampling.max_tokens, config.judge.list_size, config.judge.max_response_chars
     key = "meta_rm.max_model_len" if name.startswith("meta") else "engine.max_model_len"
-    if lengths.shortest + room_needed(critique, limit) > limit:
+    if lengths.shortest + tokens_left_free(critique, limit) > limit:
         return error(
             name,
             f"the template takes {lengths.shortest} of {limit} tokens without any response",

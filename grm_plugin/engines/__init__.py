@@ -1,1 +1,1 @@
-"""Engines: where completions and critique ratings come from. `build.py` maps a config to one."""
+"""Engines run the models: the GRM, which writes critiques, and the meta RM, which rates them. `build` makes one."""

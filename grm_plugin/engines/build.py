@@ -1,4 +1,4 @@
-"""Config section -> engine. Each engine's dependencies are imported when it is built, and not before."""
+"""Builds the engine that a section of the configuration describes; what it depends on is imported only then."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def build_generator(config: EngineConfig) -> Generator:
 
 
 def build_meta_rm(config: AnyMetaRMConfig) -> MetaRM:
-    """The meta RM, in this process.
+    """The meta RM that `meta_rm.type` names, in this process.
 
     Raises:
-        EngineError: it cannot start.
+        EngineError: as `build_generator`.
     """
     if isinstance(config, FakeMetaRMConfig):
         from grm_plugin.engines import fake

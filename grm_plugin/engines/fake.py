@@ -1,4 +1,4 @@
-"""Engines without a model: scripted for tests and fault injection, and a plain rule for dry runs of a configuration."""
+"""Engines without a model: they answer what a test's script says, or (type `fake`) by a plain rule."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from grm_plugin.types import MAX_SCORE, Completion, Conversation, Prompt, Sampli
 
 Texts = Iterable[Completion | str]
 Script = Callable[[Prompt, Sampling], Texts | Awaitable[Texts]]
-"""What a fake engine answers. It may be a coroutine function, may sleep, and may raise."""
+"""Gives a fake engine's answer: a completion, or its text, for each that was asked for. It may be a coroutine function,
+and may raise."""
 
 WORDS_PER_POINT = 5
+"""So many different words raise a response's score by one."""
 
 _SHOWN_RESPONSE = re.compile(r"^\[begin of response \d+ ([A-Z]+)\]\n(.*?)\n\[end of response \d+ \1\]$", re.M | re.S)
 
 
 class FakeEngine:
-    """A `Generator` that follows a script.
+    """A `Generator` that answers what a script says.
 
     Args:
         script: called with every prompt and sampling; or texts, handed out one per completion while there are any.
@@ -43,11 +45,11 @@ class FakeEngine:
         return [_completion(text) for text in texts]
 
     async def check_health(self) -> None:
-        """It is always well."""
+        """Always healthy."""
 
 
 class FakeMetaRM:
-    """A `MetaRM` that follows a rule: one logit per conversation, `delay_s` seconds later."""
+    """A `MetaRM` that rates each conversation by a rule; its answers take `delay_s` seconds."""
 
     def __init__(self, rule: Callable[[Conversation], float], delay_s: float = 0.0) -> None:
         self._rule = rule
@@ -58,13 +60,13 @@ class FakeMetaRM:
         return [self._rule(conversation) for conversation in conversations]
 
     async def check_health(self) -> None:
-        """It is always well."""
+        """Always healthy."""
 
 
 def score_by_vocabulary(prompt: Prompt, sampling: Sampling) -> list[str]:
-    """The dry run's rule: 1 + one point per five different words of a response, at most 10.
+    """The rule of type `fake`: a response's score is 1, plus 1 for every five different words in it, at most 10.
 
-    It reads the responses off the built-in template. From another template it cannot, and gives every response a 5.
+    The responses are found in prompts of the built-in template only; with another template every response gets a 5.
     """
     responses = [text for _, text in _SHOWN_RESPONSE.findall(prompt.messages[-1].content)]
     if len(responses) == len(prompt.order):
@@ -81,7 +83,7 @@ def score_by_vocabulary(prompt: Prompt, sampling: Sampling) -> list[str]:
 
 
 def rate_by_length(conversation: Conversation) -> float:
-    """The dry run's rule for critiques: a logit that grows with the critique's length."""
+    """The rule of type `fake` for critiques: the longer, the higher the logit."""
     return math.log1p(len(conversation[-1].content))
 
 

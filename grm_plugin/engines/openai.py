@@ -17,17 +17,17 @@ from grm_plugin.errors import EngineError, EngineTimeout
 from grm_plugin.types import Completion, Prompt, Sampling, message_dicts
 
 REQUEST_TIMEOUT_S = 600.0
-"""A backstop: callers cancel long before."""
+"""Longest wait for an answer where the caller has no deadline."""
 
 SHORTEST_PATIENCE_S = 60.0
-"""A request is given up and sent again only if more than this is left: it then gets half of what is left, so that a
-slow answer is not taken for one that hangs."""
+"""A request is given up when half of the caller's time has passed, so that another one has a chance, but not before so
+many seconds: a slow answer is not to be taken for one that never comes."""
 
 MAX_RETRIES = 4
-"""After a lost connection, 408, 409, 429 or 5xx, with growing pauses or the one that Retry-After says."""
+"""Repeats after a lost connection, 408, 409, 429 or 5xx, with growing pauses or the one that Retry-After asks for."""
 
 GARBAGE_TRIES, GARBAGE_PAUSE_S = 3, 0.5
-"""For an answer that is no completion."""
+"""Tries in all, and the pause between them, where the server answers with something else than a completion."""
 
 _ADVICE = {
     401: "check the key in the environment variable {key_env} (engine.api_key_env)",
@@ -40,11 +40,11 @@ _ADVICE = {
 class OpenAIEngine:
     """A `Generator` over `POST {base_url}/chat/completions`.
 
-    Asks for n completions in one request, and again for those that a server which ignores `n` left out. At most
-    `max_concurrency` requests are in flight. May be used from several event loops.
+    Asks for n completions in one request. Those that are missing, because the server ignores `n`, are asked for one by
+    one. At most `max_concurrency` requests are in flight. May be used from several event loops.
 
-    What fails is tried again while the caller's deadline allows it: a server may be overloaded, or restart. A request
-    that takes more than half of the time left is taken for lost, and sent once more.
+    A request that fails is repeated while the caller's deadline allows it: the server may be overloaded, or restart.
+    One that takes more than half of the time left is taken for lost, and sent once more.
     """
 
     def __init__(self, config: OpenAIConfig) -> None:
@@ -54,7 +54,7 @@ class OpenAIEngine:
         self._clients = WeakKeyDictionary()
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
-        completions = await self._ask_until_sane(prompt, sampling)
+        completions = await self._ask_repeatedly(prompt, sampling)
         missing = sampling.n - len(completions)
         if completions and missing > 0:
             singles = await asyncio.gather(
@@ -63,11 +63,12 @@ class OpenAIEngine:
             completions += [completion for answer in singles if isinstance(answer, list) for completion in answer]
         return completions[: sampling.n]
 
-    async def _ask_until_sane(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
+    async def _ask_repeatedly(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        """`_ask`, repeated where the server answers with something else than a completion."""
         for tries_left in range(GARBAGE_TRIES - 1, -1, -1):
             try:
                 return await self._ask(prompt, sampling)
-            except _Garbage as error:
+            except _NoCompletionError as error:
                 if not tries_left:
                     raise EngineError(
                         f"{self._config.base_url} answered {error}; try the same request by hand"
@@ -89,11 +90,11 @@ class OpenAIEngine:
             request["seed"] = sampling.seed
         async with slots:
             try:
-                answer: object = await client.chat.completions.create(**request, timeout=_patience_s())
+                answer: object = await client.chat.completions.create(**request, timeout=_timeout_s())
             except APIError as error:
                 raise self._explain(error) from error
             except ValueError as error:
-                raise _Garbage(f"with what is no JSON: {error}") from None
+                raise _NoCompletionError(f"with what is no JSON: {error}") from None
         return _completions(answer)
 
     def _client(self) -> tuple[AsyncOpenAI, asyncio.Semaphore]:
@@ -124,21 +125,21 @@ class OpenAIEngine:
 
 
 def _single(sampling: Sampling, turn: int) -> Sampling:
-    """One completion; with a seed of its own, or all would be equal."""
+    """For one completion, with a seed of its own: with one seed for all, all would be equal."""
     return replace(sampling, n=1, seed=None if sampling.seed is None else sampling.seed + turn)
 
 
-class _Garbage(Exception):
-    """The answer is no chat completion. The message says what it is instead."""
+class _NoCompletionError(Exception):
+    """The server answered, but not with a chat completion. The message says with what."""
 
 
 def _completions(answer: object) -> list[Completion]:
-    """The completions in an answer, of which the client checks nothing."""
+    """The completions in an answer. The client has checked nothing: it takes any JSON that the server sends."""
     choices = answer.choices if isinstance(answer, ChatCompletion) else None
     if not isinstance(choices, list):
-        raise _Garbage("with what is no chat completion")
+        raise _NoCompletionError("with what is no chat completion")
     if not choices:
-        raise _Garbage("without a completion")
+        raise _NoCompletionError("without a completion")
     used = answer.usage.completion_tokens if isinstance(answer, ChatCompletion) and answer.usage else 0
     tokens = used // len(choices) if isinstance(used, int) else 0
     return [_completion(choice, tokens) for choice in choices]
@@ -148,10 +149,11 @@ def _completion(choice: Any, tokens: int) -> Completion:
     content = getattr(getattr(choice, "message", None), "content", ())
     finish_reason = getattr(choice, "finish_reason", None) or "stop"
     if not isinstance(content, str | None) or not isinstance(finish_reason, str):
-        raise _Garbage("with a completion that has no text")
+        raise _NoCompletionError("with a completion that has no text")
     return Completion(content or "", finish_reason, tokens)
 
 
-def _patience_s() -> float:
+def _timeout_s() -> float:
+    """How long the next request may take: see `SHORTEST_PATIENCE_S`."""
     left_s = current_deadline().left_s
     return REQUEST_TIMEOUT_S if left_s is None else min(left_s, max(SHORTEST_PATIENCE_S, left_s / 2))

@@ -1,4 +1,4 @@
-"""The GRM and the meta RM on vLLM's AsyncLLM, in this process. Ray knows nothing of it; `serving.ray_app` wraps it."""
+"""The GRM and the meta RM on vLLM's AsyncLLM, in this process. `serving.ray.app` puts them into Ray's replicas."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling, message_dicts
 
 CRITIQUE_SHARE = 0.25
-"""Part of the context that a prompt must leave, unless `max_tokens` needs less: a critique cut off is a lost vote."""
+"""Share of the model's context that a prompt must leave free, unless `max_tokens` is less: a critique that is cut off
+is a lost vote."""
 
 
-def room_needed(max_tokens: int, max_model_len: int) -> int:
-    """Tokens that a prompt must leave for a critique of up to `max_tokens`."""
+def tokens_left_free(max_tokens: int, max_model_len: int) -> int:
+    """Tokens of the context that a prompt must leave free for a critique of up to `max_tokens`."""
     return min(max_tokens, int(max_model_len * CRITIQUE_SHARE))
 
 
@@ -38,8 +39,8 @@ class VLLMEngine:
         from vllm.sampling_params import RequestOutputKind
 
         tokens = token_ids(self._tokenizer, prompt.messages, add_generation_prompt=True)
-        room = self._max_len - len(tokens)
-        if room < room_needed(sampling.max_tokens, self._max_len):
+        left = self._max_len - len(tokens)
+        if left < tokens_left_free(sampling.max_tokens, self._max_len):
             raise PromptTooLong(
                 f"the prompt has {len(tokens)} of the {self._max_len} tokens that prompt and critique have together: "
                 "raise engine.max_model_len, or show less (judge.list_size, judge.max_response_chars)"
@@ -48,7 +49,7 @@ class VLLMEngine:
             n=sampling.n,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            max_tokens=min(sampling.max_tokens, room),
+            max_tokens=min(sampling.max_tokens, left),
             seed=sampling.seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -72,7 +73,7 @@ class VLLMMetaRM:
     Must be used from one event loop.
 
     Raises:
-        EngineError: vLLM or the weights cannot be loaded, or the model has no single label.
+        EngineError: vLLM or the weights cannot be loaded, or the model has not exactly one label.
     """
 
     def __init__(self, config: MetaRMConfig) -> None:
@@ -90,7 +91,7 @@ class VLLMMetaRM:
                 f"prompt and critique have {len(tokens)} tokens but the meta RM takes {self._max_len}: raise "
                 "meta_rm.max_model_len, or show less (judge.list_size, judge.max_response_chars, sampling.max_tokens)"
             )
-        # Without the activation it is the logit: a sigmoid would round the best critiques to one value.
+        # The logit itself: the sigmoid that vLLM would put on it rounds the best critiques to one value.
         params = PoolingParams(task="classify", use_activation=False)
         answer = await _last(self._llm.encode({"prompt_token_ids": tokens}, params, _request_id()))
         return float(answer.outputs.data.item())
@@ -109,9 +110,9 @@ def token_ids(tokenizer: Any, conversation: Conversation, add_generation_prompt:
     messages = message_dicts(conversation)
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
-    except Exception as error:  # jinja2's, transformers', or whatever the template raises: all mean the same here
+    except Exception as error:  # whatever jinja2, transformers or the template raises
         raise EngineError(f"the model's chat template cannot render the prompt: {error}") from None
-    # The template wrote the special tokens already.
+    # The template has already written the special tokens.
     return list(tokenizer.encode(text, add_special_tokens=False))
 
 
@@ -123,7 +124,7 @@ async def _last(outputs: Any) -> Any:
             final = output
     except EngineError:
         raise
-    except Exception as error:  # vLLM has no common base for what it raises
+    except Exception as error:  # vLLM's errors have no base class
         raise EngineError(f"vLLM failed on a request: {_reason(error)}") from error
     if final is None:
         raise EngineError("vLLM ended a request without an output; see its log")
@@ -139,7 +140,7 @@ async def _check_health(llm: Any) -> None:
 
 def _shut_down(llm: Any) -> None:
     llm.shutdown()
-    # It comes again from AsyncLLM.__del__, which fails once the interpreter has taken vLLM's modules down.
+    # AsyncLLM.__del__ calls it again, which fails where the ending interpreter has already unloaded vLLM's modules.
     llm.shutdown = lambda: None
 
 

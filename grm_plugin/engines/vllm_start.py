@@ -1,4 +1,4 @@
-"""Starting vLLM: arguments, the CPU build's environment, readable errors."""
+"""Starts vLLM: its arguments, the environment variables of its CPU build, and errors that a user can read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from grm_plugin.errors import EngineError
 logger = logging.getLogger(__name__)
 
 CPU_THREADS = {"OMP_NUM_THREADS": "1"}
-"""One thread per engine. Threads on cores that other processes use too wait for the slowest of them in every kernel:
-with two, on two busy cores, a nano model was over ten times slower. Set the variable yourself for larger models."""
+"""One thread per engine. With several, every kernel waits for the slowest of them, which is long where other processes
+use the cores too: two threads on two busy cores made a nano model over ten times slower. Set the variable yourself for
+larger models."""
 
 
 def is_cpu_build() -> bool:
@@ -36,7 +37,7 @@ def is_cpu_build() -> bool:
 def start_vllm(config: VLLMConfig, runner: Literal["generate", "pooling"], **arguments: Any) -> tuple[Any, Any, int]:
     """A running AsyncLLM, its tokenizer, and the longest prompt + completion in tokens. Blocks until it is loaded.
 
-    On a CPU build the environment of `grm_plugin.cpu` is the default, and nothing is compiled.
+    On a CPU build, environment variables that are not set get the values of `grm_plugin.cpu`, and nothing is compiled.
 
     Raises:
         EngineError: the message is vLLM's own reason.
@@ -74,7 +75,7 @@ def start_vllm(config: VLLMConfig, runner: Literal["generate", "pooling"], **arg
         }
     try:
         engine_args = AsyncEngineArgs(**{**arguments, **config.engine_args})
-        # vLLM sizes its batches by who asks: this gets 1,024 sequences on 80 GB, nobody in particular 128 on any GPU.
+        # vLLM sizes its batches by this context: 1,024 sequences on 80 GB with LLM_CLASS, 128 on any GPU without one.
         vllm_config = engine_args.create_engine_config(None if on_cpu else UsageContext.LLM_CLASS)
         if runner == "pooling":
             _check_labels(vllm_config.model_config.hf_config)  # before minutes of loading
