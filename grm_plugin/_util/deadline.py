@@ -27,6 +27,11 @@ class Deadline:
         """Seconds until then, 0.0 when it is over; None where there is no deadline. What asyncio takes as a timeout."""
         return None if self.at == math.inf else max(0.0, self.at - time.monotonic())
 
+    @property
+    def over(self) -> bool:
+        """Whether the moment has passed."""
+        return time.monotonic() >= self.at
+
     def earlier(self, share: float) -> Deadline:
         """The moment at which `share` (0..1) of the time that is left now is still left."""
         return self if self.at == math.inf else Deadline(self.at - share * (self.left_s or 0.0))

@@ -1,4 +1,4 @@
-"""No process outlives the replica that started it, and no replica outlives its own standstill."""
+"""Kills a replica's child processes when the replica dies, and a replica that is frozen; either would keep its GPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 import time
 
 BEAT_S = 1.0
+"""Pause between two signs of life that a process sends to its guard."""
 
 _GUARD = """
 import os, select, signal, sys
@@ -20,18 +21,23 @@ os.kill(-group, signal.SIGKILL)
 
 
 def guard_children(frozen_after_s: float = 0.0) -> subprocess.Popen[bytes]:
-    """From now on, whatever this process has started dies with it, even if it is killed by SIGKILL (POSIX).
+    """From now on the child processes of this process die with it, even if it is killed by SIGKILL (POSIX).
 
-    vLLM's engine is a process of its own. Ray ends it together with a replica that Ray ends, but one that the kernel
-    ends (out of memory) would leave it behind, on its GPU. So this process gets a process group for itself and its
-    children, and a guard outside of the group waits for the end of a pipe, which comes with the end of this process.
+    vLLM's engine runs in a child process. When Ray ends a replica, Ray ends that child too; when the kernel kills the
+    replica (out of memory), the child would stay behind and keep its GPU. So this process puts itself and its children
+    into a process group of their own and starts a guard, a process outside of that group. The guard reads from a pipe
+    that closes when this process ends, and then kills the group.
 
-    With `frozen_after_s` the guard also ends a process that has stood still for so long: Ray asks a replica to end
-    itself, which one that is frozen never does, and its GPU would stay taken.
+    Args:
+        frozen_after_s: if above 0, the guard also kills the group when this process has been frozen (it was stopped by
+            a signal, or cannot run its threads) for so many seconds. Ray only asks a replica to end itself, which a
+            frozen one never does.
 
-    The caller must keep the result: dropping it closes the pipe.
+    Returns:
+        The guard. The caller must keep a reference: when it is garbage-collected the pipe closes, and the guard kills
+        this process.
     """
-    if os.getpgrp() != os.getpid():  # a session leader has its group already and may not ask for one
+    if os.getpgrp() != os.getpid():  # a session leader leads its process group already; setpgid would fail
         os.setpgid(0, 0)
     command = [sys.executable, "-S", "-c", _GUARD, str(os.getpid()), str(frozen_after_s)]
     guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
@@ -41,11 +47,12 @@ def guard_children(frozen_after_s: float = 0.0) -> subprocess.Popen[bytes]:
 
 
 def _beat(guard: subprocess.Popen[bytes]) -> None:
+    """Write a byte to the guard every `BEAT_S` seconds: a frozen process writes none."""
     assert guard.stdin is not None
     descriptor = guard.stdin.fileno()
     try:
         while True:
             os.write(descriptor, b".")
             time.sleep(BEAT_S)
-    except OSError:  # the guard is gone, or dismissed
+    except OSError:  # the guard was killed, or its pipe was closed
         return

@@ -1,1 +1,4 @@
-"""The service: a judge behind HTTP and Ray Serve."""
+"""The reward service: a judge behind HTTP, in one process or on Ray Serve.
+
+`service.py` is the service itself, `http/` its routes, `ray/` its actors on a Ray cluster.
+"""

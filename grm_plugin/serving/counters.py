@@ -1,4 +1,4 @@
-"""Totals since the start of the service, for `/info` and the logs."""
+"""Totals since the start of the service, for `/info` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from grm_plugin.types import Judgement
 
 @dataclass(slots=True)
 class Counters:
-    """Plain running totals; written from one event loop only."""
+    """Plain running totals; written from one event loop only. `metrics.COUNTER_METRICS` says what each counts."""
 
     requests: int = 0
     samples: int = 0
     groups: int = 0
     incomplete_groups: int = 0
-    """Judged at `group.wait_s` without all their siblings."""
     votes_asked: int = 0
     votes_parsed: int = 0
     votes_kept: int = 0
@@ -40,5 +39,5 @@ class Counters:
             self.tokens += judged.tokens
 
     def as_dict(self) -> dict[str, float]:
-        """Name -> total."""
+        """The name of each total and its value."""
         return asdict(self)

@@ -1,4 +1,7 @@
-"""Runs grouping in time: each sample waits for its group's judgement, lists go to the GRM as soon as they are full."""
+"""Gathers samples that come one by one into groups, which are judged together.
+
+Each sample waits for its group's judgement. A list of the group goes to the GRM as soon as it is full.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from grm_plugin.types import Judgement, Sample
 
 logger = logging.getLogger(__name__)
 
-LOG_PERIOD_S = 60.0
+WARNING_PERIOD_S = 60.0
+"""Incomplete groups are warned of once in this time."""
 
 
 class Gatherer:
@@ -25,32 +29,33 @@ class Gatherer:
         self.judge = judge
         self.config = config
         self._counters = counters
-        self._quiet_until = 0.0
+        self._no_warning_before = 0.0
         self._buffer = GroupBuffer(config.judge.list_size, keep_s=config.failure.deadline_s)
-        self._runs: dict[int, _Run] = {}
+        self._under_way: dict[int, _GroupUnderWay] = {}
 
     async def judge_sample(self, sample: Sample, n: int, deadline: Deadline) -> tuple[Judgement, int]:
         """The judgement of the sample's group and the sample's index in it.
 
-        The group is judged when its n samples are there, or `group.wait_s` (at most half of the time left, so that the
-        GRM has some) after the first one. The deadline of the oldest sample holds for all.
+        The group is judged when its n samples have arrived, or `group.wait_s` after the first one. That wait is at most
+        half of the time that the first one's deadline leaves, so that the GRM gets the other half. The deadline of the
+        sample that arrived first holds for the whole group.
 
-        A caller that is cancelled leaves its sample in the group: the siblings' ranking still needs it.
+        The sample of a caller that is cancelled stays in the group: the rewards of its siblings depend on it.
         """
         listed = not self.judge.is_blank(sample.response)
         group, index = self._buffer.add(sample, n, time.monotonic(), listed)
-        run = self._runs.get(id(group))
-        if run is None:
-            run = self._runs[id(group)] = _Run(self, group, deadline)
-        run.arrived()
-        return await asyncio.shield(run.judgement), index
+        under_way = self._under_way.get(id(group))
+        if under_way is None:
+            under_way = self._under_way[id(group)] = _GroupUnderWay(self, group, deadline)
+        under_way.sample_arrived()
+        return await asyncio.shield(under_way.judgement), index
 
-    def _incomplete(self, group: OpenGroup, wait_s: float) -> None:
-        """A sibling is lost or late: the ones that are here are judged. Logged, since a wrong n looks just like it."""
+    def _count_incomplete(self, group: OpenGroup, wait_s: float) -> None:
+        """Count a group that is judged without its late samples, and warn: a wrong n shows in no other way."""
         self._counters.incomplete_groups += 1
         now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + LOG_PERIOD_S
+        if now >= self._no_warning_before:
+            self._no_warning_before = now + WARNING_PERIOD_S
             logger.warning(
                 "%d of %d samples of a prompt came within %g s and were judged without the others (%d such groups so "
                 "far): is n the job's n_samples_per_prompt?",
@@ -59,11 +64,11 @@ class Gatherer:
 
     def _close(self, group: OpenGroup) -> None:
         self._buffer.close(group, time.monotonic())
-        del self._runs[id(group)]
+        del self._under_way[id(group)]
 
 
-class _Run:
-    """One group on its way: it takes samples until it is complete, and its task ends in the judgement."""
+class _GroupUnderWay:
+    """A group from its first sample to its judgement, which is the result of the task `judgement`."""
 
     def __init__(self, gatherer: Gatherer, group: OpenGroup, deadline: Deadline) -> None:
         self.gatherer = gatherer
@@ -73,8 +78,8 @@ class _Run:
         self.complete = asyncio.Event()
         self.judgement = asyncio.create_task(self._finish())
 
-    def arrived(self) -> None:
-        """A sample has joined the group."""
+    def sample_arrived(self) -> None:
+        """To be called when a sample has joined the group: judges a list that is now full."""
         members = self.group.take_full_list()
         if members is not None:
             self.judged.put(self.group.snapshot(), members)
@@ -86,7 +91,7 @@ class _Run:
             async with asyncio.timeout(self.wait_s):
                 await self.complete.wait()
         except TimeoutError:
-            self.gatherer._incomplete(self.group, self.wait_s)
+            self.gatherer._count_incomplete(self.group, self.wait_s)
         finally:
             self.gatherer._close(self.group)
         for members in self.group.take_rest():

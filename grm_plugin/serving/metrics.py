@@ -1,4 +1,4 @@
-"""Prometheus metrics of one service, on a registry of their own. Totals are read off `Counters` when asked for."""
+"""Prometheus metrics of one service. What `Counters` counts is read from there when Prometheus asks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAGES = ("sample", "group", "grm", "meta_rm")
 STAGE_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 40, 80, 120, 170, 300, 600, 1200)
 SPREAD_BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5)
 
-TOTALS = {
+COUNTER_METRICS = {
     "requests": ("grm_requests", "Requests accepted."),
     "samples": ("grm_samples", "Samples that came in, alone or in groups."),
     "groups": ("grm_groups", "Groups judged."),
@@ -35,23 +35,23 @@ TOTALS = {
     "refused": ("grm_requests_refused", "Requests refused because too much was waiting."),
     "tokens": ("grm_tokens", "Tokens that the GRM generated."),
 }
-"""Field of `Counters` -> metric and its help. `Counters.fallbacks` is exported by reason instead."""
+"""By field of `Counters`: the metric's name and its help. `Counters.fallbacks` is missing: it is exported by reason."""
 
 
 class Metrics:
-    """What one service measures.
+    """The metrics of one service, on a Prometheus registry of their own.
 
     Args:
         counters: the service's running totals.
-        waiting: samples in the service now.
-        traces: how tracing goes; None where there is none.
+        waiting: returns the number of samples in the service now.
+        traces: returns the state of tracing; None where tracing is off.
     """
 
     def __init__(
         self, counters: Counters, waiting: Callable[[], int], traces: Callable[[], RecorderStatus | None]
     ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_Totals(counters, waiting, traces))
+        self.registry.register(_ReadWhenAsked(counters, waiting, traces))
         self._stage = Histogram(
             "grm_stage_seconds",
             "Seconds per stage: sample (from arrival to reward, waiting for siblings included), group (from the "
@@ -79,20 +79,21 @@ class Metrics:
         )
         self._fallbacks = PromCounter(
             "grm_fallbacks",
-            "Rewards that the failure policy gave, by the commonest reason for lost votes; deadline: none was asked.",
+            "Rewards that the failure policy gave, by the commonest reason why the response's votes were lost; "
+            "deadline: no list with the response was judged in time.",
             ["reason"],
             registry=self.registry,
         )
 
-    def replicas(self, states: Mapping[str, Mapping[str, int]]) -> None:
-        """Show how many replicas of each deployment are in which state (Ray Serve's names)."""
+    def set_replicas(self, states: Mapping[str, Mapping[str, int]]) -> None:
+        """Set how many replicas of each deployment are in which state, both under Ray Serve's names."""
         self._replicas.clear()
         for deployment, counts in states.items():
             for state, count in counts.items():
                 self._replicas.labels(deployment, state).set(count)
 
-    def judged(self, judgement: Judgement) -> None:
-        """Count a judged group."""
+    def count_judgement(self, judgement: Judgement) -> None:
+        """Count a judged group, its votes and its missing rewards."""
         self.observe("group", judgement.latency_s)
         for reward in judgement.rewards:
             if reward.status == "ok" and reward.mean is not None and reward.spread is not None:
@@ -101,21 +102,21 @@ class Metrics:
         for judged in judgement.lists:
             for vote in judged.unparsed:
                 self._unparsed.labels(vote.reason).inc()
-        self.missing(judgement)
+        self.count_missing(judgement)
 
-    def missing(self, judgement: Judgement) -> None:
-        """Count the rewards that a judgement does not have."""
+    def count_missing(self, judgement: Judgement) -> None:
+        """Count the missing rewards of a judgement only."""
         for index, reward in enumerate(judgement.rewards):
             if reward.value is None:
-                self._fallbacks.labels(_why(judgement.lists, index)).inc()
+                self._fallbacks.labels(_why_no_vote(judgement.lists, index)).inc()
 
     def observe(self, stage: str, seconds: float) -> None:
-        """Time one pass of a stage of `STAGES`."""
+        """Record that one pass of a stage of `STAGES` took so long."""
         self._stage.labels(stage).observe(seconds)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Time the block as one pass of a stage."""
+        """Record how long the block takes, as one pass of a stage of `STAGES`."""
         started = time.monotonic()
         try:
             yield
@@ -123,13 +124,13 @@ class Metrics:
             self.observe(stage, time.monotonic() - started)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """The metrics and their media type, in the format that an Accept header asks for."""
+        """All metrics as text and their media type, in the format that the Accept header `accept` asks for."""
         encode, media_type = choose_encoder(accept)
         return encode(self.registry), media_type
 
 
-class _Totals:
-    """Collects what is counted elsewhere."""
+class _ReadWhenAsked:
+    """A Prometheus collector for what others count: the service's totals, its waiting samples, its traces."""
 
     def __init__(
         self, counters: Counters, waiting: Callable[[], int], traces: Callable[[], RecorderStatus | None]
@@ -139,8 +140,9 @@ class _Totals:
         self._traces = traces
 
     def collect(self) -> Iterator[Metric]:
+        """Called by the registry for every request to `/metrics`."""
         totals = self._counters.as_dict()
-        for field, (name, about) in TOTALS.items():
+        for field, (name, about) in COUNTER_METRICS.items():
             yield CounterMetricFamily(name, about, totals[field])
         yield GaugeMetricFamily("grm_samples_waiting", "Samples in the service now.", self._waiting())
         status = self._traces()
@@ -150,6 +152,7 @@ class _Totals:
             yield GaugeMetricFamily("grm_traces_waiting", "Groups waiting to be written.", status.waiting)
 
 
-def _why(lists: Sequence[ListJudgement], index: int) -> str:
+def _why_no_vote(lists: Sequence[ListJudgement], index: int) -> str:
+    """The commonest reason why votes on the response at `index` were lost; `deadline` where none is known."""
     reasons = Counter(vote.reason.value for judged in lists if index in judged.members for vote in judged.unparsed)
     return reasons.most_common(1)[0][0] if reasons else "deadline"

@@ -1,7 +1,7 @@
-"""Services under plain uvicorn on this machine, by name: one of each, and `grm-plugin stop` finds it.
+"""The pid file of a service without Ray: keeps a second one of the same name away, and lets `grm-plugin stop` find it.
 
-Each holds a lock on a file of its own for as long as it lives. The kernel frees the lock with the process, however that
-ends, so a file without a lock is a leftover, and the process id in a locked one is the right one.
+The service holds a lock on the file while it lives. The kernel releases the lock when the process ends, in any way.
+So a file without a lock is a leftover of a dead service, and the process id in a locked file is right.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.errors import ServiceError
-from grm_plugin.serving.stop_times import PROCESS_S
+from grm_plugin.serving.stop_times import KILL_AFTER_S
 
 KILL_TIMEOUT_S = 5.0
+"""For a process to end after SIGKILL."""
+
 LOCK_PATIENCE_S = 1.0
-"""Who looks for a service holds its lock for a moment."""
+"""A service that starts tries so long to lock its file: `find`, in another process, locks it for a moment too."""
 
 LOOK_S = 0.1
+"""Pause between two looks at a lock or a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,15 @@ class RunningService:
 
 @contextmanager
 def holding_pid_file(name: str, url: str) -> Iterator[None]:
-    """Be the service of this name on this machine (and of this user).
+    """Within the block this process is the service of this name on this machine, among those of this user.
 
     Raises:
-        ServiceError: another process is.
+        ServiceError: another process is the service of this name, or the folder of the files belongs to another user.
     """
     path = _path(name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.parent.stat().st_uid != os.getuid():  # a folder with a known name, where everyone may write
+    # Below the temporary folder anyone may have made this folder first, and could write a false address into the file.
+    if path.parent.stat().st_uid != os.getuid():
         raise ServiceError(f"{path.parent} belongs to another user: set XDG_RUNTIME_DIR to a folder of your own")
     with path.open("a+") as file:
         if not _lock_within(file.fileno(), LOCK_PATIENCE_S):
@@ -64,50 +69,54 @@ def holding_pid_file(name: str, url: str) -> Iterator[None]:
 
 
 def find(name: str) -> RunningService | None:
-    """The service of this name that runs on this machine, if one does."""
+    """The service of this name that runs on this machine without Ray, or None."""
     try:
         with _path(name).open("r+") as file:
-            if _lock(file.fileno(), fcntl.LOCK_SH):  # shared: others may be looking, and are no service
-                return None  # its process is gone
+            if _lock(file.fileno(), fcntl.LOCK_SH):  # a shared lock, which two processes that call `find` can both have
+                return None  # nobody holds the lock: the service that wrote the file is gone
             return RunningService(**json.loads(file.read()))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def stop(name: str) -> bool:
-    """End the service of this name; False if none runs on this machine. One that does not end is killed.
+    """End the service of this name by SIGTERM, or by SIGKILL if that does not help; False if none runs here.
 
     Raises:
-        ServiceError: it belongs to someone else, or does not even end when it is killed.
+        ServiceError: it belongs to another user, or does not end even when it is killed.
     """
     running = find(name)
     if running is None:
         return False
-    for sent, patience_s in ((signal.SIGTERM, PROCESS_S), (signal.SIGKILL, KILL_TIMEOUT_S)):
+    for number, patience_s in ((signal.SIGTERM, KILL_AFTER_S), (signal.SIGKILL, KILL_TIMEOUT_S)):
         try:
-            os.kill(running.pid, sent)
+            os.kill(running.pid, number)
         except ProcessLookupError:
             return True
         except PermissionError:
             raise ServiceError(f"the service {name!r} (process {running.pid}) belongs to another user") from None
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline:
+        deadline = Deadline.after(patience_s)
+        while not deadline.over:
             if find(name) != running:
                 return True
             time.sleep(LOOK_S)
-    raise ServiceError(f"the service {name!r} (process {running.pid}) does not end; see what it waits for")
+    raise ServiceError(
+        f"the service {name!r} (process {running.pid}) does not end even by SIGKILL; see what that process waits for"
+    )
 
 
 def _lock_within(descriptor: int, patience_s: float) -> bool:
-    deadline = time.monotonic() + patience_s
+    """Whether the file could be locked within so many seconds."""
+    deadline = Deadline.after(patience_s)
     while not _lock(descriptor):
-        if time.monotonic() > deadline:
+        if deadline.over:
             return False
         time.sleep(LOOK_S)
     return True
 
 
 def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock the file without waiting; False if another process holds a lock that excludes this one."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Addresses: whether one is free, a socket that listens on it, and the URL that clients of it take."""
+"""The service's address: whether its port is free, a socket that listens there, and the URL that clients take."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from grm_plugin.config import ServiceConfig
 from grm_plugin.errors import ServiceError
 
 WILDCARDS = ("0.0.0.0", "::", "")
-"""Listening on one of these is listening on all addresses of a machine; nobody can connect to it under that name."""
+"""Hosts that stand for all addresses of a machine: a service can listen on them, but no client can connect to them."""
 
 CHOOSE_PORT = "set service.port (--grm.service.port) to a free port, or service.host to an address of this machine"
+"""What to do about an address of the service that cannot be listened on."""
 
-_ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
-"""Reserved for documentation (RFC 5737, RFC 3849): beyond every machine's default route."""
+_REMOTE_ADDRESSES = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+"""Addresses of no machine (reserved for documentation, RFC 5737 and RFC 3849), so the default route leads to them."""
 
 
 def check_port(service: ServiceConfig) -> None:
-    """Raises `ServiceError` if the service cannot listen on its address, which something else may do already."""
+    """Check that the service could listen on its address.
+
+    Raises:
+        ServiceError: it could not, for instance because another process listens there.
+    """
     _bound(service.host, service.port, CHOOSE_PORT).close()
 
 
 def listen(host: str, port: int, advice: str = CHOOSE_PORT) -> socket.socket:
-    """A socket on which connections wait from now on; port 0 takes any free one.
+    """A socket that listens on `host` and `port` (0: any free port); connections wait in it until they are accepted.
 
     Raises:
-        ServiceError: it cannot be listened on `host` and `port`; ends with `advice`.
+        ServiceError: the address is taken, or not one of this machine; the message ends with `advice`.
     """
     listening = _bound(host, port, advice)
     listening.listen()
@@ -35,10 +40,10 @@ def listen(host: str, port: int, advice: str = CHOOSE_PORT) -> socket.socket:
 
 
 def http_url(host: str, port: int) -> str:
-    """Where clients find what listens on `host` and `port` of this machine.
+    """The URL under which clients reach what listens on `host` and `port` of this machine.
 
-    A host that stands for all addresses becomes the one under which other machines know this one: in a process of a
-    Ray cluster, Ray's address of the node.
+    A host of `WILDCARDS` is replaced by an address under which other machines reach this one; in a process that is
+    connected to a Ray cluster that is the address which Ray has for this node.
     """
     if host in WILDCARDS:
         host = _node_address(host)
@@ -48,8 +53,9 @@ def http_url(host: str, port: int) -> str:
 def _bound(host: str, port: int, advice: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # sockets in TIME_WAIT do not count
-    if family == socket.AF_INET6:  # a machine's own default may leave IPv4 out of `::`
+    # Connections that ended a moment ago (in TIME_WAIT) do not make the port count as taken.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:  # `::` takes IPv4 connections as well, whatever the machine's default is
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         bound.bind((host, port))
@@ -60,13 +66,13 @@ def _bound(host: str, port: int, advice: str) -> socket.socket:
 
 
 def _node_address(host: str) -> str:
-    ray = sys.modules.get("ray")  # where it is not imported this process is in no cluster
+    ray = sys.modules.get("ray")  # a process that has not imported Ray is connected to no cluster
     if ray is not None and ray.is_initialized():
         return str(ray.util.get_node_ip_address())
-    for family, address in _ELSEWHERE:
+    for family, address in _REMOTE_ADDRESSES:
         if family == socket.AF_INET6 and ":" not in host:
-            continue  # `0.0.0.0` does not answer there; `::` answers on both
+            continue  # a service on `0.0.0.0` takes no IPv6 connections; one on `::` takes both kinds
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 9))  # picks a route; of a datagram socket nothing is sent
+            probe.connect((address, 9))  # sends nothing (a datagram socket): only picks the address to send from
             return str(probe.getsockname()[0])
     return "127.0.0.1"

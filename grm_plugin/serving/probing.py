@@ -1,4 +1,4 @@
-"""Whether the GRM answers: seen from its answers while it is busy, and else from a token that is asked of it."""
+"""Whether the GRM answers: a busy GRM is watched, an idle one is asked for one token."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from grm_plugin.judging.seams import Generator
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 
 PROBE_TIMEOUT_S = 30.0
+"""A GRM that has answered nothing for so long counts as unable to answer."""
 
 PROBE = Prompt((Message("user", "ready?"),), (0,))
 ONE_TOKEN = Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=1)
 
 
 class ProbedGenerator:
-    """A `Generator` that remembers when it answered last; a failure after that makes it forget.
+    """A `Generator` that passes all calls on to another one and remembers when that one last answered.
 
     Args:
         generator: runs the GRM.
@@ -28,6 +29,7 @@ class ProbedGenerator:
         self._clock = clock
         self._under_way = 0
         self._answered_at: float | None = None
+        """Time of the last answer; None before the first one and after a failure."""
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         """See `Generator.generate`."""
@@ -35,7 +37,7 @@ class ProbedGenerator:
         try:
             completions = await self.generator.generate(prompt, sampling)
             self._answered_at = self._clock() if completions else None
-        except PromptTooLong:  # a good answer, if a sad one
+        except PromptTooLong:  # the GRM works: it has measured the prompt and refused it
             self._answered_at = self._clock()
             raise
         except Exception:
@@ -48,22 +50,22 @@ class ProbedGenerator:
     async def problem(self) -> str:
         """Why the GRM cannot judge now, or an empty string.
 
-        A token is asked of it, unless it is busy and has answered something in the last 30 s: behind a whole step of
-        a job the token would wait for minutes.
+        The GRM is asked for one token, unless it is busy and has answered something in the last 30 s: the requests of
+        a training step may keep such a token waiting for minutes.
         """
-        if self._busy_and_well():
+        if self._busy_and_answering():
             return ""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self.generator.generate(PROBE, ONE_TOKEN)
         except TimeoutError:
-            return "" if self._busy_and_well() else f"the GRM did not answer within {PROBE_TIMEOUT_S:g} s"
+            return "" if self._busy_and_answering() else f"the GRM did not answer within {PROBE_TIMEOUT_S:g} s"
         except EngineError as error:
             return str(error)
-        except Exception as error:  # Ray's own, while Serve restarts; whoever asks wants the reason and no 500
+        except Exception as error:  # Ray's own errors while Serve restarts: they are reported, not a 500 of `/ready`
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def _busy_and_well(self) -> bool:
+    def _busy_and_answering(self) -> bool:
         at = self._answered_at
         return self._under_way > 0 and at is not None and self._clock() - at <= PROBE_TIMEOUT_S

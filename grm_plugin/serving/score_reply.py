@@ -1,4 +1,4 @@
-"""What the judge knows of a group, as a reply carries it."""
+"""The reply of `/v1/score`: a judgement in the form in which it travels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grm_plugin.wire.schemas import WireCritique, WireJudgement, WireReward, Wir
 
 
 def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled]) -> WireJudgement:
-    """A judgement with what the failure policy makes of its rewards (one `Settled` each) beside it."""
+    """A judgement and, beside each reward, what the failure policy makes of it (one `Settled` per reward)."""
     return WireJudgement(
         rewards=[_reward(reward, row) for reward, row in zip(judgement.rewards, settled, strict=True)],
         critiques=[_critique(judged, critique) for judged in judgement.lists for critique in judged.critiques],
@@ -26,7 +26,7 @@ def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled]) -> WireJ
 
 def _reward(reward: Reward, settled: Settled) -> WireReward:
     fields = asdict(reward)
-    del fields["unit_mean"]  # that of `settled` is always there
+    del fields["unit_mean"]  # None without votes; the reply takes the one of `settled`, which is always a number
     return WireReward(**fields, settled=settled.value, unit=settled.unit_mean)
 
 

@@ -1,6 +1,6 @@
-"""The reward service: samples or groups in, settled rewards out, always inside the deadline.
+"""The reward service: takes samples or groups and answers with settled rewards, always within the deadline.
 
-A plain asyncio class: `http.py` puts it on the wire, `ray_app.py` into a Ray Serve replica.
+A plain asyncio class without HTTP or Ray: `http/app.py` gives it its routes, `ray/app.py` runs it in a Ray actor.
 """
 
 from __future__ import annotations
@@ -44,23 +44,28 @@ from grm_plugin.wire.schemas import (
 
 logger = logging.getLogger(__name__)
 
-JUDGING_SHARE = 0.97
-"""Part of the deadline for judging; the rest is kept back for settling and sending the reply."""
+REPLY_SHARE = 0.03
+"""Share of the deadline that the judge does not get: the time to settle the rewards and send the reply."""
 
 OPENRLHF_DEADLINE_S = 170.0
-"""OpenRLHF gives its HTTP call up after 180 s (openrlhf/utils/agent.py), and its samples with it."""
+"""For `/get_reward`: OpenRLHF gives up its HTTP call, and loses the samples, after 180 s (openrlhf/utils/agent.py)."""
 
 STOPPING = "the service is stopping; try again in a second"
 
 SAVE_PAUSE_S = 1.0
-"""The running statistics lose at most this much when the process is killed."""
+"""Pause between two saves of the running normaliser's statistics: what a killed process loses of them at most."""
 
 
 class RewardService:
-    """Judges what frameworks send.
+    """Judges samples and groups that frameworks send.
+
+    Args:
+        config: the whole configuration; the engine sections are only shown (`info`).
+        generator: runs the GRM.
+        meta_rm: rates critiques, if there is a meta RM.
 
     Raises:
-        PromptError: the prompt template does not render (checked at once, not in the first step of a job).
+        PromptError: the prompt template does not render (checked now, not in the first step of a job).
         ConfigError: the saved state of the running normaliser is damaged.
         StoreError: the trace store cannot be written, or comes from another version of grm_plugin.
     """
@@ -81,16 +86,18 @@ class RewardService:
         self._samples: SingleFlight[tuple[Settled, dict[str, float]]] = SingleFlight(keep_s=config.failure.deadline_s)
         self._groups: SingleFlight[ScoreReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._waiting = 0
+        """Samples in the service now."""
         self._draining = False
-        self._idle = asyncio.Event()
-        """Set when nothing is under way any more and nothing will come."""
-        self._saving: asyncio.Task[None] | None = None
-        self._writing = asyncio.Lock()
+        self._drained = asyncio.Event()
+        """Set when the service is draining and the last sample has left it."""
+        self._save_task: asyncio.Task[None] | None = None
+        self._save_lock = asyncio.Lock()
 
     async def get_reward(self, request: GetRewardRequest, n: int | None = None) -> GetRewardReply:
-        """Rewards of single samples (OpenRLHF's call), each judged in its group of n, in at most `OPENRLHF_DEADLINE_S`.
+        """Rewards of single samples (OpenRLHF's call), each judged in its group of n, within `OPENRLHF_DEADLINE_S`.
 
-        `n` beats `request.n` beats `group.n`. An equal request whose first caller is gone attaches to its work.
+        The group size is `n`, else `request.n`, else `group.n`. A request that equals one whose caller has hung up
+        gets the result of that one's work, which goes on.
 
         Raises:
             WireError: a prompt is no prefix of its query.
@@ -105,8 +112,8 @@ class RewardService:
     ) -> tuple[Settled, dict[str, float]]:
         """The reward of one sample, judged in its group of `n` (`group.n` where None), and its log values.
 
-        A repetition attaches to the work under way: a call of the same `request_id`, or, without one, an equal call
-        whose first caller is gone.
+        A repeated call gets the result of the work under way instead of adding a second sample. A call is a repetition
+        if it has the same `request_id`; without an id, if it equals a call whose caller has hung up.
 
         Raises:
             RewardError: the reward is missing and `failure.policy` is `raise`.
@@ -129,7 +136,7 @@ class RewardService:
             ServiceBusy: too much is waiting.
         """
         if request.request_id is None:
-            return await self._groups.alone(lambda: self._judge_all(request))
+            return await self._groups.get_unshared(lambda: self._judge_all(request))
         return await self._groups.get(_digest(request), lambda: self._judge_all(request), identified=True)
 
     def info(self) -> Info:
@@ -153,21 +160,22 @@ class RewardService:
         return await self.grm.problem()
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
-        """Before an end: take nothing more, give what is under way `patience_s` seconds, hand back the rest, and close.
+        """Prepare for the end of the process: refuse new requests, finish those under way, and `close`.
 
-        What is refused, or handed back, gets `ServiceBusy`, so that a client asks again, whoever answers then.
+        Requests that are refused, or not finished within `patience_s` seconds, fail with `ServiceBusy`: clients then
+        ask again, and whichever service is at the address by then answers.
         """
         self._draining = True
         if self._waiting:
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
-                    await self._idle.wait()
+                    await self._drained.wait()
         for flights in (self._replies, self._samples, self._groups):
             flights.hand_back(ServiceBusy(STOPPING))
         await self.close()
 
     async def close(self) -> None:
-        """Save what must survive a restart."""
+        """Write the traces that wait, and save the running normaliser's statistics."""
         if self.traces:
             await asyncio.to_thread(self.traces.close)
         await self._save()
@@ -180,7 +188,7 @@ class RewardService:
         ]
         with self._admit(len(samples)):
             deadline = Deadline.after(min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S))
-            rows = await all_of(self._reward(sample, n, deadline) for sample in samples)
+            rows = await all_of(self._settled_reward(sample, n, deadline) for sample in samples)
         logs = [log for _, log in rows]
         return GetRewardReply(
             rewards=[settled.value for settled, _ in rows],
@@ -190,32 +198,32 @@ class RewardService:
 
     async def _reward_sample(self, sample: Sample, n: int) -> tuple[Settled, dict[str, float]]:
         with self._admit(1):
-            return await self._reward(sample, n, Deadline.after(self.config.failure.deadline_s))
+            return await self._settled_reward(sample, n, Deadline.after(self.config.failure.deadline_s))
 
     async def _judge_all(self, request: ScoreRequest) -> ScoreReply:
         groups = [group.to_group(self._conversation(group)) for group in request.groups]
         with self._admit(sum(len(group.responses) for group in groups)):
-            judgements = await all_of(self._judge_group(group) for group in groups)
+            deadline = Deadline.after(self.config.failure.deadline_s)
+            judgements = await all_of(self._judge_group(group, deadline) for group in groups)
         settled = [settle(judgement.rewards, self.config.failure) for judgement in judgements]
         self.counters.fallbacks += sum(row.fallback for rows in settled for row in rows)
         return ScoreReply(judgements=[judgement_to_wire(*pair) for pair in zip(judgements, settled, strict=True)])
 
-    async def _judge_group(self, group: Group) -> Judgement:
-        deadline = Deadline.after(self.config.failure.deadline_s)
+    async def _judge_group(self, group: Group, deadline: Deadline) -> Judgement:
         try:
             async with deadline.timeout():
-                [judgement] = await self.judge.judge([group], deadline.earlier(1 - JUDGING_SHARE))
+                [judgement] = await self.judge.judge([group], deadline.earlier(REPLY_SHARE))
         except TimeoutError:
-            return self._missed(group)
+            return self._judged_too_late(group)
         return judgement
 
-    async def _reward(self, sample: Sample, n: int, deadline: Deadline) -> tuple[Settled, dict[str, float]]:
+    async def _settled_reward(self, sample: Sample, n: int, deadline: Deadline) -> tuple[Settled, dict[str, float]]:
         started = time.monotonic()
         try:
             async with deadline.timeout():
-                judgement, index = await self._gatherer.judge_sample(sample, n, deadline.earlier(1 - JUDGING_SHARE))
+                judgement, index = await self._gatherer.judge_sample(sample, n, deadline.earlier(REPLY_SHARE))
         except TimeoutError:
-            judgement, index = self._missed(Group(sample.conversation, (sample.response,))), 0
+            judgement, index = self._judged_too_late(Group(sample.conversation, (sample.response,))), 0
         settled = settle(judgement.rewards, self.config.failure)[index]
         self.counters.fallbacks += settled.fallback
         took = time.monotonic() - started
@@ -233,7 +241,12 @@ class RewardService:
 
     @contextmanager
     def _admit(self, samples: int) -> Iterator[None]:
-        """Hold `samples` places in the service, or refuse."""
+        """Count `samples` as waiting within the block.
+
+        Raises:
+            ServiceBusy: the service is draining, or `service.max_waiting` would be exceeded. A single request larger
+                than that is taken by an empty service, as it would be refused for ever.
+        """
         if self._draining:
             self.counters.refused += 1
             raise ServiceBusy(STOPPING)
@@ -248,16 +261,17 @@ class RewardService:
         finally:
             self._waiting -= samples
             if not self._waiting and self._draining:
-                self._idle.set()
+                self._drained.set()
 
     def _record(self, judgement: Judgement) -> None:
         self.counters.add(judgement)
-        self.metrics.judged(judgement)
+        self.metrics.count_judgement(judgement)
         self._trace(judgement)
-        if self.judge.normalizer.saves and (self._saving is None or self._saving.done()):
-            self._saving = asyncio.create_task(self._save_soon())
+        if self.judge.normalizer.saves and (self._save_task is None or self._save_task.done()):
+            self._save_task = asyncio.create_task(self._save_until_unchanged())
 
-    async def _save_soon(self) -> None:
+    async def _save_until_unchanged(self) -> None:
+        """Save the running statistics every `SAVE_PAUSE_S`, until no judgement has changed them during a save."""
         while True:
             await asyncio.sleep(SAVE_PAUSE_S)
             stats = self.judge.normalizer.stats
@@ -265,18 +279,21 @@ class RewardService:
                 await self._save()
             except ConfigError as error:  # a full disk must not cost a reward
                 logger.error("the running statistics were not saved: %s", error)
-            if stats == self.judge.normalizer.stats:  # nothing was learnt meanwhile
+            if stats == self.judge.normalizer.stats:
                 return
 
     async def _save(self) -> None:
-        async with self._writing:  # or the last state, of `close`, might be replaced by an earlier one
+        async with self._save_lock:  # one save at a time: an older state must not replace the one that `close` saves
             await asyncio.to_thread(self.judge.normalizer.save)
 
-    def _missed(self, group: Group) -> Judgement:
-        """The judge itself is late (a blocked event loop): no votes, and the deadline still holds."""
+    def _judged_too_late(self, group: Group) -> Judgement:
+        """A judgement without votes, for a group that the judge itself did not return in time.
+
+        The judge keeps its deadline, which is a little earlier, unless something blocks the event loop.
+        """
         self.counters.deadline_misses += 1
         judgement = Judgement(group, tuple(Reward(None, "no_votes") for _ in group.responses))
-        self.metrics.missing(judgement)
+        self.metrics.count_missing(judgement)
         self._trace(judgement)
         return judgement
 
@@ -286,5 +303,5 @@ class RewardService:
 
 
 def _digest(*request: object) -> bytes:
-    """Equal for equal requests. `repr` escapes what UTF-8 cannot hold."""
-    return hashlib.sha256(repr(request).encode()).digest()
+    """A short key that is equal for equal requests."""
+    return hashlib.sha256(repr(request).encode()).digest()  # repr escapes lone surrogates, which UTF-8 cannot hold

@@ -1,8 +1,9 @@
-"""Single flight: a repeated request attaches to the work that is already running and gets the same answer.
+"""Single flight: a repeated request starts no second work, but waits for the work of the first one and gets its result.
 
-OpenRLHF repeats a request when its connection breaks, with nothing in it that says so, and sends equal requests for two
-siblings that happen to be equal. The difference is the first caller: if it is gone the request is a repetition, if it
-still waits it is a sibling. Requests with an id say so themselves.
+OpenRLHF repeats a request when its connection breaks, and nothing in the request says that it is a repetition. It also
+sends equal requests for two siblings whose responses happen to be equal. The first caller tells the two apart: if it
+has hung up, an equal request is a repetition; if it still waits, an equal request is a sibling. Requests with an id are
+repetitions where the ids are equal.
 """
 
 from __future__ import annotations
@@ -14,26 +15,34 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 TAKEN_S = 30.0
-"""A result that was taken, but whose reply may be lost, is kept so long: a client pauses at most 8 s between tries."""
+"""A result that a caller has got is kept this long, because the reply may be lost on its way to the client. A client
+repeats its request after at most 8 s."""
 
 
 class SingleFlight(Generic[T]):
-    """Runs work apart from its callers.
+    """Runs work in tasks of its own, so that the work outlives a caller that hangs up.
 
-    A result that nobody took is kept for `keep_s` seconds after its last caller left. One that was taken is kept for
-    at most `TAKEN_S` where its request has an id, and else not at all.
+    Args:
+        keep_s: seconds for which a result that no caller has got is kept after the last caller has hung up. A result
+            that a caller has got is kept for at most `TAKEN_S` if its request has an id, and otherwise not at all.
     """
 
     def __init__(self, keep_s: float) -> None:
         self.keep_s = keep_s
         self.attached = 0
+        """Repetitions so far: calls that waited for the work of an earlier one."""
         self._flights: dict[Hashable, list[_Flight[T]]] = {}
 
     async def get(self, key: Hashable, work: Callable[[], Coroutine[None, None, T]], identified: bool = False) -> T:
         """The result of `work()`, or of earlier work under the same key.
 
-        Without `identified` only abandoned work (its caller was cancelled) is joined; work that failed never is.
-        Cancelling a caller never cancels the work.
+        Cancelling a caller does not cancel the work. Earlier work that failed is never used.
+
+        Args:
+            key: equal for equal requests.
+            work: started if there is no earlier work to wait for.
+            identified: whether the key holds the request's id. Without an id, only the work of a caller that has hung
+                up (was cancelled) is used.
         """
         flight = self._joinable(key, identified)
         if flight is None:
@@ -61,8 +70,8 @@ class SingleFlight(Generic[T]):
             self._forget(key, flight)
         return result
 
-    async def alone(self, work: Callable[[], Coroutine[None, None, T]]) -> T:
-        """The result of `work()`, which nobody can join and which is cancelled with its caller."""
+    async def get_unshared(self, work: Callable[[], Coroutine[None, None, T]]) -> T:
+        """The result of `work()`, which no other call can wait for and which is cancelled when its caller is."""
         key = object()
         try:
             return await self.get(key, work)
@@ -73,7 +82,7 @@ class SingleFlight(Generic[T]):
             raise
 
     def hand_back(self, error: Exception) -> None:
-        """Cancel all work under way; its callers get `error`."""
+        """Cancel all work under way; the callers that wait for it get `error`."""
         for flight in [flight for flights in self._flights.values() for flight in flights]:
             if not flight.task.done():
                 flight.handed_back = error
@@ -90,17 +99,19 @@ class SingleFlight(Generic[T]):
 
     def _forget(self, key: Hashable, flight: _Flight[T]) -> None:
         if flight.timer:
-            flight.timer.cancel()  # or it would hold the result until its time
+            flight.timer.cancel()  # the timer refers to the flight, and would keep its result in memory
         flights = self._flights.get(key, [])
         if flight in flights:
             flights.remove(flight)
         if not flights:
             self._flights.pop(key, None)
         if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # marks a failure that nobody waited for as seen
+            flight.task.exception()  # or asyncio would log a failure for which no caller waited
 
 
 class _Flight(Generic[T]):
+    """One piece of work, and how many callers wait for it."""
+
     def __init__(self, task: asyncio.Task[T], keep_s: float) -> None:
         self.task = task
         self.keep_s = keep_s

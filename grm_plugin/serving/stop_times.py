@@ -1,28 +1,30 @@
-"""How long a stop may take, all of it in one place.
+"""How long the parts of a stop may take.
 
-A service that is told to stop takes nothing more, gives what is under way `DRAIN_S` and hands back the rest. In a
-process of its own the connections get the replies until `CLOSE_S`, then traces and statistics are saved; all that is
-within 30 s, and after `PROCESS_S` the process is killed. On Ray Serve the keeper waits `DRAIN_S + DRAIN_MARGIN_S` for
-the drain, then Serve ends the replicas, which takes 5 to 10 s where all is well; after `RAY_S` whoever asked is told
-that it takes longer. Serve itself gives up waiting after 60 s, and `TAKE_DOWN_S` is all of it at its worst.
+A service that is told to stop refuses new requests, gives those under way `DRAIN_S` to finish, and fails the rest with
+an error that makes clients ask again. Then:
+
+- Without Ray: connections have until `CONNECTIONS_S` (after the start of the stop) to take their replies, then traces
+  and statistics are saved. All of that takes less than 30 s; `grm-plugin stop` kills the process after `KILL_AFTER_S`.
+- On Ray Serve: the keeper waits `DRAIN_S + DRAIN_MARGIN_S` for the drain, then Serve ends the replicas, usually within
+  5 to 10 s. Who asked for the stop gets an error after `RAY_STOP_S`.
 """
 
 from __future__ import annotations
 
 DRAIN_S = 20.0
-"""What is under way when a service is stopped has this long."""
+"""For the requests under way to finish."""
 
-CLOSE_S = 25
-"""Longest wait for connections of a service without Ray; in whole seconds, as uvicorn takes it."""
+CONNECTIONS_S = 25
+"""For connections to close, of a service without Ray; whole seconds, because uvicorn takes an integer."""
 
 DRAIN_MARGIN_S = 6.0
-"""So much longer than its drain takes, the answer of a replica on Ray is waited for."""
+"""The keeper waits this much longer than `DRAIN_S` for the service's word that it has drained."""
 
-PROCESS_S = 35.0
-"""A service without Ray that has not ended so long after SIGTERM is killed."""
+KILL_AFTER_S = 35.0
+"""A service without Ray that runs this long after SIGTERM is killed."""
 
-RAY_S = 60.0
-"""A service on Ray that has not ended so long after it was asked to is reported."""
+RAY_STOP_S = 60.0
+"""For a service on Ray to stop; then the stop is reported as failed."""
 
-TAKE_DOWN_S = 120.0
-"""Longest time in which a service on Ray that could not start is gone, and its starter told why."""
+FAILED_START_S = 120.0
+"""For a service on Ray that could not start to be removed. Long, because Serve itself waits up to 60 s for replicas."""

@@ -1,1 +1,1 @@
-"""The service's HTTP routes, and the service in one process without Ray."""
+"""The service's HTTP routes and the ASGI middleware before them; and the servers that run without Ray."""

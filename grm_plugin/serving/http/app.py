@@ -1,4 +1,7 @@
-"""The service on HTTP. Runs under plain uvicorn and as a Ray Serve ingress alike."""
+"""The HTTP app of the service: all its routes, as one FastAPI app.
+
+It runs under plain uvicorn (`without_ray.py`) and as the ingress of Ray Serve (`serving/ray/app.py`).
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,11 @@ from grm_plugin.wire.schemas import (
 )
 from grm_plugin.wire.token import Token
 
-# 503 asks clients to try again; a group that the GRM could not judge would only be judged once more.
+# Clients repeat a request that is answered with 503, but not one answered with 502: the group has been judged already.
 _STATUS: dict[type[GRMError], int] = {WireError: 422, ServiceBusy: 503, RewardError: 502, EngineError: 502}
 RETRY_AFTER_S = 1
+"""When a client that was refused with 503 should ask again: the value of the Retry-After header."""
+
 _UNAUTHORISED: dict[int | str, dict[str, Any]] = {
     401: {"model": Refusal, "description": "The service has a token, and the request does not carry it."},
 }
@@ -49,9 +54,11 @@ _REFUSED: dict[int | str, dict[str, Any]] = _UNAUTHORISED | {
 
 
 def create_app(service: Callable[[], RewardService], token: Callable[[], Token | None] = lambda: None) -> FastAPI:
-    """The FastAPI app over the service that `service()` returns (looked up per request: replicas build it late).
+    """The FastAPI app of a service.
 
-    Where `token()` is not None, every path but /health asks for it.
+    Args:
+        service: returns the service. Called for every request: on Ray Serve the app exists before the service does.
+        token: returns what requests must carry to any path but /health; None lets all requests in.
     """
     app = FastAPI(
         title="grm_plugin",
@@ -61,7 +68,7 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
         "`POST /v1/sample` one sample; `POST /verify` is NeMo-Gym's call. A service with a token wants it in every "
         "request but `/health`, as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
     )
-    # The last one added is the first one passed.
+    # A request passes through them from the last one added to the first one.
     app.add_middleware(LimitBody, config=lambda: service().config)
     app.add_middleware(RequireToken, token=token)
     app.add_middleware(HideErrorText)
@@ -82,21 +89,21 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
 
     app.include_router(sample_router(service), responses=_REFUSED)
     app.include_router(gym_router(service), responses=_REFUSED)
-    app.include_router(page_router(lambda: _shown(service())))
+    app.include_router(page_router(lambda: _source(service())))
 
-    @app.get("/health", summary="The process answers")
+    @app.get("/health", summary="Whether the process answers")
     async def health() -> Health:
         return Health()
 
-    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "It does not."}}
+    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "The GRM does not answer."}}
 
-    @app.get("/ready", summary="The GRM answers", responses=_UNAUTHORISED | not_ready)
+    @app.get("/ready", summary="Whether the GRM answers", responses=_UNAUTHORISED | not_ready)
     async def ready(response: Response) -> Ready:
         problem = await service().problem()
         response.status_code = 503 if problem else 200
         return Ready.of(service().config, problem)
 
-    @app.get("/metrics", include_in_schema=False)  # for Prometheus: no JSON
+    @app.get("/metrics", include_in_schema=False)  # not in the OpenAPI description: its answer is no JSON
     async def metrics(request: Request) -> Response:
         content, media_type = service().metrics.exposition(request.headers.get("accept", ""))
         return Response(content, media_type=media_type)
@@ -113,17 +120,17 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> Response:
-        # FastAPI's own reply would repeat the input, which may be huge.
+        # FastAPI's own reply would repeat the request's content, which may be huge and is not to be shown.
         return _refusal(422, [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()])
 
     return app
 
 
 def _refusal(status: int, detail: object, headers: Mapping[str, str] | None = None) -> Response:
-    # Escaped to ASCII: a key of the request may hold a lone surrogate, which UTF-8 cannot.
+    # json.dumps escapes to ASCII: `detail` may name a key of the request with a lone surrogate, no character of UTF-8.
     return Response(json.dumps({"detail": detail}), status, headers, media_type="application/json")
 
 
-def _shown(service: RewardService) -> Source:
-    """What the page of a service shows."""
+def _source(service: RewardService) -> Source:
+    """The traces that the service's page shows."""
     return Source(service.traces.path, service.traces.status) if service.traces else Source(None)

@@ -1,4 +1,4 @@
-"""Lets nobody in without the token."""
+"""Refuses requests that do not carry the service's token."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from grm_plugin.serving.http.limits import discard
 from grm_plugin.wire.token import Token
 
 OPEN_PATHS = ("/health",)
-"""What probes of a cluster ask without a token; it says nothing but that the process answers."""
+"""Paths that need no token: a cluster's health probes have none, and the reply says only that the process answers."""
 
 REALM = 'realm="grm_plugin"'
+"""The realm of HTTP authentication: what a browser shows when it asks for the password."""
 
 
 class RequireToken:
-    """ASGI middleware: a request without the token is answered 401, and nothing of its body is kept.
+    """ASGI middleware: a request without the token is answered with 401, and its body is not kept in memory.
 
     Args:
-        token: the service's token, looked up per request; None lets everybody in.
+        token: returns the service's token, called for every request; None lets everybody in.
     """
 
     def __init__(self, app: ASGIApp, token: Callable[[], Token | None]) -> None:
@@ -34,7 +35,7 @@ class RequireToken:
         elif scope["type"] == "http":
             await discard(receive)
             await _refusal()(scope, receive, send)
-        # There are no websocket routes: returning without accepting makes the server answer 403.
+        # Else it is a websocket, for which there is no route: a server answers 403 where an app returns without a word.
 
     def _may_pass(self, scope: Scope) -> bool:
         token = self._token()
@@ -44,7 +45,7 @@ class RequireToken:
 
 
 def path_of(scope: Scope) -> str:
-    """The path inside the app, without the prefix under which Ray Serve or a proxy mounts it."""
+    """The path of a request inside the app, without the prefix under which Ray Serve or a proxy mounts the app."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
 
@@ -55,8 +56,9 @@ def _refusal() -> JSONResponse:
         "(clients of grm_plugin: set GRM_TOKEN)"
     )
     refusal = JSONResponse({"detail": detail}, status_code=401)
-    # Basic first: a browser asks for a password by the first scheme that it knows.
+    # Basic comes first: a browser takes the first scheme that it knows, and asks its user for a password.
     for challenge in (f'Basic {REALM}, charset="UTF-8"', f"Bearer {REALM}"):
         refusal.headers.append("WWW-Authenticate", challenge)
-    refusal.headers["Connection"] = "close"  # a part of its body may be unread
+    # A part of the request's body may be unread: the connection cannot carry another request.
+    refusal.headers["Connection"] = "close"
     return refusal

@@ -1,4 +1,4 @@
-"""Notices that a client has hung up."""
+"""Stops waiting for the answer to a request whose client has hung up."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ T = TypeVar("T")
 
 
 async def until_disconnect(request: Request, work: Coroutine[None, None, T]) -> T:
-    """Await `work`, cancelling it when the client hangs up, so that the client's retry can attach to it."""
+    """The result of `work`, which is cancelled when the client hangs up.
+
+    The service notices by that that its caller is gone, and gives a repeated request the work that goes on
+    (`single_flight.py`).
+
+    Raises:
+        WireError: the client has hung up.
+    """
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_hang_up(request))
+    gone = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -27,6 +34,6 @@ async def until_disconnect(request: Request, work: Coroutine[None, None, T]) -> 
         task.cancel()
 
 
-async def _hang_up(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

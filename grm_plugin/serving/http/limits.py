@@ -1,9 +1,8 @@
-"""How much one request may hold: of bytes while it arrives, of samples and text once it is read."""
+"""Refuses requests that are too large: by their bytes while they arrive, by samples, text and nesting once parsed."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -14,24 +13,27 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config, ServiceConfig
 
 MIB = 2**20
 
 LINGER_S = 5.0
+"""Longest time for which the rest of a refused body is read."""
 
 MAX_DEPTH = 64
-"""Lists and objects inside each other in a request; labels and NeMo-Gym's task fields may hold any JSON."""
+"""How deep lists and objects of a request may be nested; labels and NeMo-Gym's task fields may hold any JSON."""
 
 Path = tuple[str | int, ...]
+"""Where in a request a value stands: keys and list indices from the outermost in."""
 
 
 class LimitBody:
-    """ASGI middleware: a body larger than `service.max_body_mb` is a 413, one that takes longer than
-    `failure.deadline_s` to arrive a 408. What is too much is not kept in memory.
+    """ASGI middleware: answers 413 for a body larger than `service.max_body_mb`, and 408 for one that takes longer than
+    `failure.deadline_s` to arrive. No more than `service.max_body_mb` of a body is kept in memory.
 
     Args:
-        config: the service's configuration, looked up per request.
+        config: returns the service's configuration; called for every request.
     """
 
     def __init__(self, app: ASGIApp, config: Callable[[], Config]) -> None:
@@ -49,54 +51,64 @@ class LimitBody:
             await discard(receive)
             await JSONResponse({"detail": error.detail}, error.status_code, error.headers)(scope, receive, send)
         else:
-            await self._app(scope, _Counting(receive, config).receive, send)
+            await self._app(scope, _LimitedBody(receive, config).receive, send)
 
 
 async def discard(receive: Receive) -> None:
-    """Read the rest of a body and keep nothing of it, for at most `LINGER_S` seconds.
+    """Read the rest of a body, for at most `LINGER_S` seconds, and keep nothing of it.
 
-    A sender that is cut off while it sends does not get to see the reply, and would try again.
+    A client whose connection is closed while it still sends does not see the reply, and would repeat the request.
     """
-    with suppress(TimeoutError):  # it gets the reply anyway, if it looks
+    with suppress(TimeoutError):  # then the reply is sent while the client still sends
         async with asyncio.timeout(LINGER_S):
             while (await receive()).get("more_body", False):
                 pass
 
 
-class _Counting:
-    """`receive` of one request, which ends a body that grows too large or comes too slowly."""
+class _LimitedBody:
+    """Receives the body of one request, and fails when it grows too large or comes too slowly."""
 
     def __init__(self, receive: Receive, config: Config) -> None:
         self._receive = receive
-        self._limits = config.service
-        self._left = config.service.max_body_mb * MIB
-        self._deadline_s = config.failure.deadline_s
-        self._deadline = time.monotonic() + config.failure.deadline_s
+        self._config = config
+        self._bytes_left = config.service.max_body_mb * MIB
+        self._deadline = Deadline.after(config.failure.deadline_s)
         self._more = True
 
     async def receive(self) -> Message:
+        """The next ASGI message, in place of the server's own `receive`.
+
+        Raises:
+            HTTPException: 413 or 408.
+        """
         if not self._more:
-            return await self._receive()  # the body is here: what comes next is the client hanging up
+            return await self._receive()  # the body is complete: the next message says that the client has hung up
         try:
-            async with asyncio.timeout(self._deadline - time.monotonic()):
+            async with self._deadline.timeout():
                 message = await self._receive()
         except TimeoutError:
+            limit_s = self._config.failure.deadline_s
             raise HTTPException(
-                408, f"the body did not arrive within failure.deadline_s ({self._deadline_s:g} s)", _CLOSE
+                408, f"the body did not arrive within failure.deadline_s ({limit_s:g} s)", _CLOSE
             ) from None
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+        self._bytes_left -= len(message.get("body", b""))
+        if self._bytes_left < 0:
             await discard(self._receive)
-            raise _too_large(self._limits)
+            raise _too_large(self._config.service)
         self._more = message.get("more_body", False)
         return message
 
 
 def check_limits(payload: BaseModel, samples: int, limits: ServiceConfig) -> None:
-    """Refuse a request with too many samples, too long a text, or too deep a nesting.
+    """Refuse a parsed request with too many samples, too long a text, or too deep a nesting.
+
+    Args:
+        payload: the request.
+        samples: how many responses it holds.
+        limits: what is allowed.
 
     Raises:
-        RequestValidationError: the reply is a 422 that names the field, and never repeats its text.
+        RequestValidationError: something exceeds its limit. It becomes a 422 that names the field, without its text.
     """
     problem = next(_problems(payload, samples, limits), None)
     if problem is not None:
@@ -107,7 +119,7 @@ def check_limits(payload: BaseModel, samples: int, limits: ServiceConfig) -> Non
 def _problems(payload: BaseModel, samples: int, limits: ServiceConfig) -> Iterator[tuple[Path, str]]:
     if samples > limits.max_samples:
         yield (), f"{samples} responses in one request, service.max_samples allows {limits.max_samples}: send several"
-    # No recursion: what is nested too deep for Python's stack must be refused, too.
+    # A stack of our own instead of recursion, which a request nested deeper than Python's stack would break.
     waiting: list[tuple[Path, object]] = [((), payload)]
     while waiting:
         path, value = waiting.pop()
@@ -121,10 +133,11 @@ def _problems(payload: BaseModel, samples: int, limits: ServiceConfig) -> Iterat
 
 
 def _inside(value: object) -> Iterator[tuple[str | int, object]]:
+    """The parts of a model, an object or a list, each with its key."""
     if isinstance(value, BaseModel):
-        yield from value  # extra fields too
+        yield from value  # its fields, those beyond its declared ones too
     elif isinstance(value, dict):
-        # A key is text as well, and its name may be as long as any: it is not repeated in a path.
+        # Keys are checked as texts too; the path shows only the start of a key, which may be as long as any text.
         yield from (("(key)", key) for key in value)
         yield from ((str(key)[:64], inner) for key, inner in value.items())
     elif isinstance(value, list | tuple):
@@ -132,7 +145,7 @@ def _inside(value: object) -> Iterator[tuple[str | int, object]]:
 
 
 _CLOSE = {"Connection": "close"}
-"""What may be left of the body is not read."""
+"""For a reply that is sent before all of the body is read: the connection cannot carry another request."""
 
 
 def _too_large(limits: ServiceConfig) -> HTTPException:

@@ -1,7 +1,7 @@
-"""The service as a resources server of NeMo-Gym: `POST /seed_session` and `POST /verify`.
+"""The routes of a NeMo-Gym resources server: `POST /seed_session` and `POST /verify`.
 
-Gym's agents call both (nemo_gym/base_resources_server.py, responses_api_agents/simple_agent). A cohort is judged
-together: the service gathers the `group.n` rollouts of a prompt and never waits for one longer than `group.wait_s`.
+Gym's agents call both (nemo_gym/base_resources_server.py, responses_api_agents/simple_agent), once per rollout. The
+rollouts of a prompt are judged together: the service gathers `group.n` of them, for at most `group.wait_s`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Conversation, Message, Sample
 
 JUDGE_FAILED = "judge_failed"
-"""Gym's name for a judge without a verdict (nemo_gym/failure_kinds.py)."""
+"""Gym's name for the failure of a judge to give a verdict (nemo_gym/failure_kinds.py)."""
 
 
 class GymModel(BaseModel):
-    """Gym's messages carry task fields of any name; the reply repeats them."""
+    """A part of Gym's messages. They carry task fields of any name, which the reply repeats."""
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -38,7 +38,7 @@ class GymCreateParams(GymModel):
     input: str | list[dict[str, Any]]
     """The conversation: one user turn, or a list of messages and tool calls."""
     instructions: str | None = None
-    """A system turn before it."""
+    """The system turn before `input`."""
 
 
 class GymResponse(GymModel):
@@ -54,9 +54,9 @@ class VerifyRequest(GymModel):
     responses_create_params: GymCreateParams
     """The request to the policy."""
     response: GymResponse
-    """Its response."""
+    """The policy's response."""
     expected_answer: Any = None
-    """A reference answer for the GRM. What is no text is shown as JSON."""
+    """A reference answer for the GRM. Anything but text is shown to the GRM as JSON."""
     principle: str | None = None
     """A grading note for the GRM, under the name that Gym's genrm_compare gives it."""
 
@@ -65,17 +65,17 @@ class VerifyReply(VerifyRequest):
     """The rollout with its reward (nemo_gym's BaseVerifyResponse)."""
 
     reward: float
-    """Always finite; what `failure.policy` says where the judge has no reward."""
+    """Always finite. Where the judge has no reward, `failure.policy` decides it."""
     mask_sample: bool
     """Whether the reward rests on no vote, so that Gym leaves the sample out."""
     failure_kind: str | None
     """`judge_failed` where `mask_sample` is true."""
     grm: dict[str, float]
-    """The log values of the reward; see grm_plugin.judging.fallback.log_values."""
+    """Values to log beside the reward; see grm_plugin.judging.fallback.log_values."""
 
 
 def gym_router(service: Callable[[], RewardService]) -> APIRouter:
-    """The routes over the service that `service()` returns."""
+    """Both routes; `service` returns the service and is called for every request."""
     router = APIRouter()
 
     @router.post("/seed_session", summary="NeMo-Gym: a rollout begins (nothing to prepare)")
@@ -94,7 +94,7 @@ def gym_router(service: Callable[[], RewardService]) -> APIRouter:
             "failure_kind": JUDGE_FAILED if settled.fallback else None,
             "grm": logs,
         }
-        # Escaped to ASCII: what is repeated may hold lone surrogates, which UTF-8 cannot.
+        # json.dumps escapes to ASCII: the repeated fields may hold lone surrogates, which UTF-8 cannot hold.
         reply = json.dumps(_finite(payload.model_dump(exclude_unset=True) | verdict), allow_nan=False)
         return Response(reply, media_type="application/json")
 
@@ -102,7 +102,7 @@ def gym_router(service: Callable[[], RewardService]) -> APIRouter:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for every NaN and infinity in it, which JSON has no numbers for."""
+    """The value with None in place of every NaN and infinity, for which JSON has no notation."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -127,5 +127,5 @@ def _conversation(params: GymCreateParams) -> Conversation:
 
 
 def _messages(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Only what is said: reasoning, tool calls and their outputs are no messages."""
+    """The messages among the items of Gym's conversations, without reasoning, tool calls and their outputs."""
     return [item for item in items if item.get("type", "message") == "message"]

@@ -1,6 +1,7 @@
-"""`POST /v1/sample`: one sample in, its reward out; the siblings find each other in the service.
+"""`POST /v1/sample`: the reward of one sample. The service gathers the samples of a prompt, and judges them together.
 
-The payload is the one of slime's `--rm-type remote_rm` (slime/rollout/rm_hub/__init__.py): point `--rm-url` here.
+The payload is that of slime's `--rm-type remote_rm` (slime/rollout/rm_hub/__init__.py), whose `--rm-url` can be this
+route.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from grm_plugin.wire.schemas import SampleReply, WireModel
 SamplesPerPrompt = Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt, judged together.")]
 RequestId = Annotated[
     str | None,
-    Query(max_length=128, description="Repeating a request under the same id attaches to its work: no second sample."),
+    Query(
+        max_length=128,
+        description="A request repeated with the same id waits for the work of the first one; it is no second sample.",
+    ),
 ]
-WithLogs = Annotated[bool, Query(description="Answer with the reward and its log values, and not with a bare number.")]
+WithLogs = Annotated[bool, Query(description="Answer with an object of the reward and its log values, not a number.")]
 
 
 class SampleRequest(WireModel):
@@ -33,15 +37,15 @@ class SampleRequest(WireModel):
     prompt: str | Annotated[list[dict[str, Any]], Field(min_length=1)]
     """Text as the policy saw it, in the chat format of `conversation.format`, or chat messages."""
     response: str
-    """What is to be rewarded."""
+    """The text to reward."""
     label: Any = None
-    """A reference answer, or null. What is no text is shown as JSON."""
+    """A reference answer for the GRM, or null. Anything but text is shown to the GRM as JSON."""
     rubric: str | None = None
     """A grading note shown to the GRM."""
 
 
 def sample_router(service: Callable[[], RewardService]) -> APIRouter:
-    """The route over the service that `service()` returns."""
+    """The route; `service` returns the service and is called for every request."""
     router = APIRouter()
 
     @router.post("/v1/sample", summary="The reward of one sample, as a bare number or with its log values")

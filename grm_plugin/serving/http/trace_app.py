@@ -1,4 +1,7 @@
-"""The page under plain uvicorn, over a store that some service writes or wrote."""
+"""The trace page alone, without a service, over a store that a service has written or still writes.
+
+`grm-plugin view` runs it.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 def page_app(path: Path) -> FastAPI:
-    """The page over a store, without a service; it asks for the token of GRM_TOKEN, if there is one.
+    """The app that shows the store at `path`; requests must carry the token of GRM_TOKEN, if that is set.
 
     Raises:
-        ConfigError: GRM_TOKEN is set to what cannot be a token.
+        ConfigError: GRM_TOKEN holds something that cannot be a token.
     """
     token = read_token()
     app = FastAPI(title="grm_plugin traces", docs_url=None, redoc_url=None, openapi_url=None)
@@ -31,10 +34,11 @@ def page_app(path: Path) -> FastAPI:
 
 
 def serve_page(path: Path, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` gets the address once it is bound.
+    """Serve the page until SIGINT or SIGTERM; `announce` is called with its URL once connections are taken.
 
     Raises:
         ServiceError: the address cannot be listened on.
+        ConfigError: see `page_app`.
     """
     app = page_app(path)
     for note in exposure(host, read_token()):

@@ -1,4 +1,4 @@
-"""An unexpected error is told without the text that it may quote."""
+"""Answers an unexpected error with its type only: its message may quote prompts and responses."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 class HideErrorText:
-    """ASGI middleware: what nobody expected is a 500 that names its type, and a log entry with the code's lines.
+    """ASGI middleware: answers an unexpected error with a 500 that names its type, and logs type and code lines.
 
-    Servers would log its message, and messages of libraries quote what they choke on: prompts and responses.
+    The server would log the error's message as well, and libraries quote in it what they failed on: prompts, responses.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,7 +30,7 @@ class HideErrorText:
 
         try:
             await self._app(scope, receive, watched)
-        except Exception as error:  # the last resort: whatever it is, the client gets an answer
+        except Exception as error:  # anything that no route has handled: the client still gets an answer
             name = type(error).__name__
             logger.error("%s on %s\n%s", name, scope.get("path"), "".join(traceback.format_tb(error.__traceback__)))
             if scope["type"] != "http" or started:

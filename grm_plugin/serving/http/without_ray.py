@@ -1,6 +1,6 @@
-"""The service under plain uvicorn: one process, no Ray. For engines that need no GPU here (openai, fake).
+"""The service in one process under uvicorn, without Ray: for engines that load no model here (openai, fake).
 
-Nothing brings this process back when it is killed, as Ray Serve does with its replicas: have systemd or the like do so.
+Nothing restarts this process when it is killed, as Ray Serve does with its replicas: let systemd or the like do that.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.pid_file import holding_pid_file
 from grm_plugin.serving.ports import http_url, listen
 from grm_plugin.serving.service import RewardService
-from grm_plugin.serving.stop_times import CLOSE_S
+from grm_plugin.serving.stop_times import CONNECTIONS_S
 from grm_plugin.wire.token import exposure, read_token
 
 logger = logging.getLogger(__name__)
 
 
 def runs_without_ray(config: Config) -> bool:
-    """Whether this configuration needs no process but the service's own: no model is loaded for it."""
+    """Whether the service of this configuration is one process: neither the GRM nor the meta RM has replicas."""
     models = config.engine, config.meta_rm
     return not any(isinstance(model, VLLMConfig) or replicas_of(model) for model in models)
 
 
 def build(config: Config) -> tuple[FastAPI, RewardService]:
-    """The HTTP app and its service, with the engine in the same process.
+    """The HTTP app and the service behind it, with its engines in this process. The app closes the service at its end.
 
     Raises:
         ConfigError: the configuration has a vLLM model, or a fake one with replicas, which run on Ray; or the
-            environment variable `service.token_env` holds what cannot be a token.
+            environment variable `service.token_env` holds something that cannot be a token.
         PromptError: the prompt template does not render.
     """
     if not runs_without_ray(config):
@@ -58,23 +58,27 @@ def build(config: Config) -> tuple[FastAPI, RewardService]:
 
 
 def serve_uvicorn(config: Config, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, then drain; `announce` gets the URL once connections are taken.
+    """Serve until SIGINT or SIGTERM, then drain; `announce` is called with the URL once connections are taken.
 
     Raises:
-        ServiceError: the port is in use, or a service of this name runs on this machine.
+        ServiceError: the port is in use, or a service of this name runs on this machine already.
         ConfigError, PromptError: see `build`.
     """
     url = http_url(config.service.host, config.service.port)
     with holding_pid_file(config.service.name, url):
         app, service = build(config)
-        settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=CLOSE_S)
-        with listen(config.service.host, config.service.port) as listening, _signals_once():
+        settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=CONNECTIONS_S)
+        with listen(config.service.host, config.service.port) as listening, _second_signal_ignored():
             announce(url)
             _DrainingServer(settings, service).run(sockets=[listening])
 
 
 class _DrainingServer(uvicorn.Server):
-    """At its end it hands back what is not finished in time: uvicorn would cut those connections."""
+    """A uvicorn server that drains the service while it shuts down.
+
+    uvicorn alone would close the connections of requests that are not finished in time; the service answers those so
+    that clients ask again.
+    """
 
     def __init__(self, config: uvicorn.Config, service: RewardService) -> None:
         super().__init__(config)
@@ -85,9 +89,11 @@ class _DrainingServer(uvicorn.Server):
 
 
 @contextmanager
-def _signals_once() -> Iterator[None]:
-    """After its shutdown uvicorn raises the signal again for the handlers installed before it; after a drain nothing
-    is left to do."""
+def _second_signal_ignored() -> Iterator[None]:
+    """Ignore the signal that uvicorn raises again after its shutdown, for the handlers that were set before it ran.
+
+    By then the service has drained: the process is to end with status 0, not by the signal.
+    """
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield

@@ -177,7 +177,7 @@ class RewardReplica:
         while True:
             try:
                 status = (await asyncio.to_thread(serve.status)).applications[app]
-                self._service.metrics.replicas({name: d.replica_states for name, d in status.deployments.items()})
+                self._service.metrics.set_replicas({name: d.replica_states for name, d in status.deployments.items()})
             except Exception as error:  # the controller restarts now and then; metrics must not end the service
                 logger.warning("the states of the replicas are unknown: %s", error)
             await asyncio.sleep(REPLICA_LOOK_S)

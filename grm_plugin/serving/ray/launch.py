@@ -20,7 +20,7 @@ from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving import pid_file
 from grm_plugin.serving.ray.cluster_address import listens, resolve
-from grm_plugin.serving.stop_times import DRAIN_S, RAY_S, TAKE_DOWN_S
+from grm_plugin.serving.stop_times import DRAIN_S, FAILED_START_S, RAY_STOP_S
 from grm_plugin.wire.token import Token, read_token
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ def stop_on_ray(name: str) -> bool:
     if keeper is None:
         return _stop_orphan(name)
     try:
-        ray.get(keeper.close.remote(DRAIN_S), timeout=RAY_S)
+        ray.get(keeper.close.remote(DRAIN_S), timeout=RAY_STOP_S)
     except ray.exceptions.GetTimeoutError:
-        raise ServiceError(f"the service {name!r} does not stop within {RAY_S:g} s; try again") from None
+        raise ServiceError(f"the service {name!r} does not stop within {RAY_STOP_S:g} s; try again") from None
     except ray.exceptions.RayError as error:  # its owner ended at the same time, or Serve is gone
         logger.warning("the keeper of the service %s could not close it: %s", name, type(error).__name__)
         ray.kill(keeper)
@@ -255,7 +255,7 @@ def _wait(keeper: Any, config: Config) -> ServiceHandle:
 
     name = config.service.name
     # The keeper keeps service.ready_timeout_s itself, and answers when what did not become ready is gone.
-    timeout_s = config.service.ready_timeout_s + TAKE_DOWN_S
+    timeout_s = config.service.ready_timeout_s + FAILED_START_S
     try:
         started: Started = ray.get(keeper.started.remote(), timeout=timeout_s)
     except ray.exceptions.GetTimeoutError:

@@ -108,7 +108,7 @@ async def test_nothing_grows_with_the_number_of_requests() -> None:
     for one in (service, hanging):
         flights = (one._replies, one._samples, one._groups)
         await until(lambda one=one, flights=flights: not any(each._flights for each in flights))
-        await until(lambda one=one: not one._gatherer._runs)
+        await until(lambda one=one: not one._gatherer._under_way)
         await until(lambda one=one: one.info().counters["waiting"] == 0)
 
 

@@ -191,5 +191,5 @@ async def test_one_lost_list_leaves_the_other_its_rewards() -> None:
 async def test_nothing_is_left_behind() -> None:
     gather = gatherer(scoring(by_number), group__wait_s=0.02)
     await judge_all(gather, "12345", n=4)
-    assert gather._runs == {}
+    assert gather._under_way == {}
     assert gather._buffer._open == {}

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from grm_plugin.engines.fake import FakeMetaRM
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.http.app import create_app
-from grm_plugin.serving.metrics import TOTALS
+from grm_plugin.serving.metrics import COUNTER_METRICS
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Prompt, Sampling
 from grm_plugin.wire.schemas import GetRewardRequest, ScoreRequest
@@ -85,7 +85,7 @@ async def test_two_services_in_one_process_count_apart() -> None:
 
 
 def test_every_counter_is_exported() -> None:
-    assert set(TOTALS) == {field.name for field in fields(Counters)} - {"fallbacks"}
+    assert set(COUNTER_METRICS) == {field.name for field in fields(Counters)} - {"fallbacks"}
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
@@ -104,7 +104,7 @@ def test_the_dashboard_names_metrics_that_exist(tmp_path: Path) -> None:
     service = RewardService(make_config(trace__path=str(tmp_path / "a.db")), scoring(by_number))
     service.metrics._fallbacks.labels("engine")
     service.metrics._unparsed.labels("engine")
-    service.metrics.replicas({"Engine": {"RUNNING": 1}})
+    service.metrics.set_replicas({"Engine": {"RUNNING": 1}})
     exported = {re.sub(r"\{.*", "", name) for name in samples(service)}
     queries = [
         target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel.get("targets", ())
@@ -117,7 +117,7 @@ def test_the_dashboard_names_metrics_that_exist(tmp_path: Path) -> None:
 
 def test_a_state_that_no_replica_is_in_any_more_is_not_shown() -> None:
     service = RewardService(make_config(), scoring(by_number))
-    service.metrics.replicas({"Engine": {"RUNNING": 2}, "MetaRM": {"STARTING": 1}})
-    service.metrics.replicas({"Engine": {"RUNNING": 1, "STOPPING": 1}})
+    service.metrics.set_replicas({"Engine": {"RUNNING": 2}, "MetaRM": {"STARTING": 1}})
+    service.metrics.set_replicas({"Engine": {"RUNNING": 1, "STOPPING": 1}})
     shown = {name: value for name, value in samples(service).items() if name.startswith("grm_replicas")}
     assert shown == {"grm_replicas{Engine}{RUNNING}": 1, "grm_replicas{Engine}{STOPPING}": 1}

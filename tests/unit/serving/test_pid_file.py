@@ -100,7 +100,7 @@ def test_two_that_look_at_once_are_no_service(runtime: Path, monkeypatch: pytest
 
 
 def test_one_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pid_file, "PROCESS_S", 0.3)
+    monkeypatch.setattr(pid_file, "KILL_AFTER_S", 0.3)
     with process("one", "stubborn") as running:
         assert pid_file.stop("one") is True
         assert running.wait(10) == -signal.SIGKILL

@@ -92,7 +92,7 @@ async def test_lone_surrogates_are_judged_like_any_text() -> None:
 
 
 async def test_an_engine_that_never_returns_is_answered_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grm_plugin.serving.service.JUDGING_SHARE", 0.2)  # 1.6 s between the judge and the brake
+    monkeypatch.setattr("grm_plugin.serving.service.REPLY_SHARE", 0.8)  # the judge's deadline is 1.6 s earlier
     service = make_service(Scripted(never), failure__deadline_s=2.0, failure__constant=-2.0, group__wait_s=0.05)
     async with asyncio.timeout(10):
         reply = await service.get_reward(request("3", "5", n=4))
