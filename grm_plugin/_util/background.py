@@ -1,4 +1,4 @@
-"""Work in background threads, for callers that are not async: one event loop per process, and starts that take long."""
+"""Background threads for callers that are not async: one with an event loop, and others for work that takes long."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ T = TypeVar("T")
 
 
 def run_in_background(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` on the background loop and block this thread until its result; an interrupt cancels it.
+    """Run `work` on the process's background event loop and block this thread until it is done; an interrupt ends it.
 
-    Works inside a running event loop too (it blocks that loop), and in a forked child (which gets a loop of its own).
+    May be called where an event loop runs already (it blocks that one), and in a forked child (which gets a background
+    loop of its own).
     """
     future = asyncio.run_coroutine_threadsafe(work, _loop(os.getpid()))
     try:
@@ -27,13 +28,13 @@ def run_in_background(work: Coroutine[Any, Any, T]) -> T:
 
 
 def start_in_background(work: Callable[[], T], name: str) -> Future[T]:
-    """Begin `work` in a thread of its own, which does not keep the process alive as an executor's would."""
+    """Begin `work` in a thread of its own. Unlike an executor's, it does not keep the process from ending."""
     future: Future[T] = Future()
 
     def carry_out() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # whatever it is, it belongs to who waits for the result
+        except BaseException as error:  # whoever waits for the result gets it
             future.set_exception(error)
 
     threading.Thread(target=carry_out, name=name, daemon=True).start()
@@ -48,7 +49,7 @@ def _loop(pid: int) -> asyncio.AbstractEventLoop:
         return _start_loop(pid)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)  # by process: a forked child has the loop of its parent, but not the thread
 def _start_loop(pid: int) -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="grm-plugin", daemon=True).start()

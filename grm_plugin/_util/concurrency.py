@@ -1,4 +1,4 @@
-"""Several coroutines at once. The first that fails ends the others, and its error is raised as it is."""
+"""Runs coroutines at once. The first that fails ends the others, and its error is raised without an exception group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ S = TypeVar("S")
 
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results, in order. Unlike `asyncio.gather` it leaves nothing running when one of them raises."""
+    """The results, in order. Unlike `asyncio.gather`, it leaves no coroutine running when one of them raises."""
     try:
         async with asyncio.TaskGroup() as running:
             tasks = [running.create_task(coroutine) for coroutine in coroutines]
@@ -21,12 +21,12 @@ async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def for_each(items: Iterable[S], work: Callable[[S], Coroutine[Any, Any, None]], concurrency: int) -> None:
-    """`work` on every item, on at most `concurrency` at once. Reads `items` no faster than they are worked on."""
-    room = asyncio.Semaphore(concurrency)
+    """`work` on every item, on at most `concurrency` at once. Items are read as they are worked on, at most one ahead."""
+    slots = asyncio.Semaphore(concurrency)
     try:
         async with asyncio.TaskGroup() as running:
             for item in items:
-                await room.acquire()
-                running.create_task(work(item)).add_done_callback(lambda _: room.release())
+                await slots.acquire()
+                running.create_task(work(item)).add_done_callback(lambda _: slots.release())
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None

@@ -13,18 +13,18 @@ from grm_plugin.errors import ConfigError
 
 @contextmanager
 def replacing(path: Path, source: str = "") -> Iterator[Path]:
-    """A draft beside `path` to write to; it takes the place of `path` where the block ends without an error.
+    """A draft beside `path` to write to; it takes the place of `path` if the block ends without an error.
 
-    A reader, or a crash at any moment, sees the former file or the new one, and never a part. Drafts have names of
-    their own, so that writers of one path do not take each other's. Folders are made. A link stays a link, and a device
-    or a pipe, such as /dev/stdout, is written to directly.
+    Whoever reads `path`, also after a crash, finds the former file or the new one, and never a part. Each draft has
+    another name, so that several processes may write one path. Missing folders are made. A link stays a link, and a
+    device or a pipe, such as /dev/stdout, is written to directly.
 
     Args:
         path: the file to write.
-        source: the option or key that named it; begins the message.
+        source: the option or key that names the file, for the error's message.
 
     Raises:
-        ConfigError: the disk is full, or the folder cannot be written.
+        ConfigError: the file cannot be written (the disk is full, the folder is read-only ...).
     """
     try:
         target = path.resolve()
@@ -44,6 +44,6 @@ def replacing(path: Path, source: str = "") -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """The content reaches the disk before the name does: after a loss of power there is no empty file in its place."""
+    """Write the content to the disk now, before the draft is renamed: or a loss of power could leave an empty file."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())

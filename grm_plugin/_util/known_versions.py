@@ -1,4 +1,4 @@
-"""The versions of the packages below that are known to work, and those that the tests run with."""
+"""Which versions of vLLM, Ray, OpenRLHF and other packages are known to work, and which ones the tests run with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import metadata
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A distribution, under the first of its names that is installed.
+    """A package, found under the first of `names` that is installed.
 
     `works` are the versions that can work, `tested` those that the tests run with (configs/requirements-cpu.txt).
     """
@@ -20,7 +20,7 @@ class Package:
 
 
 OLDEST_OPENRLHF = "0.11.2"
-"""The version whose flags the launcher takes; before 0.10.2 they had other names."""
+"""The launcher reads OpenRLHF's flags by their names in this version; before 0.10.2 they had others."""
 
 PYTHON = Package(("python",), ">=3.11", "==3.11.*")
 

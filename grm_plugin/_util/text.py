@@ -1,4 +1,4 @@
-"""Text that every file, reply and trace can hold."""
+"""Makes text encodable as UTF-8, so that every file, reply and trace can hold it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def encodable(text: str) -> str:
     """The text with lone surrogates (which UTF-8 cannot hold) replaced by U+FFFD.
 
     Raises:
-        GroupError: what was handed over is no text.
+        GroupError: it is not a string.
     """
     if not isinstance(text, str):
         raise GroupError(f"prompts and responses must be text, got {type(text).__name__}")

@@ -1,7 +1,4 @@
-"""Slots for calls in flight: a caller waits as long as other calls keep succeeding.
-
-It gives up `patience_s` seconds after the last success, or after it came where there was none since.
-"""
+"""Limits how many calls to a service are in flight. A call waits for its turn as long as others keep succeeding."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ class CallSlots:
     """A semaphore for calls to one service, on one event loop.
 
     Args:
-        n: calls in flight.
-        patience_s: a wait ends when no call has succeeded for so many seconds of it. A batch of any size gets through
-            a service that is slow, and none hangs on one that is dead.
+        n: most calls in flight.
+        patience_s: a waiting call gives up when no other one has succeeded for so many seconds of its wait. So a batch
+            of any size gets through a slow service, and none waits for a dead one for ever.
     """
 
     def __init__(self, n: int, patience_s: float) -> None:
@@ -30,7 +27,7 @@ class CallSlots:
         """Hold a slot.
 
         Raises:
-            TimeoutError: nothing has moved for `patience_s` seconds.
+            TimeoutError: no other call has succeeded for `patience_s` seconds of waiting.
         """
         await self._wait()
         try:

@@ -1,4 +1,4 @@
-"""Rows of a batch as groups: siblings follow each other, and equal requests are siblings.
+"""Finds the groups in a batch: rows that follow each other and have the same prompt are siblings.
 
 For frameworks that hand over a batch without saying how many samples a prompt has.
 """
@@ -33,7 +33,7 @@ class BatchRow:
 
 
 def contiguous_groups(rows: Iterable[BatchRow]) -> list[WireGroup]:
-    """Groups whose responses, laid end to end, are the rows. Two equal prompts in a row make one group.
+    """The groups, in the order of the rows: their responses, put one after the other, are the batch's.
 
     Raises:
         GroupError: there are more than 4,096 siblings.

@@ -52,10 +52,10 @@ class Client:
 
     Args:
         url: `http://HOST:PORT`, as `grm-plugin serve` prints it.
-        timeout_s: longest time for one call with all its tries, counted from when it gets its place. Above the
+        timeout_s: longest time for one call with all its tries, counted from when it is first sent. Set it above the
             service's `failure.deadline_s`, which is 1,200 s in the 16B and 27B configurations.
-        max_concurrency: calls in flight per event loop; further ones wait for a place, until nothing has moved for
-            `timeout_s`.
+        max_concurrency: most calls in flight per event loop. Further ones wait for their turn, and give up when no call
+            has succeeded for `timeout_s`.
         token: the service's token; None takes the one in `url` (`http://grm:TOKEN@HOST:PORT`), or else that of the
             environment variable GRM_TOKEN, if there is one.
 
@@ -82,7 +82,7 @@ class Client:
         """One judgement per group, in order; at most 1,024 groups.
 
         `WireJudgement.rewards[i].settled` is always a finite number, `.value` is None where there was no vote.
-        `on_place` is called when the call has its place and is sent.
+        `on_place` is called when the call's turn has come (`max_concurrency`) and it is sent.
 
         Raises:
             ServiceError: the service cannot be reached, has failed, or did not answer in time.

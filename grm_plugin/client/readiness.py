@@ -12,7 +12,7 @@ from grm_plugin.wire.ready import Ready
 from grm_plugin.wire.token import Token, locate
 
 TIMEOUT_S = 40.0
-"""The service asks its GRM for a token, and gives up after 30 s."""
+"""Longer than the service, which asks its GRM for a critique of one token and gives up after 30 s."""
 
 LOOK_S = 2.0
 
@@ -26,7 +26,7 @@ def read_ready(url: str, token: Token | None = None, patience_s: float = 0.0) ->
         patience_s: a service that is starting, or on its way back, is asked again for so many seconds.
 
     Raises:
-        ConfigError: `url` is no address, or more than one.
+        ConfigError: `url` is no address of a service, or goes on after it.
         ServiceError: nothing answers there, it is no service of ours, or its GRM does not answer.
     """
     url, found = locate(url)

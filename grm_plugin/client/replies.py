@@ -1,4 +1,4 @@
-"""The service's replies as the client reads them: looked at closely, since a trainer believes what comes out."""
+"""Reads the service's replies, and checks every number in them: a trainer would take any."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def read_verdict(response: httpx.Response) -> dict[str, Any]:
 
 
 def detail(response: httpx.Response) -> str:
-    """The server's own words: FastAPI gives a text, or a list of fields with what is wrong with each."""
+    """What the server says is wrong: a text, or a list of fields with what is wrong with each."""
     try:
         said = response.json()["detail"]
         return explain(said) if isinstance(said, list) else str(said)

@@ -1,7 +1,7 @@
 """The well-known chat formats, read backwards: prompt text -> turns.
 
-A format is told by how a turn opens and how it closes. Sources are the chat templates shipped with the models: ChatML
-(Qwen), Llama 3.x, Gemma 2/3 (a system turn is part of the first user turn there), DeepSeek V2.5/V3/R1, Mistral.
+A format is described by how a turn opens and how it closes. Sources are the chat templates shipped with the models:
+ChatML (Qwen), Llama 3.x, Gemma 2/3 (a system turn is part of the first user turn there), DeepSeek V2.5/V3/R1, Mistral.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ChatFormat:
     bare_system: bool = False
 
     def read(self, text: str) -> Conversation | None:
-        """The turns less the generation prompt at the end; None if the text does not fit the format."""
+        """The turns, without the generation prompt at the end; None if the text does not fit the format."""
         openings = list(self.opening.finditer(text))
         if not openings:
             return None
@@ -55,7 +55,7 @@ class ChatFormat:
         return tuple(turns) or None
 
     def _closed(self, role: str, body: str) -> str | None:
-        """The content of a turn that is closed as the format wants; None if it stays open."""
+        """The content of a turn that ends as the format says; None if its end is missing."""
         if self.only_assistant_closes and role != "assistant":
             return body
         body = body.rstrip()
@@ -63,7 +63,7 @@ class ChatFormat:
 
 
 def is_generation_prompt(text: str) -> bool:
-    """Whether an open assistant turn is there for the policy to fill: blank, or an opened (or empty) reasoning."""
+    """Whether an assistant turn that has no end is for the policy to fill: blank, or an opened (or empty) `<think>`."""
     return _GENERATION_PROMPT.fullmatch(text) is not None
 
 

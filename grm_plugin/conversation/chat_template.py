@@ -1,4 +1,4 @@
-"""A tokenizer's chat template, read backwards: what stands round each turn is found by rendering known turns."""
+"""A tokenizer's chat template, read backwards: what it writes around the turns is found by rendering known turns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grm_plugin.conversation.chat_formats import FORMATS, is_generation_prompt
 from grm_plugin.errors import PromptError
 from grm_plugin.types import Conversation, Message, message_dicts
 
-# Plain words, so that no template trims, escapes or splits them.
+# Words that no template trims, escapes or splits, and that stand in none.
 _SYSTEM = Message("system", "firstsentinelsystem")
 _CHAT = (
     Message("user", "secondsentineluser"),
@@ -26,8 +26,8 @@ _CHAT = (
 class TemplateReader:
     """What the template writes before, between and after the turns of a chat.
 
-    `head` precedes a first user turn and `system_head` a system turn (None: the template has none of its own).
-    `generation` is the prompt for the answer, behind the last user turn.
+    `head` precedes the first user turn, or `system_head` a system turn (None: the template has no such turn).
+    `generation` is the generation prompt, behind the last user turn.
     """
 
     head: str
@@ -48,7 +48,7 @@ class TemplateReader:
         return turns
 
     def _turns(self, text: str, position: int, role: str) -> Conversation | None:
-        # Reasoning models are prompted with or without an opening <think>: what follows the marker decides.
+        # A reasoning model may be prompted with an opening <think>, which the template does not always write.
         generation = self.generation.rstrip()
         end = text.rfind(generation)
         if end < position or not is_generation_prompt(text[end + len(generation) :]):
@@ -105,11 +105,12 @@ def invert_chat_template(tokenizer: str) -> Callable[[str], Conversation | None]
 
 
 def _spoken(turns: Conversation | None) -> Conversation:
-    """The turns less a system turn that the template itself puts first."""
+    """The turns without the system turn that some templates add by themselves."""
     return tuple(turn for turn in turns or () if turn.role != "system")
 
 
 def _derive(tokenizer: Any, chat: str) -> TemplateReader | None:
+    """The reader for a template that rendered `_CHAT` as `chat`; None if its turns cannot be told apart."""
     pieces = _split(chat, _CHAT)
     if pieces is None or not all(piece.strip() for piece in pieces[1:]):
         return None

@@ -1,4 +1,4 @@
-"""What frameworks put into chat messages and labels, as the plain text that the GRM reads.
+"""Reads chat messages and labels, as frameworks have them, as the plain text that the GRM is shown.
 
 Takes the message dicts of OpenAI's chat and responses APIs, which TRL, slime, NeMo-RL and NeMo-Gym all use.
 """

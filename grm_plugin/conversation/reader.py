@@ -1,4 +1,4 @@
-"""The policy's prompt text -> the conversation in it."""
+"""Finds the conversation in the prompt text that the policy is given."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ConversationReader:
         if format == "auto":
             self._read = _recognise
         elif format == "plain":
-            self._read = _nothing
+            self._read = _no_turns
         elif format != "tokenizer":
             self._read = FORMATS[format].read
         elif tokenizer is not None:
@@ -53,5 +53,5 @@ def _recognise(text: str) -> Conversation | None:
     return next((turns for known in present if (turns := known.read(text))), None)
 
 
-def _nothing(text: str) -> None:
-    return None
+def _no_turns(text: str) -> None:
+    """Format `plain`: no prompt is read as turns."""

@@ -1,4 +1,4 @@
-"""Prompt and response decoded as one text -> the response in it."""
+"""Finds the response in a text that is prompt and response, decoded together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ MIN_OVERLAP = 32
 """Fewer characters shared by the end of a prompt and the start of a query are taken for chance."""
 
 LOOKS = 32
-"""So many places are compared at the speed of C before a search takes over that repeats cannot make quadratic."""
+"""At so many places the texts are compared directly, which is fast; then a search takes over whose time stays linear
+where they repeat themselves."""
 
 END_TOKENS = (
     *("<|im_end|>", "<|endoftext|>", "<|end|>", "<|return|>"),  # Qwen, Phi, gpt-oss
@@ -21,7 +22,7 @@ END_TOKENS = (
     *("<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"),  # DeepSeek
     *("</s>", "[PAD]"),  # Mistral, Llama 2
 )
-"""What stands behind a decoded response and is no part of it."""
+"""Tokens that may follow a decoded response and are no part of it."""
 
 
 def response_of(query: str, prompt: str) -> str:
@@ -60,7 +61,7 @@ def _without_end_tokens(text: str) -> str:
 def _overlap(prompt: str, query: str) -> int:
     """Length of the longest end of `prompt` that `query` starts with; 0 where it is below `MIN_OVERLAP`.
 
-    Millions of characters take milliseconds, which the service's event loop can stand; up to a second only where the
+    It runs on the service's event loop: millions of characters take milliseconds, and up to a second only where the
     query's first characters come again and again in the prompt, and the prompt's last ones in the query.
     """
     start, head, tail = -1, query[:MIN_OVERLAP], prompt[-MIN_OVERLAP:]
@@ -94,9 +95,9 @@ def _overlap_of_repeats(prompt: str, query: str) -> int:
 
 def _mismatch(query: str, prompt: str) -> str:
     shorter = min(len(query), len(prompt))
-    # By halves, which compares whole slices: a loop over a million characters would hold up the event loop.
+    # A binary search that compares whole slices: a loop over a million characters would hold up the event loop.
     position = bisect_left(range(shorter), True, key=lambda index: query[: index + 1] != prompt[: index + 1])
-    # Code points, no text: this ends up in logs.
+    # The code points and not the text, which must not get into logs.
     theirs, ours = (f"U+{ord(text[position]):04X}" if position < len(text) else "its end" for text in (prompt, query))
     return (
         f"the prompt is no prefix of the query: they differ from character {position} on, where the prompt has "

@@ -1,1 +1,1 @@
-"""What travels between a service and its clients: messages, the reply of /ready, the token."""
+"""What travels between a service and its clients: requests and replies, readiness, the token."""

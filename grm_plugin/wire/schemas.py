@@ -1,4 +1,4 @@
-"""The messages on the wire. `http.py` serves them, `grm_plugin.client.http_client` speaks them."""
+"""Requests and replies between clients (`grm_plugin.client`) and the service (`grm_plugin.serving.http`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from grm_plugin.types import Conversation, Group, Message
 
 
 class WireModel(BaseModel):
-    # Where an error is logged, the prompts and responses that it is about are not.
+    """Base of all of them. Unknown keys are errors; errors, which are logged, hold no prompts and responses."""
+
     model_config = ConfigDict(
         extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True, allow_inf_nan=False
     )
@@ -19,10 +20,10 @@ class WireModel(BaseModel):
 
 FLOAT32_MAX = 3.4e38
 Number = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
-"""What a trainer makes a finite tensor of."""
+"""A number that is finite as a 32-bit float, too: trainers make tensors of it."""
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
-"""What a trainer logs as a float."""
+"""A whole number that a float holds exactly: trainers log it as one."""
 
 
 class GetRewardRequest(WireModel):
@@ -33,7 +34,7 @@ class GetRewardRequest(WireModel):
     prompts: list[str]
     """The prompt of each query, as the policy saw it."""
     labels: list[Annotated[str | None, BeforeValidator(as_reference)]] = Field(default_factory=list)
-    """The dataset's label of each query: a reference answer, or empty. What is no text is shown as JSON."""
+    """The dataset's label of each query: a reference answer, or empty. What is not a string is shown as JSON."""
     n: int | None = Field(default=None, ge=1, le=4096)
     """Samples per prompt; `?n=` in the URL or `group.n` in the configuration where absent."""
 
@@ -74,7 +75,7 @@ class WireGroup(WireModel):
     prompt: str | None = None
     """The prompt as the policy saw it, in the chat format of `conversation.format`. Give this or `messages`."""
     responses: list[str] = Field(min_length=1, max_length=4096)
-    """What is to be rewarded."""
+    """The responses, each of which gets a reward."""
     reference: str | None = None
     """A ground-truth answer shown to the GRM."""
     rubric: str | None = None
@@ -87,12 +88,12 @@ class WireGroup(WireModel):
         return self
 
     def to_group(self, conversation: Conversation) -> Group:
-        """The core's carrier; `conversation` is what `messages` or `prompt` says."""
+        """The group as the judge takes it. `conversation` is what `messages` or `prompt` was read as."""
         return Group(conversation, tuple(self.responses), self.reference or None, self.rubric or None)
 
 
 class ScoreRequest(WireModel):
-    """Groups to score."""
+    """Groups to judge."""
 
     groups: list[WireGroup] = Field(max_length=1024)
     """Judged concurrently and independently."""
@@ -101,7 +102,7 @@ class ScoreRequest(WireModel):
 
 
 class WireReply(WireModel):
-    """A part of a reply. What a newer service says beside is left out: a job must not lose its rewards to a new key."""
+    """Base of replies. Keys that a newer service adds are ignored: a job must not lose its rewards because of them."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -195,7 +196,7 @@ class WireUnparsed(WireReply):
 
 
 class WireJudgement(WireReply):
-    """The rewards of one group and everything they rest on."""
+    """The rewards of one group, and the votes that they were made of."""
 
     rewards: list[WireReward]
     """In the order of the request's responses."""
@@ -204,7 +205,7 @@ class WireJudgement(WireReply):
     unparsed: list[WireUnparsed]
     """All that could not."""
     latency_s: Number
-    """Seconds in the judge."""
+    """Seconds that the judging took."""
 
 
 class ScoreReply(WireReply):
@@ -215,14 +216,14 @@ class ScoreReply(WireReply):
 
 
 class Health(WireModel):
-    """The process answers."""
+    """Says that the process answers."""
 
     status: Literal["ok"] = "ok"
     """Always ok."""
 
 
 class Refusal(WireModel):
-    """Why there is no reply."""
+    """Why a request was not answered."""
 
     detail: str
     """What is wrong and what to do."""
@@ -247,7 +248,7 @@ class Invalid(WireModel):
 
 
 class Info(WireModel):
-    """What runs here."""
+    """What the service runs, and what it has done so far."""
 
     pid: int
     """Process id of the service, on its node."""
@@ -262,9 +263,9 @@ class Info(WireModel):
     list_size: int
     """Responses judged together."""
     counters: dict[str, float]
-    """Totals since the start."""
+    """Totals since the service started, by name."""
 
 
 def to_messages(conversation: list[WireMessage]) -> Conversation:
-    """The core's carrier of a wire conversation."""
+    """The conversation of a request as the judge takes it."""
     return tuple(Message(message.role, message.content) for message in conversation)

@@ -1,4 +1,4 @@
-"""The token that opens a service: where it is read, how it travels, when it is missed.
+"""The token that a service asks for: where it is read, how requests carry it, when its user is warned that none is set.
 
 It lives in an environment variable of the service and of its clients, never in a configuration, which is printed,
 logged and handed to experiment trackers. A request carries it as `Authorization: Bearer TOKEN`, or as the password of
@@ -56,8 +56,8 @@ def read_token(variable: str = TOKEN_ENV, environ: Mapping[str, str] | None = No
     """The token in an environment variable; None where GRM_TOKEN is not set.
 
     Raises:
-        ConfigError: the variable is set, but to nothing (which must not open the door) or to what cannot be sent; or
-            it is another one than GRM_TOKEN, asked for on purpose, and is not set.
+        ConfigError: the variable is empty (the service must not take that for "no token asked for") or holds what
+            cannot be sent; or the configuration names another one than GRM_TOKEN, and that is not set.
     """
     secret = (os.environ if environ is None else environ).get(variable)
     if secret is None and variable == TOKEN_ENV:
@@ -75,15 +75,15 @@ def locate(url: str) -> tuple[str, Token | None]:
     slash at its end; and that token, or else the one of GRM_TOKEN.
 
     Raises:
-        ConfigError: the token cannot be one, or does not stand where it can be told from the address; or more than an
-            address is given (`http://HOST:PORT/get_reward?n=4`).
+        ConfigError: the token holds what cannot be sent, or cannot be told from the rest of the address; or the address
+            goes on after HOST:PORT (`http://HOST:PORT/get_reward?n=4`).
     """
     scheme, mark, rest = url.rstrip("/").partition("://")
     authority, slash, path = rest.partition("/")
     userinfo, _, host = authority.rpartition("@")
     password = unquote(userinfo.partition(":")[2])
     port = host.rpartition("]")[2].partition(":")[2]
-    if (not mark and "@" in url) or (port and not port.isdecimal()):  # it may be a part of a token: not to be shown
+    if (not mark and "@" in url) or (port and not port.isdecimal()):  # not shown: it may be part of a token
         raise ConfigError(
             "this is no address of a service: write http://HOST:PORT, or http://grm:TOKEN@HOST:PORT with / @ : in the "
             "token as %2F %40 %3A"
