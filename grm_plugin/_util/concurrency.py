@@ -21,7 +21,7 @@ async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def for_each(items: Iterable[S], work: Callable[[S], Coroutine[Any, Any, None]], concurrency: int) -> None:
-    """`work` on every item, on at most `concurrency` at once. Items are read as they are worked on, at most one ahead."""
+    """`work` on every item, on at most `concurrency` at once. Reads at most one item ahead."""
     slots = asyncio.Semaphore(concurrency)
     try:
         async with asyncio.TaskGroup() as running:
