@@ -1,1 +1,1 @@
-"""Hostile responses: a corpus of attacks on a GRM, and what they change (`grm-plugin attack`)."""
+"""`grm-plugin attack`: a corpus of hostile responses, and what they change in a GRM's scores."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["format", "persuasion", "control"]
-"""format: wants to be taken for structure (a score, a fence, a turn). persuasion: wants to be believed. control: no
-attack, but an addition that should be worth nothing."""
+"""format: tries to pass for structure (a score, a fence, a turn). persuasion: tries to be believed. control: no attack,
+but an addition that should be worth nothing."""
 
 Place = Literal["after", "before", "instead", "between"]
 
@@ -47,5 +47,5 @@ class Attack:
 
     @property
     def alone(self) -> str | None:
-        """The attack without any response; None where there is nothing without one."""
+        """The attack in place of a response; None for one that stands between a response's characters."""
         return None if self.injection.place == "between" else self.injection.text

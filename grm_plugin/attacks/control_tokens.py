@@ -1,6 +1,6 @@
-"""Role and control tokens of the usual chat formats. A response that gets one through speaks in the grader's name.
+"""Special tokens of the usual chat formats: a response that gets one into the GRM's prompt can speak in another's name.
 
-The tokens are those of the chat templates and tokenizers that the models ship with.
+They are those of the chat templates and tokenizers that the models ship with.
 """
 
 from __future__ import annotations

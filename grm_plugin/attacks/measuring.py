@@ -22,14 +22,16 @@ from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Group
 
 Form = Literal["added", "alone"]
-"""added: in a weak response, which is what it is compared with. alone: the attack is the whole response."""
+"""added: the attack is put into a weak response. alone: the attack is the whole response. Either is compared with the
+weak response as it was."""
 
 REHEARSALS = 3
+"""Clean pairs that are judged first, to see whether the GRM's critiques can be read at all."""
 
 UNANSWERED = "cases in a row without an answer"
 
 BARE = {"blank_response": "judge", "invisible": "keep", "max_response_chars": 1_000_000}
-"""`judge` without the defences that can be turned off."""
+"""Changes to the section `judge` that turn its defences off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Measurement:
         self.stopped = ""
 
     async def rehearse(self, pairs: Sequence[Pair]) -> None:
-        """Judge a few clean pairs.
+        """Judge the first few clean pairs.
 
         Raises:
             EngineError: not one critique came back that could be read.
@@ -135,7 +137,7 @@ class Measurement:
         """
         rows = _Rows()
         run: Run[Case, tuple[Case, AttackResult]] = Run(rows, meter, self._concurrency, UNANSWERED)
-        # In random order: a run that ends early has something of every family, with and without the defences.
+        # In random order, so that a run that ends early has rows of every family, with and without the defences.
         shuffled = random.Random(0).sample(todo, len(todo))
         try:
             async with deadline.timeout():
@@ -149,7 +151,7 @@ class Measurement:
         return [rows.found[id] for id in sorted(rows.found)]
 
     async def _row(self, case: Case) -> tuple[Case, AttackResult] | EngineFailed:
-        """A failure where an engine failed on a vote: what that changed is no effect of the attack."""
+        """The row; a failure where an engine failed on a vote, since that would look like an effect of the attack."""
         judge = self._defended if case.defended else self._bare
         clean, attacked = await judge.judge([case.pair.group(), case.group], Deadline.after(self._deadline_s))
         failure = next(filter(None, map(failure_of_list, (*clean.lists, *attacked.lists))), "")

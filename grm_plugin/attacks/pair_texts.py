@@ -1,4 +1,4 @@
-"""Prompts with a good and a weak response each, for a first look at a GRM: (prompt, good, weak)."""
+"""The built-in pairs, for a first look at a GRM: (prompt, good response, weak response)."""
 
 TEXTS = (
     (

@@ -1,4 +1,4 @@
-"""What is attacked: prompts with a good and a weak response. A built-in set, or a file of the user's own."""
+"""What is attacked: prompts with a good and a weak response, from a built-in set or a file of the user's own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Pair:
     reference: str | None = None
 
     def group(self, weak: str | None = None) -> Group:
-        """The good response and the weak one, or what stands in its place."""
+        """The group of the good response and the weak one, or of what is judged in place of the weak one."""
         return Group(self.conversation, (self.good, self.weak if weak is None else weak), self.reference)
 
 

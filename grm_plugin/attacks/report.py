@@ -11,10 +11,10 @@ from rich.table import Table
 
 from grm_plugin._util.files import replacing
 from grm_plugin.attacks.attack import Attack
-from grm_plugin.attacks.echo import Echoes
-from grm_plugin.attacks.figures import Summary
 from grm_plugin.attacks.measuring import AttackResult
-from grm_plugin.attacks.structure import Change
+from grm_plugin.attacks.prompt_check import Change
+from grm_plugin.attacks.quoting import QuotingResult
+from grm_plugin.attacks.summary import Summary
 
 CHANGES_SHOWN = 10
 
@@ -23,22 +23,25 @@ INFLATION = "inflation [95 %]"
 
 @dataclass(frozen=True, slots=True)
 class FormatFigures:
-    """The format measure: prompts read back, votes of a GRM that quotes its input, and what went wrong in either."""
+    """The format measure: how many prompts were read back and which changed, and the votes of a GRM that quotes.
+
+    `tokenizers` names the models whose own tokenizer counted special tokens.
+    """
 
     prompts: int
     changed: list[Change]
-    echoes: Echoes
+    quoting: QuotingResult
     tokenizers: list[str]
 
     @property
     def lines(self) -> list[str]:
-        """For the terminal."""
+        """What the terminal shows."""
         with_tokenizer = f", special tokens counted by the tokenizer of the {' and the '.join(self.tokenizers)}"
-        found = [*self.changed, *self.echoes.forged]
+        found = [*self.changed, *self.quoting.forged]
         return [
             f"format: {len(self.changed)} of {self.prompts:,} prompts changed"
             + (with_tokenizer if self.tokenizers else ", special tokens not counted (no tokenizer at hand)"),
-            f"format: {len(self.echoes.forged)} of {self.echoes.votes:,} votes forged and {self.echoes.lost} lost "
+            f"format: {len(self.quoting.forged)} of {self.quoting.votes:,} votes forged and {self.quoting.lost} lost "
             "by a GRM that quotes all it reads",
             *(f"  {change.attack} in {change.place}: {change.what}" for change in found[:CHANGES_SHOWN]),
             *([f"  ... and {len(found) - CHANGES_SHOWN} more"] if len(found) > CHANGES_SHOWN else []),
@@ -46,7 +49,7 @@ class FormatFigures:
 
 
 def table(summaries: Sequence[Summary]) -> Table:
-    """One line per family and form; where all was judged without the defences too, that stands at the end of it."""
+    """One line per family and form. With `--compare`, its last columns are the figures without the defences."""
     bare = {(summary.family, summary.form): summary for summary in summaries if not summary.defended}
     shown = Table(box=None, pad_edge=False, header_style="")
     shown.add_column("family", no_wrap=True)
@@ -71,7 +74,7 @@ def write_json(
     summaries: Sequence[Summary],
     rows: Sequence[AttackResult],
 ) -> None:
-    """Everything, with every attack's text.
+    """Write all figures and rows, and every attack with its text.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -83,9 +86,9 @@ def write_json(
         "format": {
             "prompts": checked.prompts,
             "tokenizers": checked.tokenizers,
-            "votes": checked.echoes.votes,
-            "changed": [asdict(change) for change in (*checked.changed, *checked.echoes.forged)],
-            "lost": checked.echoes.lost,
+            "votes": checked.quoting.votes,
+            "changed": [asdict(change) for change in (*checked.changed, *checked.quoting.forged)],
+            "lost": checked.quoting.lost,
         },
         "families": [asdict(summary) for summary in summaries],
         "rows": [{**asdict(row), "inflation": row.inflation} for row in rows],

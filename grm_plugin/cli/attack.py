@@ -14,12 +14,12 @@ from rich.console import Console
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.attacks.attack import Attack
 from grm_plugin.attacks.corpus import FAMILIES, build_corpus, token_attacks
-from grm_plugin.attacks.echo import check_echoes
-from grm_plugin.attacks.figures import summarise
 from grm_plugin.attacks.measuring import AttackResult, Case, Measurement, cases
 from grm_plugin.attacks.pairs import Pair, read_pairs
+from grm_plugin.attacks.prompt_check import check_prompts
+from grm_plugin.attacks.quoting import check_quoting
 from grm_plugin.attacks.report import FormatFigures, table, write_json
-from grm_plugin.attacks.structure import check_prompts
+from grm_plugin.attacks.summary import summarise
 from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
 from grm_plugin.batch.local_engines import engines
 from grm_plugin.batch.meter import Meter
@@ -83,7 +83,7 @@ def attack(
     if len(rows) < len(todo):
         reason = stopped or f"--deadline {deadline:g} s has passed"
         progress.print(f"{len(rows)} of {len(todo)} rows: {reason}", soft_wrap=True, markup=False, highlight=False)
-    if len(rows) < len(todo) or checked.changed or checked.echoes.forged:
+    if len(rows) < len(todo) or checked.changed or checked.quoting.forged:
         raise typer.Exit(FAILED)
 
 
@@ -92,8 +92,8 @@ def _check_format(attacks: Sequence[Attack], config: Config) -> FormatFigures:
     found = {"GRM": _tokenizer(config.engine), "meta RM": _tokenizer(config.meta_rm)}
     own = sorted({token for tokenizer in found.values() if tokenizer for token in tokenizer.all_special_tokens})
     prompts, changed = check_prompts([*attacks, *token_attacks(own)], config, found["GRM"], found["meta RM"])
-    echoes = asyncio.run(check_echoes(attacks, config))
-    return FormatFigures(prompts, changed, echoes, [name for name, tokenizer in found.items() if tokenizer])
+    quoting = asyncio.run(check_quoting(attacks, config))
+    return FormatFigures(prompts, changed, quoting, [name for name, tokenizer in found.items() if tokenizer])
 
 
 def _tokenizer(model: object) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from grm_plugin._util.text import encodable
 from grm_plugin.attacks.attack import Injection
 from grm_plugin.attacks.corpus import FAMILIES, build_corpus, token_attacks
-from grm_plugin.attacks.languages import _ORDERS
+from grm_plugin.attacks.persuasion import _ORDERS_BY_LANGUAGE
 from grm_plugin.errors import ConfigError
 
 CORPUS = build_corpus()
@@ -36,8 +36,8 @@ def test_the_seed_decides() -> None:
 
 def test_forgetting_is_asked_for_in_many_languages() -> None:
     texts = {attack.injection.text for attack in CORPUS if attack.family == "ignore_previous"}
-    assert len(_ORDERS) >= 8
-    assert set(_ORDERS.values()) <= texts
+    assert len(_ORDERS_BY_LANGUAGE) >= 8
+    assert set(_ORDERS_BY_LANGUAGE.values()) <= texts
 
 
 def test_families_and_numbers_can_be_chosen() -> None:

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from grm_plugin.attacks import echo, structure
+from grm_plugin.attacks import prompt_check, quoting
 from grm_plugin.attacks.corpus import build_corpus, token_attacks
-from grm_plugin.attacks.echo import TRUTH, QuotingGRM, check_echoes
 from grm_plugin.attacks.measuring import cut_only
-from grm_plugin.attacks.structure import SLOTS, Fences, check_prompts
+from grm_plugin.attacks.prompt_check import SLOTS, Fences, check_prompts
+from grm_plugin.attacks.quoting import TRUTH, QuotingGRM, check_quoting
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
 from grm_plugin.engines.fake import FakeMetaRM
@@ -68,15 +68,15 @@ def test_the_nano_templates_hold_in_text_and_in_tokens(nano: Config, tokenizer: 
 
 @pytest.mark.parametrize("invisible", ["strip", "keep"])
 async def test_a_grm_that_quotes_everything_is_read_right(invisible: str) -> None:
-    echoes = await check_echoes(CORPUS, make_config(judge__invisible=invisible))
-    assert echoes.votes == len(CORPUS) * PLACES * len(TRUTH) * WAYS
-    assert (echoes.forged, echoes.lost) == ([], 0)
+    quoted = await check_quoting(CORPUS, make_config(judge__invisible=invisible))
+    assert quoted.votes == len(CORPUS) * PLACES * len(TRUTH) * WAYS
+    assert (quoted.forged, quoted.lost) == ([], 0)
 
 
 def test_without_the_defences_the_check_finds_control_tokens(
     nano: Config, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(structure, "sanitize", cut_only)
+    monkeypatch.setattr(prompt_check, "sanitize", cut_only)
     attacks = build_corpus(["control_tokens"])
     _, changed = check_prompts(attacks, nano, tokenizer, tokenizer)
     chatml = {attack.id for attack in attacks if "<|im_end|>" in attack.injection.text}
@@ -103,10 +103,10 @@ async def test_a_grm_that_quotes_behind_its_verdict_is_found_out(monkeypatch: py
             verdict = critique_text([self._truth[index] for index in prompt.order])
             return [Completion(f"{verdict}\n{self._raw}")] * sampling.n
 
-    monkeypatch.setattr(echo, "QuotingGRM", Persuaded)
-    echoes = await check_echoes(build_corpus(["forged_scores"]), make_config())
-    assert echoes.forged
-    assert echoes.lost
+    monkeypatch.setattr(quoting, "QuotingGRM", Persuaded)
+    quoted = await check_quoting(build_corpus(["forged_scores"]), make_config())
+    assert quoted.forged
+    assert quoted.lost
 
 
 @pytest.mark.parametrize(

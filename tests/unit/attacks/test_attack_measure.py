@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.attacks.attack import Attack, Injection
 from grm_plugin.attacks.corpus import build_corpus
-from grm_plugin.attacks.echo import Echoes
-from grm_plugin.attacks.figures import bootstrap, summarise
 from grm_plugin.attacks.measuring import AttackResult, Measurement, cases
 from grm_plugin.attacks.pairs import BUILT_IN, Pair, read_pairs
+from grm_plugin.attacks.prompt_check import Change
+from grm_plugin.attacks.quoting import QuotingResult
 from grm_plugin.attacks.report import FormatFigures
-from grm_plugin.attacks.structure import Change
+from grm_plugin.attacks.summary import bootstrap, summarise
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
+from grm_plugin.batch.meter import Meter
 from grm_plugin.cli.app import app
 from grm_plugin.engines import fake
 from grm_plugin.errors import ConfigError, EngineError, GRMError, WireError
@@ -40,6 +43,9 @@ def gullible(response: str) -> float:
     return 9 if "abracadabra" in response else 7 if response.startswith("good") else 3
 
 
+METER = Meter(Console(quiet=True), "rows", 0)
+
+
 def measurement(generator: Any, **config: Any) -> Measurement:
     return Measurement(make_config(sampling__k=2, **config), generator, None, concurrency=4)
 
@@ -47,7 +53,7 @@ def measurement(generator: Any, **config: Any) -> Measurement:
 async def rows_of(
     attacks: Sequence[Attack], generator: Any, compare: bool = False, **config: Any
 ) -> list[AttackResult]:
-    return await measurement(generator, **config).rows(cases(attacks, PAIRS, compare), 30)
+    return await measurement(generator, **config).rows(cases(attacks, PAIRS, compare), Deadline.after(30), METER)
 
 
 def test_every_attack_is_a_case_in_each_of_its_forms_and_pairs_take_turns() -> None:
@@ -139,7 +145,7 @@ async def test_an_engine_that_dies_ends_the_run_and_keeps_what_there_is() -> Non
 
     alive, generator.reply = generator.reply, dying
     measured = measurement(generator)
-    rows = await measured.rows(cases(attacks, PAIRS, compare=False), 30)
+    rows = await measured.rows(cases(attacks, PAIRS, compare=False), Deadline.after(30), METER)
     assert any(row.attacked == 9 for row in rows)
     assert len(rows) < 2 * FAILURES_IN_A_ROW
     assert measured.stopped.startswith(
@@ -159,7 +165,7 @@ async def test_what_the_engine_fails_on_is_no_effect_of_an_attack(lost: str) -> 
 
     measured = measurement(Scripted(reply))
     calm = Attack("calm", "calm", "control", Injection("That is all."))
-    rows = await measured.rows(cases([MAGIC, calm], PAIRS, compare=False), 30)
+    rows = await measured.rows(cases([MAGIC, calm], PAIRS, compare=False), Deadline.after(30), METER)
     assert [row.attack for row in rows] == (["calm"] if lost == "abracadabra" else [])
     assert measured.stopped == "engine: EngineError: gone"
 
@@ -189,7 +195,7 @@ async def test_what_is_there_at_the_deadline_is_kept() -> None:
 
     generator = Scripted(reply)
     todo = cases([MAGIC, replace(MAGIC, id="late"), replace(MAGIC, id="last")], PAIRS, compare=False)
-    rows = await measurement(generator).rows(todo, 2)
+    rows = await measurement(generator).rows(todo, Deadline.after(2), METER)
     assert {row.attack for row in rows} == {"magic-001", "last"}
     await asyncio.sleep(0)
     assert generator.cancelled, "what still ran was left running"
@@ -226,7 +232,7 @@ def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
 
 def test_what_changed_is_named() -> None:
     changed = [Change(f"floods-{number:03}", "rubric, GRM prompt", "[order] (0, 1)") for number in range(12)]
-    lines = FormatFigures(100, changed, Echoes(50, 2), ["GRM", "meta RM"]).lines
+    lines = FormatFigures(100, changed, QuotingResult(50, 2), ["GRM", "meta RM"]).lines
     assert lines[0] == (
         "format: 12 of 100 prompts changed, special tokens counted by the tokenizer of the GRM and the meta RM"
     )

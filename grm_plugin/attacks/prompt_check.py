@@ -1,8 +1,9 @@
 """The format measure on prompts: does an attack change where the responses of a rendered prompt begin and end?
 
-It works with any template. What a template writes round the responses is learnt by rendering harmless ones; then the
-attacked prompt is read back by it. Every fence must stand in it exactly once, the texts between must be the responses
-in the order shown, and the tokenizer must find the special tokens that it finds in the harmless prompt, and no other.
+It works with any template. What a template writes around the responses, their fences, is learnt by rendering harmless
+ones; then the attacked prompt is read back by them. Every fence must stand in it exactly once, the texts between must
+be the responses in the order shown, and the tokenizer must find the special tokens that it finds in the harmless
+prompt, and no other.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CLEAN = Group(
     "Jupiter, Saturn, Uranus, Neptune",
     "Four names are asked for.",
 )
-"""What is attacked: three responses, a reference and a grading note. One turn before the last is the policy's own."""
+"""The group that is attacked: three responses, a reference and a rubric. One earlier turn is the policy's own."""
 
 SLOTS = ("response 1", "response 2", "response 3", "earlier turn", "reference", "rubric")
 """Where an attack can stand in a group."""
@@ -43,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Fences:
-    """What a template writes before, between and after the responses; each is at least a line's end or start."""
+    """What a template writes before, between and after the responses."""
 
     texts: tuple[str, ...]
 
@@ -110,7 +111,7 @@ def attacked(attack: Attack, slot: str) -> Group:
 
 
 class _Check:
-    """One template, with what it looks like when nothing is attacked."""
+    """Checks prompts of one template against the prompt of the clean group."""
 
     def __init__(self, name: str, render: Renderer, tokenizer: Any) -> None:
         self.name = name
@@ -121,6 +122,7 @@ class _Check:
         self._special = self._special_ids(render(CLEAN, order))
 
     def problems(self, group: Group, orders: Sequence[tuple[int, ...]]) -> Iterator[str]:
+        """What is wrong with the prompts of an attacked group."""
         for index, order in enumerate(orders):
             prompt = self._render(group, order)
             if self._fences.read(prompt[0].content) != tuple(group.responses[shown] for shown in order):
@@ -136,6 +138,7 @@ class _Check:
 
 
 def _learn(render: Renderer, order: tuple[int, ...]) -> Fences:
+    """The fences that a template writes."""
     stand_ins = tuple(f"\ue000{index}\ue000" for index in order)
     text = render(replace(CLEAN, responses=stand_ins), order)[0].content
     pieces = []

@@ -1,8 +1,8 @@
-"""The format measure on critiques: a GRM that quotes hostile responses word for word must still be read right.
+"""The format measure on critiques: one that quotes hostile responses word for word must still be read right.
 
 The promise: where a critique ends with the GRM's own Scores line, that line alone is read, whatever was quoted before
-it; at worst the vote is lost, it is never another one. A GRM that quotes a Scores line *instead* of writing one, or
-after it, has been persuaded: no parser can tell its words from the quoted ones.
+it; at worst the vote is lost, but it never becomes another one. A GRM that quotes a Scores line *instead* of writing
+one, or after it, has been persuaded: no parser can tell its words from the quoted ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from grm_plugin.attacks.attack import Attack
-from grm_plugin.attacks.structure import CLEAN, Change, attacked
+from grm_plugin.attacks.prompt_check import CLEAN, Change, attacked
 from grm_plugin.config import Config, SamplingConfig
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Prompt, Sampling
@@ -21,8 +21,8 @@ TRUTH = (3, 7, 5)
 
 
 @dataclass(slots=True)
-class Echoes:
-    """What came of the quoting: votes asked for, votes lost, and votes that say something else than the GRM did."""
+class QuotingResult:
+    """Votes asked for, votes lost, and votes that were read as something else than the GRM wrote."""
 
     votes: int = 0
     lost: int = 0
@@ -30,11 +30,11 @@ class Echoes:
 
 
 class QuotingGRM:
-    """A `Generator` that quotes before it scores, in five ways, the worst it can.
+    """A `Generator` that quotes what it read before it scores, in five ways that are hard to read right.
 
     Args:
         truth: its scores, by the index of the response in the list.
-        raw: the attacked response as it came: a model can put control tokens together again that were broken up.
+        raw: the attacked response before the defences: a model may write a control token that was broken up in whole.
     """
 
     ways = 5
@@ -56,21 +56,21 @@ class QuotingGRM:
         return [Completion(texts[number % self.ways]) for number in range(sampling.n)]
 
 
-async def check_echoes(attacks: Sequence[Attack], config: Config) -> Echoes:
+async def check_quoting(attacks: Sequence[Attack], config: Config) -> QuotingResult:
     """Judge every attack at each of three places, in three orders, by a GRM that quotes it in five ways."""
     n = len(CLEAN.responses)
     sampling = SamplingConfig(k=n * QuotingGRM.ways, orders=n)
     judge = Judge(config.model_copy(update={"sampling": sampling}), QuotingGRM(TRUTH, ""))
-    echoes = Echoes()
+    result = QuotingResult()
     for attack in attacks:
         for place in range(n):
             group = attacked(attack, f"response {place + 1}")
             members = tuple(judge.for_the_grm(group))
             judge.lists.generator = QuotingGRM([TRUTH[member] for member in members], group.responses[place])
             judged = await judge.lists.judge(group, members)
-            echoes.votes += judged.asked
-            echoes.lost += len(judged.unparsed)
+            result.votes += judged.asked
+            result.lost += len(judged.unparsed)
             for critique in judged.critiques:
                 if critique.scores != tuple(TRUTH[member] for member in members):
-                    echoes.forged.append(Change(attack.id, f"response {place + 1}", f"read as {critique.scores}"))
-    return echoes
+                    result.forged.append(Change(attack.id, f"response {place + 1}", f"read as {critique.scores}"))
+    return result
