@@ -34,12 +34,15 @@ from grm_plugin.wire.schemas import SampleReply, ScoreRequest, WireGroup, WireJu
 from grm_plugin.wire.token import Token, locate
 
 TRIES = 6
+"""Of a call, before a service that has never answered is taken for not there."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 8.0
 
 MARGIN_S = 5.0
 """The service keeps `failure.deadline_s` itself; a client waits a little longer for the reply."""
 
 UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+"""For connections; how many calls are in flight is `CallSlots`' to limit."""
 
 
 class Client:

@@ -1,4 +1,4 @@
-"""A group's rewards as a trainer can take them, whatever happens to the service. For hooks that must give a number."""
+"""Rewards for hooks that must give a number: `failure.policy` replaces missing ones, also while the service is down."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ async def judge_settled(client: Client, group: Group | WireGroup, failure: Failu
     """
     started = time.monotonic()
 
-    def restart() -> None:  # the service's deadline does not count what is waited for before
+    def restart() -> None:  # latencies are read against the service's deadline, which leaves out the wait for a turn
         nonlocal started
         started = time.monotonic()
 
     try:
         [judgement] = await client.ajudge([group], on_place=restart)
-        pairs = [_core(reward) for reward in judgement.rewards]
+        pairs = [_read(reward) for reward in judgement.rewards]
     except GRMError as error:
         rewards = [Reward(None, "no_votes")] * len(group.responses)
         pairs = list(zip(rewards, _settle_outage(rewards, failure, error), strict=True))
@@ -83,6 +83,7 @@ def _settle_outage(rewards: Sequence[Reward], failure: FailureConfig, cause: GRM
         raise error from cause
 
 
-def _core(wire: WireReward) -> tuple[Reward, Settled]:
+def _read(wire: WireReward) -> tuple[Reward, Settled]:
+    """A reward of a reply, as the judge gave it and as the service settled it."""
     reward = Reward(**wire.model_dump(exclude={"settled", "unit"}))
     return reward, Settled(wire.settled, wire.unit, fallback=wire.value is None)

@@ -1,4 +1,4 @@
-"""What is done to the service's processes. Only processes of the test's own cluster are ever signalled."""
+"""Breaks the service's processes, and mends them. Only processes of the test's own cluster are ever signalled."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Damage:
             self._frozen.append(pid)
 
     def spoil(self, what: str, fault: str, count: int = 1) -> None:
-        """Let replicas of the fake engines misbehave, until `mend`."""
+        """Make replicas of the fake engines misbehave, until `mend`."""
         for pid in self._some(what, count):
             fresh = self._faults / f".{pid}"
             fresh.write_text(fault)
@@ -65,7 +65,7 @@ class Damage:
             self._log(f"{what} {pid}: {fault}")
 
     def mend(self) -> None:
-        """Undo what can be undone."""
+        """Take all faults away, and let what was frozen go on. Ray replaces what was killed."""
         for file in self._faults.iterdir():
             file.unlink()
         for pid in self._frozen:

@@ -1,4 +1,4 @@
-"""What happens when: the schedule of the faults, in phases that each end with everything mended."""
+"""The schedule of the faults, in phases that each end with everything mended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SLOW = "slow 0.5"
 """Ten times the delay of the fake engines."""
 
 Step = tuple[float, Callable[[Damage], None]]
-"""At which share of the phase's load, and what."""
+"""The share of the phase's load after which something is done, and what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def _spoilt(what: str, *faults: str) -> tuple[Step, ...]:
 
 
 def fake_phases(rewards: int) -> list[Phase]:
-    """The whole suite on fake engines, with so many rewards in each phase."""
+    """The whole suite on fake engines, with `rewards` rewards in each phase."""
     kill, freeze, spoil = Damage.kill, Damage.freeze, Damage.spoil
     steps: dict[str, tuple[Step, ...]] = {
         "calm": (),

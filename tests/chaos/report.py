@@ -1,4 +1,4 @@
-"""The table in the terminal, and `summary.json`."""
+"""Prints the table, and writes `summary.json`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def show(runs: Mapping[str, list[Tally]], seed: int) -> Tally:
 
 
 def write(runs: Mapping[str, list[Tally]], summed: Tally, seed: int, path: Path) -> None:
-    """What is counted (`tally.Tally`), of everything and of each phase."""
+    """Write the counts (`tally.Tally`) of everything and of each phase."""
     phases = [{"engine": engine, **tally.as_dict()} for engine, tallies in runs.items() for tally in tallies]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**_counts(summed), "seed": seed, "phases": phases}, indent=1) + "\n")

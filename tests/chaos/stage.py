@@ -1,4 +1,4 @@
-"""One run: a Ray cluster and a service of its own, and a load on it, phase by phase."""
+"""Sets up a run, a Ray cluster with a service on it, and plays the load and the faults, phase by phase."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ MENDED_DEADLINE_S = 300.0
 """Longest wait after a phase until all replicas are there again."""
 
 THREADS = 1024
+"""More than there are calls at once."""
+
 READY_TIMEOUT_S = 40.0
-"""The service asks its GRM for a token, and gives up after 30 s."""
+"""Longer than the service, which asks its GRM for a critique of one token and gives up after 30 s."""
 
 Ask = Callable[[int], Question]
-"""The question of that number."""
+"""Makes the question with this number."""
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ class Tally:
     """Not finite, or a number that is neither the right one nor flagged."""
     worst_latency_s: float = 0.0
     worst_call: str = ""
-    """Whose it was, and when it began."""
+    """The caller of the slowest call, and when in the phase it began."""
     median_latency_s: float = 0.0
     hung: int = 0
     """Still waiting after the deadline and a grace."""
@@ -47,7 +47,7 @@ class Tally:
     policy_of: dict[str, int] = field(default_factory=dict)
     """`by_policy` by caller."""
     unmended: str = ""
-    """What was still missing long after the phase; nothing follows then."""
+    """Replicas that were still missing long after the phase; then the run ends."""
     _began: float = field(default_factory=time.monotonic, repr=False)
     _latencies: list[float] = field(default_factory=list, repr=False)
 
