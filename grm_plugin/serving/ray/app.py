@@ -1,9 +1,9 @@
-"""The Ray Serve application: Engine and MetaRM replicas on GPUs of their own, one RewardService in front.
+"""The Ray Serve application: which actors the service consists of, and what each of them does.
 
-    HTTP -> RewardService (CPU, exactly one: it gathers groups) -> Engine x replicas
-                                                                -> MetaRM x replicas
+    HTTP -> RewardService (CPU, exactly one: it gathers groups) -> Engine x replicas  (the GRM, on GPUs of their own)
+                                                                -> MetaRM x replicas  (likewise)
 
-A model without replicas (engine type openai, or fake) has no deployment: the RewardService asks it itself.
+An engine without replicas (type openai, or fake) runs in the RewardService's own process.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from grm_plugin.judging.normalize import set_aside_if_damaged
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.ray.gpus import CPUS_PER_REPLICA, gpus_per_replica
+from grm_plugin.serving.ray.remote_engines import RayGenerator, RayMetaRM
 from grm_plugin.serving.ray.watchdog import Watchdog
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
@@ -40,24 +41,26 @@ INGRESS = "RewardService"
 """Name of the deployment that takes the requests."""
 
 SPARE_REQUESTS = 1024
+"""Requests that Serve lets into the RewardService beyond `service.max_waiting`."""
 
 FROZEN_S = 60.0
-"""A replica that stands still is killed after this time, when Serve has replaced it."""
+"""A replica that is frozen for so long is killed (`guard_children`): Serve has replaced it by then, not ended it."""
 
 HUNG_AFTER_S = 170.0
-"""A model that has work and answers nothing for so long hangs, if its longest critiques take no longer."""
+"""A model that has work and answers nothing for so long counts as hung, unless its longest critiques take longer."""
 
 SLOWEST_TOKENS_PER_S = 5.0
-"""Of one critique among the hundreds that are written at once; no slower model is of use."""
+"""Tokens per second of one critique, while hundreds are written at once, below which a model is too slow to be used."""
 
-REPLICA_LOOK_S = 10.0
-"""Seconds between two looks at the replicas' states."""
+REPLICA_STATES_PERIOD_S = 10.0
+"""Pause between two readings of the replicas' states for the metrics."""
 
-OPTIONS: dict[str, Any] = {
-    # A model that does not load will not load the next time either: fail the start, with its reason.
+DEPLOYMENT_OPTIONS: dict[str, Any] = {
+    # A model that does not load will not load the next time either: the start fails, with the model's reason.
     "max_constructor_retry_count": 1,
     "health_check_period_s": 2.0,
-    # Three in a row replace a replica, such as one frozen for half a minute. Requests do not wait so long (routing.py).
+    # Serve replaces a replica after three failed health checks in a row: one that is frozen, after half a minute.
+    # Requests do not wait so long for it: see replica_watch.py.
     "health_check_timeout_s": 10.0,
     "graceful_shutdown_wait_loop_s": 0.5,
     "graceful_shutdown_timeout_s": 5.0,
@@ -71,15 +74,19 @@ class _Replica:
     _watchdog: Watchdog
 
     async def check_health(self) -> None:
-        """Serve replaces the replica when this raises."""
+        """Called by Serve, which replaces the replica when this raises three times in a row.
+
+        Raises:
+            EngineError: the model hangs, or its process is gone.
+        """
         self._watchdog.check()
         await self._model.check_health()
 
-    async def _use(self, work: Awaitable[T]) -> T:
-        """Await a call to the model; end this process if it failed because the model's process is gone.
+    async def _call_model(self, work: Awaitable[T]) -> T:
+        """The result of a call to the model. Ends this process if the call failed because the model's process is gone.
 
-        Serve replaces a dead replica at once and its requests are tried again. A broken one would go on failing them
-        until Serve's health checks have failed often enough.
+        Serve replaces a dead replica at once, and its requests are sent to others. A replica whose model is gone would
+        go on failing requests until Serve's health checks have failed often enough.
         """
         try:
             return await self._watchdog.watch(work)
@@ -95,7 +102,7 @@ class _Replica:
 class EngineReplica(_Replica):
     """A replica of the GRM."""
 
-    # A coroutine, because vLLM must be made on the event loop that it is used from.
+    # A coroutine: vLLM must be started on the event loop on which it is used.
     async def __init__(self, config: VLLMConfig | FakeConfig, hung_after_s: float) -> None:  # type: ignore[misc]
         _see_assigned_gpus()
         self._guard = guard_children(FROZEN_S)
@@ -103,8 +110,8 @@ class EngineReplica(_Replica):
         self._model: Any = build_generator(config)
 
     async def generate(self, prompt: Prompt, sampling: Sampling, attempt: int = 0) -> list[Completion]:
-        """See `Generator.generate`; `attempt` is for the router."""
-        completions: list[Completion] = await self._use(self._model.generate(prompt, sampling))
+        """See `Generator.generate`; `attempt` is read by `replica_router.py` only."""
+        completions: list[Completion] = await self._call_model(self._model.generate(prompt, sampling))
         return completions
 
 
@@ -118,13 +125,13 @@ class MetaRMReplica(_Replica):
         self._model: Any = build_meta_rm(config)
 
     async def rate(self, conversations: Sequence[Conversation], attempt: int = 0) -> list[float]:
-        """See `MetaRM.rate`; `attempt` is for the router."""
-        logits: list[float] = await self._use(self._model.rate(conversations))
+        """See `MetaRM.rate`; `attempt` is read by `replica_router.py` only."""
+        logits: list[float] = await self._call_model(self._model.rate(conversations))
         return logits
 
 
 def _see_assigned_gpus() -> None:
-    """Have CUDA see the GPUs of this replica and no others; to be called before anything looks for a GPU.
+    """Set CUDA_VISIBLE_DEVICES to the GPUs of this replica; to be called before anything looks for a GPU.
 
     Ray does so itself, unless RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES is set: then every replica would take GPU 0.
     """
@@ -133,28 +140,30 @@ def _see_assigned_gpus() -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
 
 
-class _Current:
-    """The reward service of this process, for the HTTP app, which Serve builds apart from it."""
+class _OfThisProcess:
+    """The reward service of this process. Serve makes the HTTP app before the replica, and the app finds it here."""
 
     service: RewardService
     token: Token | None
 
 
 def _http_app() -> Any:
-    return create_app(lambda: _Current.service, lambda: _Current.token)
+    return create_app(lambda: _OfThisProcess.service, lambda: _OfThisProcess.token)
 
 
 @serve.ingress(_http_app)
 class RewardReplica:
-    """The one RewardService of the application. Over a handle: `judge_groups` and `get_reward`."""
+    """The actor of the RewardService. It answers HTTP requests and, over a Serve handle, its public methods."""
 
     async def __init__(  # type: ignore[misc]
         self, config: Config, engine: Any = None, meta_rm: Any = None, token: Token | None = None
     ) -> None:
-        _Current.token = token
-        set_aside_if_damaged(config.normalize)  # the start has refused such a file: here it would end in a crash loop
-        _Current.service = self._service = RewardService(config, *_seams(config, engine, meta_rm))
-        self._watching = asyncio.create_task(self._watch_replicas(serve.get_replica_context().app_name))
+        _OfThisProcess.token = token
+        # Statistics that are damaged when the service starts stop the start. Here, where Serve brings a dead service
+        # back, they would stop every attempt.
+        set_aside_if_damaged(config.normalize)
+        _OfThisProcess.service = self._service = RewardService(config, *_engines(config, engine, meta_rm))
+        self._state_reader = asyncio.create_task(self._read_replica_states(serve.get_replica_context().app_name))
 
     async def get_reward(self, request: GetRewardRequest, n: int | None = None) -> GetRewardReply:
         """See `RewardService.get_reward`."""
@@ -169,22 +178,28 @@ class RewardReplica:
         await self._service.drain(patience_s)
 
     async def __del__(self) -> None:
-        self._watching.cancel()
+        self._state_reader.cancel()
         await self._service.close()
 
-    async def _watch_replicas(self, app: str) -> None:
-        """Keep the replicas' states in the metrics."""
+    async def _read_replica_states(self, app: str) -> None:
+        """Keep the metric of the replicas' states up to date."""
         while True:
             try:
                 status = (await asyncio.to_thread(serve.status)).applications[app]
                 self._service.metrics.set_replicas({name: d.replica_states for name, d in status.deployments.items()})
-            except Exception as error:  # the controller restarts now and then; metrics must not end the service
+            except Exception as error:  # Serve's controller may be restarting; a metric must not end the service
                 logger.warning("the states of the replicas are unknown: %s", error)
-            await asyncio.sleep(REPLICA_LOOK_S)
+            await asyncio.sleep(REPLICA_STATES_PERIOD_S)
 
 
 def build_app(config: Config, cluster_gpus: float, token: Token | None = None) -> serve.Application:
-    """The application of a configuration, on a cluster with that many GPUs; `token` is what its requests must carry."""
+    """The Serve application of a configuration.
+
+    Args:
+        config: which engines there are, and the service's own settings.
+        cluster_gpus: GPUs of the cluster, taken ones included; without any, a CPU build of vLLM reserves none.
+        token: what requests must carry.
+    """
     engine = meta_rm = None
     hung_after_s = _hung_after_s(config)
     if not isinstance(config.engine, OpenAIConfig) and replicas_of(config.engine):
@@ -195,16 +210,19 @@ def build_app(config: Config, cluster_gpus: float, token: Token | None = None) -
         RewardReplica,
         name=INGRESS,
         num_replicas=1,
-        # Above what the service admits: it is the service that refuses, and /health never queues behind rewards.
+        # More than the service admits: it refuses requests itself, and /health does not wait behind those for rewards.
         max_ongoing_requests=config.service.max_waiting + SPARE_REQUESTS,
         ray_actor_options={"num_cpus": CPUS_PER_REPLICA},
-        **OPTIONS,
+        **DEPLOYMENT_OPTIONS,
     )
     return service.bind(config, engine, meta_rm, token)
 
 
 def _hung_after_s(config: Config) -> float:
-    """Never longer than the deadline: by then every caller of a slow model has left, too."""
+    """Seconds without an answer after which a model counts as hung, however slow it is.
+
+    At most the deadline: by then all callers have hung up, so that a longer silence cannot be told from a hang.
+    """
     longest_s = config.sampling.max_tokens / SLOWEST_TOKENS_PER_S
     return min(config.failure.deadline_s, max(HUNG_AFTER_S, longest_s))
 
@@ -222,14 +240,13 @@ def _deployment(
         request_router_config=RequestRouterConfig(
             request_router_class="grm_plugin.serving.ray.replica_router:LiveReplicasRouter"
         ),
-        **OPTIONS,
+        **DEPLOYMENT_OPTIONS,
     )
     return deployment.bind(model, hung_after_s)
 
 
-def _seams(config: Config, engine: Any, meta_rm: Any) -> tuple[Generator, MetaRM | None]:
-    from grm_plugin.serving.ray.remote_engines import RayGenerator, RayMetaRM
-
+def _engines(config: Config, engine: Any, meta_rm: Any) -> tuple[Generator, MetaRM | None]:
+    """The GRM and the meta RM for the RewardService: behind these Serve handles, or else in this process."""
     generator = RayGenerator(engine) if engine is not None else build_generator(config.engine)
     if config.meta_rm is None:
         return generator, None

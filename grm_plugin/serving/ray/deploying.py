@@ -1,11 +1,10 @@
-"""Putting the application on Ray Serve and taking it off. Runs on the head node, in the keeper."""
+"""Puts the application on Ray Serve and takes it off. Runs in the keeper, on the head node."""
 
 from __future__ import annotations
 
 import logging
 import re
 import threading
-import time
 
 import httpx
 import ray
@@ -13,6 +12,7 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config, ServiceConfig
 from grm_plugin.errors import ServiceError
 from grm_plugin.judging.normalize import Normalizer
@@ -25,13 +25,19 @@ from grm_plugin.wire.token import Token, exposure, is_loopback
 logger = logging.getLogger(__name__)
 
 GPU_PATIENCE_S = 10.0
-"""Ray learns a moment late that a job which just ended has freed its GPUs."""
+"""A start waits so long for GPUs: Ray notices a moment late that a job which has just ended has freed its own."""
 
 POLL_S = 0.25
+"""Pause between two looks at what a start waits for."""
 
 
 class ServeApp:
-    """The service as one application of Ray Serve, on its way up and down."""
+    """Starts and ends the service as one application of Ray Serve.
+
+    Args:
+        config: what to deploy.
+        token: what requests to the service must carry.
+    """
 
     def __init__(self, config: Config, token: Token | None = None) -> None:
         self._config = config
@@ -39,20 +45,22 @@ class ServeApp:
         self._service = config.service
         self._given_up = threading.Event()
         self._owns_serve = False
+        """Whether Ray Serve runs for this service only, and is to be shut down with it."""
 
     def deploy(self) -> tuple[str, tuple[str, ...]]:
-        """Deploy and wait until the GRM answers; the URL, and notes for the user.
+        """Deploy the service and wait until the GRM answers; its URL, and notes for the user.
 
         Raises:
-            ServiceError: too few GPUs, the port is in use, a replica fails, or `service.ready_timeout_s` is over.
+            ServiceError: too few GPUs, the port is in use, a replica fails, `service.ready_timeout_s` is over, or the
+                start was given up.
             ConfigError: `normalize.state_path` holds no saved state.
         """
-        deadline = time.monotonic() + self._service.ready_timeout_s
-        Normalizer(self._config.normalize)  # a damaged state is told now, and not by a replica
+        deadline = Deadline.after(self._service.ready_timeout_s)
+        Normalizer(self._config.normalize)  # fails for a damaged saved state, at once and not in a replica
         gpus = self._wait_for_gpus()
         url, prefix, notes = self._open_http()
         app = build_app(self._config, gpus.total, self._token)
-        self._check_wanted()  # what is sent from here on, whoever gives up has to take off again
+        self._check_not_given_up()  # the last chance to fail before there is something on Serve to take off again
         serve.run_many(
             [serve.RunTarget(app, name=self._service.name, route_prefix=prefix)],
             wait_for_ingress_deployment_creation=False,
@@ -63,26 +71,26 @@ class ServeApp:
         return url, notes
 
     def give_up(self) -> None:
-        """Make a `deploy` under way in another thread fail soon."""
+        """Make the `deploy` that another thread runs fail soon."""
         self._given_up.set()
 
     def delete(self, patience_s: float = 0.0) -> None:
-        """Take the application off, and Serve too if it was started for it and nothing else uses it.
+        """Take the application off Serve, and end Serve if it was started for this service and nothing else uses it.
 
-        What is under way gets `patience_s` seconds to end, and is handed back then.
+        Requests under way have `patience_s` seconds to finish; the rest fails so that clients ask again.
         """
         delete_app(self._service.name, patience_s)
         if self._owns_serve and serve_runs() and not serve.status().applications:
             serve.shutdown()
 
     def _wait_for_gpus(self) -> GPUs:
-        deadline = time.monotonic() + GPU_PATIENCE_S
+        deadline = Deadline.after(GPU_PATIENCE_S)
         while problem := shortage(needed_gpus(self._config, (gpus := cluster_gpus()).total), gpus):
             self._pause(deadline, problem)
         return gpus
 
     def _open_http(self) -> tuple[str, str, tuple[str, ...]]:
-        """Start Serve's HTTP proxy, or use the one that runs: URL, route prefix, notes."""
+        """Start Serve with its HTTP proxy, or use those that run; the service's URL, its route prefix, notes."""
         client = _get_global_client(raise_if_no_controller_running=False)
         if client is None:
             check_port(self._service)
@@ -96,7 +104,7 @@ class ServeApp:
         apps = client.get_serve_details()["applications"]
         others = {app["route_prefix"] for name, app in apps.items() if name != self._service.name}
         if (http.host, http.port) == (self._service.host, self._service.port) and "/" not in others:
-            # Serve as started for a service like this one, which is gone: it comes back at its address.
+            # Serve was started for a service at the same address that is gone; this one takes its place.
             self._owns_serve = not others
             return http_url(http.host, http.port), "/", self._exposure(http.host)
         if http.host is None:
@@ -111,7 +119,8 @@ class ServeApp:
     def _exposure(self, host: str) -> tuple[str, ...]:
         return exposure(host, self._token, self._service.token_env)
 
-    def _wait_until_running(self, deadline: float) -> None:
+    def _wait_until_running(self, deadline: Deadline) -> None:
+        """Wait until all replicas have started."""
         while True:
             status = serve.status().applications.get(self._service.name)
             if status is not None and status.status == ApplicationStatus.RUNNING:
@@ -120,13 +129,13 @@ class ServeApp:
                 raise ServiceError(f"the service cannot start: {_reason(status)}")
             self._pause(deadline, self._late(_reason(status) if status else "Serve does not know the application"))
 
-    def _wait_until_ready(self, url: str, deadline: float) -> None:
+    def _wait_until_ready(self, url: str, deadline: Deadline) -> None:
+        """Wait until the GRM answers."""
         headers = self._token.headers if self._token else None
         while True:
             try:
-                reply = httpx.get(
-                    f"{url}/ready", headers=headers, timeout=max(1.0, deadline - time.monotonic()), trust_env=False
-                )
+                timeout_s = max(1.0, deadline.left_s or 0.0)
+                reply = httpx.get(f"{url}/ready", headers=headers, timeout=timeout_s, trust_env=False)
                 if reply.status_code == 200:
                     return
                 problem = f"{url}/ready answers {reply.status_code}: {reply.text}"
@@ -139,42 +148,43 @@ class ServeApp:
             f"the service is not ready after service.ready_timeout_s ({self._service.ready_timeout_s:g} s): {problem}"
         )
 
-    def _pause(self, deadline: float, problem: str) -> None:
+    def _pause(self, deadline: Deadline, problem: str) -> None:
         """Wait a moment before the next look.
 
         Raises:
-            ServiceError: of that text, when the time is up; or when the start was given up.
+            ServiceError: the deadline has passed (the message is `problem`), or the start was given up.
         """
         self._given_up.wait(POLL_S)
-        self._check_wanted()
-        if time.monotonic() > deadline:
+        self._check_not_given_up()
+        if deadline.over:
             raise ServiceError(problem)
 
-    def _check_wanted(self) -> None:
+    def _check_not_given_up(self) -> None:
         if self._given_up.is_set():
             raise ServiceError("the process that started the service is gone")
 
 
 def serve_runs() -> bool:
-    """Whether there is a Ray Serve on the cluster that this process is connected to."""
+    """Whether Ray Serve runs on the cluster that this process is connected to."""
     return _get_global_client(_health_check_controller=True, raise_if_no_controller_running=False) is not None
 
 
 def delete_app(name: str, patience_s: float = 0.0) -> bool:
-    """Drain a service and take its application off Ray Serve; False if there is none."""
+    """Drain the service of this name and take it off Ray Serve; False if it is not there. See `ServeApp.delete`."""
     app = serve.status().applications.get(name) if serve_runs() else None
     if app is None or INGRESS not in app.deployments:
         return False
     try:
         drained = serve.get_app_handle(name).drain.remote(patience_s)
         drained.result(timeout_s=patience_s + DRAIN_MARGIN_S)
-    except Exception as error:  # a service that cannot drain is taken off all the same
-        logger.warning("the service %s was not drained: %s", name, error)
+    except Exception as error:  # whatever keeps it from draining, the service is taken off
+        logger.warning("the requests under way in the service %s are lost, it did not drain: %s", name, error)
     serve.delete(name)
     return True
 
 
 def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:
+    """A note for the user where other nodes of the cluster cannot reach the service."""
     nodes = sum(node["Alive"] for node in ray.nodes())
     if nodes == 1 or not is_loopback(service.host):
         return ()
@@ -182,7 +192,7 @@ def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:
 
 
 def _reason(status: ApplicationStatusOverview) -> str:
-    """The last error of a failed replica without its traceback, else what Serve says."""
+    """Why an application does not run: a failed replica's last error without its traceback, else Serve's message."""
     messages = [f"{name}: {item.message}" for name, item in status.deployments.items() if item.message]
     text = "\n".join(messages) or status.message or status.status
     errors = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception)\b.*$", text, re.M)

@@ -1,7 +1,7 @@
-"""One request, several tries: a replica that dies, stalls, says nothing or answers with garbage costs no vote.
+"""Sends a request to another replica when one dies, freezes, stays silent or answers with garbage, so no vote is lost.
 
-The tries share one budget, the deadline of the request (`_util.deadline`), and are bounded in number. A try whose
-replica only seems stuck goes on beside the next one: whoever answers first wins, and the other is cancelled.
+A request has at most `TRIES` tries, which share its deadline (`_util.deadline.current_deadline`). A try whose replica
+seems stuck is not given up: it goes on beside the next one. The first good answer counts, the other try is cancelled.
 """
 
 from __future__ import annotations
@@ -22,82 +22,98 @@ T = TypeVar("T")
 TRIES = 4
 
 LOOK_S = 0.5
-"""Time between two looks for attempts that are stuck."""
+"""Pause between two looks for attempts that are stuck."""
 
 Send = Callable[[int], Coroutine[Any, Any, T]]
-"""Sends the request as the attempt of that id. Raises `EngineError` for whatever goes wrong."""
+"""Sends the request once, as the attempt with this id. Raises `EngineError` for whatever goes wrong."""
 
 
 class Failover:
-    """Calls to the replicas that `watch` watches, from one event loop."""
+    """Calls the replicas of one deployment, from one event loop.
+
+    Args:
+        watch: knows the replicas. It is asked which of them are stuck, and told how each attempt ended.
+    """
 
     def __init__(self, watch: ReplicaWatch) -> None:
         self._watch = watch
-        self._looking: asyncio.Task[None] | None = None
+        self._stuck_finder: asyncio.Task[None] | None = None
 
     async def call(self, send: Send[T], check: Callable[[T], None], timed: bool = True) -> T:
-        """The first answer that passes `check` (which raises `EngineError` for garbage).
+        """The first answer that passes `check`.
 
-        A request that is much shorter than others is not `timed`.
+        Args:
+            send: sends the request to a replica.
+            check: raises `EngineError` for an answer that is garbage.
+            timed: whether the time of the answer says how long others take. False for a request that is much shorter.
 
         Raises:
-            EngineError: the last try's, when there is no further one or no time for it.
+            EngineError: of the last try, when no further try is allowed or the time does not suffice for one.
         """
-        tries: dict[asyncio.Task[T], Attempt] = {}
-        failed: set[str] = set()
+        tries: dict[asyncio.Task[T], Attempt] = {}  # those under way
+        failed: set[str] = set()  # replicas
         begun = 0
+
+        def begin_try() -> None:
+            nonlocal begun
+            attempt = self._watch.begin(failed | {attempt.replica for attempt in tries.values()})
+            tries[asyncio.create_task(send(attempt.id))] = attempt
+            begun += 1
+            self._find_stuck()
+
         try:
+            begin_try()
             while True:
-                # Where no try is left the next one was decided on below: asked again, the clock might say otherwise.
-                stuck = all(attempt.stuck.done() for attempt in tries.values())
-                if not tries or (stuck and self._again(begun)):
-                    attempt = self._watch.begin(failed | {attempt.replica for attempt in tries.values()})
-                    tries[asyncio.create_task(send(attempt.id))] = attempt
-                    begun += 1
-                    self._look()
+                if all(attempt.stuck.done() for attempt in tries.values()) and self._may_try_again(begun):
+                    begin_try()
                 events: list[asyncio.Future[Any]] = [*tries]
                 events += [attempt.stuck for attempt in tries.values() if not attempt.stuck.done()]
                 await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
                 for task in [task for task in tries if task.done()]:
                     attempt = tries.pop(task)
                     try:
-                        return self._judge(task, attempt, check, timed)
-                    except PromptTooLong:
+                        return self._checked_answer(task, attempt, check, timed)
+                    except PromptTooLong:  # it is too long for every replica
                         raise
                     except EngineError as error:
                         failed.add(attempt.replica)
-                        if not tries and not self._again(begun):
+                        if not tries and not self._may_try_again(begun):
                             raise
-                        # Its message may quote the prompt; the last try's is told, without what it quotes.
+                        # Only the type is logged: the message may quote the prompt.
                         logger.warning("a replica failed a request (%s), trying another", type(error).__name__)
+                        if not tries:
+                            begin_try()
         finally:
             for task, attempt in tries.items():
                 task.cancel()
                 self._watch.end(attempt, None)
 
-    def _judge(self, task: asyncio.Task[T], attempt: Attempt, check: Callable[[T], None], timed: bool) -> T:
-        good: bool | None = False
+    def _checked_answer(self, task: asyncio.Task[T], attempt: Attempt, check: Callable[[T], None], timed: bool) -> T:
+        """The answer of a try that has ended; tells the watch whether it was a good one."""
+        good = False
         try:
             answer = task.result()
             check(answer)
             good = True
             return answer
-        except PromptTooLong:  # a good answer, if a sad one
-            good, timed = True, False  # the model was not asked
+        except PromptTooLong:
+            # The replica works: it has measured the prompt and refused it, without asking the model.
+            good, timed = True, False
             raise
         finally:
             self._watch.end(attempt, good, timed)
 
-    def _again(self, begun: int) -> bool:
-        """Whether a further try is allowed, and can be expected to end in time."""
+    def _may_try_again(self, begun: int) -> bool:
+        """Whether a try is allowed after `begun` ones, and can be expected to end before the deadline."""
         left_s = current_deadline().left_s
         return begun < TRIES and (left_s is None or left_s > self._watch.usual_s)
 
-    def _look(self) -> None:
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_for_stuck())
+    def _find_stuck(self) -> None:
+        """Have stuck attempts looked for in the background, until no attempt is under way."""
+        if self._stuck_finder is None or self._stuck_finder.done():
+            self._stuck_finder = asyncio.create_task(self._find_stuck_repeatedly())
 
-    async def _look_for_stuck(self) -> None:
+    async def _find_stuck_repeatedly(self) -> None:
         while self._watch.busy:
             await asyncio.sleep(LOOK_S)
             self._watch.find_stuck()

@@ -1,4 +1,4 @@
-"""GPUs: how many the service needs, whether they are free, and what holds the rest."""
+"""How many GPUs the service needs, how many are free on the Ray cluster, and what holds the others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from grm_plugin.engines.vllm_start import is_cpu_build
 logger = logging.getLogger(__name__)
 
 CPUS_PER_REPLICA = 0.1
-"""Reserved per replica: enough to be counted, little enough to fit beside a training job that takes all CPUs."""
+"""CPUs that a replica reserves. Little, because it must start beside a training job that reserves all whole ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class GPUHolder:
-    """What holds GPUs: a placement group or an actor, in words."""
+    """What holds GPUs of a cluster; `name` says which placement group or actor it is."""
 
     name: str
     gpus: float
@@ -27,7 +27,7 @@ class GPUHolder:
 
 @dataclass(frozen=True, slots=True)
 class GPUs:
-    """The cluster's GPUs: `total`, those free per node, and who holds the others (as far as Ray says)."""
+    """The GPUs of a cluster: all of them, the free ones of each node, and what holds the others, as far as Ray says."""
 
     total: float
     free_per_node: tuple[float, ...]
@@ -35,15 +35,16 @@ class GPUs:
 
     @property
     def free(self) -> float:
+        """The free ones of all nodes."""
         return sum(self.free_per_node)
 
 
 def gpus_per_replica(model: VLLMConfig, cluster_gpus: float) -> int:
-    """GPUs that one replica reserves.
+    """GPUs that one replica of a model reserves on a cluster with `cluster_gpus` of them.
 
-    They are reserved by the replica's own actor, whose GPUs Ray always takes from one node; vLLM spreads a tensor
+    The replica's actor reserves them all, because Ray takes the GPUs of one actor from one node; vLLM spreads a tensor
     parallel model over them with worker processes. A CPU build of vLLM reserves none on a cluster without GPUs, nor
-    under the CPU profile (GRM_CPU=1), whose GPUs are made up for the trainer.
+    under the CPU profile (GRM_CPU=1), which makes Ray pretend to have GPUs for the trainer.
     """
     if is_cpu_build() and (cluster_gpus == 0 or os.environ.get("GRM_CPU") == "1"):
         return 0
@@ -51,18 +52,19 @@ def gpus_per_replica(model: VLLMConfig, cluster_gpus: float) -> int:
 
 
 def needed_gpus(config: Config, cluster_gpus: float) -> list[int]:
-    """GPUs per replica, one entry per replica of the GRM and of the meta RM."""
+    """The GPUs that each replica of the GRM and of the meta RM reserves, one entry per replica."""
     models = [model for model in (config.engine, config.meta_rm) if isinstance(model, VLLMConfig)]
     return [gpus_per_replica(model, cluster_gpus) for model in models for _ in range(model.replicas)]
 
 
 def shortage(needed: Sequence[int], gpus: GPUs) -> str:
-    """Why these replicas do not fit, and what to do; empty if they fit.
+    """Why the free GPUs do not suffice, and what to do about it; empty if they do.
 
     Args:
-        needed: GPUs per replica; a replica fits on one node only.
-        gpus: the cluster's.
+        needed: the GPUs of each replica, which must all be on one node.
+        gpus: the cluster's GPUs.
     """
+    # The largest replicas first, each on the first node that has room for it.
     free = sorted(gpus.free_per_node, reverse=True)
     for replica in sorted(filter(None, needed), reverse=True):
         node = next((node for node, left in enumerate(free) if left >= replica), None)
@@ -81,7 +83,7 @@ def shortage(needed: Sequence[int], gpus: GPUs) -> str:
 
 
 def cluster_gpus() -> GPUs:
-    """The state of the Ray cluster that this process is connected to."""
+    """The GPUs of the Ray cluster that this process is connected to."""
     import ray
     from ray._private import state
 
@@ -89,7 +91,7 @@ def cluster_gpus() -> GPUs:
     total = ray.cluster_resources().get("GPU", 0.0)
     try:
         holders = (*_placement_groups(), *_actors()) if total else ()
-    except Exception as error:  # Ray has no public call that works without its dashboard: the message is the poorer
+    except Exception as error:  # private functions of Ray may change; its public ones need its dashboard
         logger.warning("cannot tell what holds the GPUs: %s", error)
         holders = ()
     return GPUs(total, free, holders)
@@ -106,7 +108,7 @@ def _placement_groups() -> list[GPUHolder]:
 
 
 def _actors() -> list[GPUHolder]:
-    """Actors with GPUs of their own (those in a placement group use the group's)."""
+    """The actors with GPUs of their own; an actor in a placement group uses the group's."""
     from ray._private import state
     from ray.core.generated import gcs_pb2
 

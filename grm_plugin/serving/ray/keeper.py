@@ -1,7 +1,8 @@
-"""The keeper: an actor that deploys the service, watches over its lifetime, and takes it down.
+"""The keeper: an actor that deploys the service, and takes it down when it is stopped or its owner is gone.
 
-One per service, detached, named, on the head node (where Serve's HTTP proxy is). It does what would otherwise block or
-burden the training driver, and it outlives a driver that is killed, which is what makes the clean-up certain.
+The owner is the process that started the service. Each service has one keeper, a detached named actor on the head node,
+where Serve's HTTP proxy is. It imports Serve and waits for it in place of the owner, which may be a training driver. It
+outlives an owner that is killed, so that the service is taken down in any case.
 """
 
 from __future__ import annotations
@@ -26,21 +27,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GIVE_UP_S = 30.0
-"""A start whose owner is gone has this long to end by itself."""
+"""The keeper waits this long for a start to end that it has given up because the owner is gone."""
 
 NAMESPACE = "grm_plugin"
+"""Ray namespace of the keepers' names."""
 
 
 def keeper_name(service: str) -> str:
-    """Name of a service's keeper in `NAMESPACE`."""
+    """The name of the keeper of the service with this name, in `NAMESPACE`."""
     return f"grm-keeper-{service}"
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """How the start ended: `error` is empty, or says why there is no `url`.
+    """How a start ended.
 
-    `notes` are for the user, `token` is for the service's clients.
+    Attributes:
+        url: the service's address; empty if the start failed.
+        notes: what the user should know.
+        error: why the start failed; empty if it did not.
+        token: what requests to the service must carry.
     """
 
     url: str = ""
@@ -50,16 +56,17 @@ class Started:
 
 
 class Keeper:
-    """A threaded actor (Serve's API blocks).
+    """Deploys one service in a thread and watches its lease in another; an actor with threads, as calls to Serve block.
 
     Args:
         config: what to deploy.
-        lease: when it is over, a starting service and one of lifetime `job` are taken down.
+        lease: the owner's `Lease`. When it ends, a service that is still starting is taken down, and so is one whose
+            `service.lifetime` is `job`.
         token: what requests to the service must carry.
     """
 
     def __init__(self, config: Config, lease: Any, token: Token | None = None) -> None:
-        # Ray Serve takes seconds to import, which the process that starts the keeper is spared.
+        # Imported here and not in the process that starts the keeper: importing Ray Serve takes seconds.
         from grm_plugin.serving.ray.deploying import ServeApp
 
         self._config = config
@@ -72,11 +79,11 @@ class Keeper:
         threading.Thread(target=self._watch, args=(lease,), daemon=True).start()
 
     def started(self) -> Started:
-        """Blocks until the service is ready or has failed."""
+        """How the start ended; blocks until then."""
         return self._started.result()
 
     def close(self, patience_s: float = 0.0) -> None:
-        """Take the service down; its replicas are gone when this returns. See `ServeApp.delete`."""
+        """Take the service down; its replicas have ended when this returns. See `ServeApp.delete`."""
         with self._closing:
             self._app.delete(patience_s)
 
@@ -87,7 +94,7 @@ class Keeper:
             started = Started(url, notes, token=self._token)
         except GRMError as error:
             started = Started(error=str(error))
-        except Exception as error:  # Ray's and Serve's own: the starter is told, not left waiting
+        except Exception as error:  # any error of Ray or Serve: the owner, which waits, is told
             logger.exception("the service cannot be started")
             started = Started(error=f"{type(error).__name__}: {error}")
         if started.error:
@@ -98,10 +105,11 @@ class Keeper:
     def _take_down(self) -> None:
         try:
             self.close()
-        except Exception:  # Serve's and Ray's own: the starter must hear its reason, and the keeper end, all the same
-            logger.exception("the service %s is not taken down", self._config.service.name)
+        except Exception:  # whatever Ray or Serve raise: the owner still hears why the start failed
+            logger.exception("the service %s could not be taken down", self._config.service.name)
 
     def _watch(self, lease: Any) -> None:
+        """Wait for the end of the lease, then take the service down and end this actor."""
         try:
             ray.get(lease.hold.remote())
         except ray.exceptions.RayError:
@@ -109,7 +117,8 @@ class Keeper:
                 return
             logger.info("the owner of %s is gone: taking it down", self._config.service.name)
             self._app.give_up()
-            with suppress(TimeoutError):  # only what has been sent to Serve can be taken off it
+            # A service that is taken down while its start goes on would be deployed after that.
+            with suppress(TimeoutError):
                 self._started.result(GIVE_UP_S)
             self._take_down()
             ray.kill(self._own_handle)

@@ -1,10 +1,10 @@
-"""Start, find and stop the reward service on a Ray cluster.
+"""Start, find and stop the reward service on a Ray cluster, from a driver or from an actor.
 
     with start(load_config("configs/nano_cpu.yaml")) as service:
         print(service.reward_url)
 
-The calling process stays light: the service's keeper, an actor on the cluster's head node (`keeper.py`), imports Ray
-Serve and does the work. Everything here works in a driver and inside an actor alike.
+The calling process imports neither Ray Serve nor any engine: the service's keeper, an actor on the cluster's head node
+(`keeper.py`), does the work.
 """
 
 from __future__ import annotations
@@ -29,14 +29,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WATCH_PERIOD_S = 1.0
+"""Pause between two looks whether the service still runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceHandle:
-    """A running service. As a context manager it stops the service at the end.
+    """A running service. As a context manager it stops the service at the end of the block.
 
-    `url` is its address without a trailing slash; `notes` are things its user should know; `token` is what requests
-    must carry, if anything.
+    Attributes:
+        name: `service.name`.
+        url: the service's address, without a slash at the end.
+        notes: what the user should know.
+        token: what requests must carry, if anything.
     """
 
     name: str
@@ -46,7 +50,7 @@ class ServiceHandle:
 
     @property
     def reward_url(self) -> str:
-        """What OpenRLHF takes as `--reward.remote_url`."""
+        """The value of OpenRLHF's flag `--reward.remote_url`."""
         return f"{self.url}/get_reward"
 
     def stop(self) -> None:
@@ -54,10 +58,10 @@ class ServiceHandle:
         stop_on_ray(self.name)
 
     def wait(self) -> None:
-        """Block until someone else has stopped the service.
+        """Block until another process has stopped the service.
 
         Raises:
-            ServiceError: its keeper has died: the service is still there, and nothing would end it with its owner.
+            ServiceError: the keeper has died. The service still runs, but would not be taken down with its owner.
         """
         while _find_keeper(self.name) is not None:
             time.sleep(WATCH_PERIOD_S)
@@ -74,13 +78,13 @@ class ServiceHandle:
 def start(config: Config) -> ServiceHandle:
     """Start the service and wait until the GRM answers.
 
-    Uses the Ray cluster this process is connected to, else the one of RAY_ADDRESS, else a private one that ends with
-    this process. With `service.lifetime: job` the service ends with this process, however it ends.
+    Uses the Ray cluster that this process is connected to, else the one of RAY_ADDRESS, else a private one that ends
+    with this process. With `service.lifetime: job` the service ends with this process, however that ends.
 
     Raises:
-        ServiceError: it is not ready within `service.ready_timeout_s`, or cannot become ready: too few GPUs (within
-            30 s), a port in use, a model that does not load, a service of this name that is already there.
-        ConfigError: the environment variable `service.token_env` holds what cannot be a token.
+        ServiceError: it is not ready within `service.ready_timeout_s`, or cannot become ready: too few GPUs (told
+            within 30 s), a port in use, a model that does not load, a service of this name on the cluster.
+        ConfigError: the environment variable `service.token_env` holds something that cannot be a token.
     """
     connect()
     try:
@@ -96,10 +100,10 @@ def start(config: Config) -> ServiceHandle:
 def attach(config: Config) -> ServiceHandle | None:
     """The service named `service.name` on this process's Ray cluster (or that of RAY_ADDRESS), once it is ready.
 
-    None if there is none; nothing is started.
+    None if there is no such service; nothing is started.
 
     Raises:
-        ServiceError: it is starting, and fails.
+        ServiceError: the service is starting, and its start fails.
     """
     import ray
 
@@ -111,12 +115,13 @@ def attach(config: Config) -> ServiceHandle | None:
 
 
 def start_or_attach(config: Config) -> ServiceHandle:
-    """`attach`, or else `start`. Safe to call from many processes at once: one starts, the others attach."""
+    """`attach`, or else `start`. Many processes may call it at once: one starts the service, the others attach."""
     connect()
-    keeper = _find_keeper(config.service.name)  # first, because who attaches need not have what starting takes
+    # A service that is there is found before one is made: this process may lack what a start needs, such as the token.
+    keeper = _find_keeper(config.service.name)
     try:
         keeper = keeper or _new_keeper(config)
-    except ValueError:  # the name is taken: creating a named actor is the one atomic step
+    except ValueError:  # another process was faster: Ray makes one actor of a name, and refuses the second
         keeper = _find_keeper(config.service.name)
         if keeper is None:
             raise ServiceError(f"the service {config.service.name!r} has just been stopped; try again") from None
@@ -124,16 +129,16 @@ def start_or_attach(config: Config) -> ServiceHandle:
 
 
 def exists(name: str) -> bool:
-    """Whether a service of this name, ready or not, is on the Ray cluster that this process is connected to."""
+    """Whether the Ray cluster that this process is connected to has a service of this name, ready or not."""
     return _find_keeper(name) is not None
 
 
 def stop(name: str = "grm") -> bool:
     """Stop the service of this name; False if there is none.
 
-    It is looked for on the Ray cluster of RAY_ADDRESS first, where that is set, then on this machine: without Ray, then
-    on the cluster that runs here. What is under way is finished within 20 s, or handed back. A service on Ray whose
-    keeper is gone is found, too.
+    It is looked for in this order: on the Ray cluster of RAY_ADDRESS, if that is set; among the services without Ray on
+    this machine; if RAY_ADDRESS is not set, on the Ray cluster of this machine. Requests under way have 20 s to finish;
+    the rest fails so that clients ask again. A service on Ray is found also when its keeper has died.
 
     Raises:
         ServiceError: the cluster of RAY_ADDRESS does not answer, or the service does not stop within a minute.
@@ -144,7 +149,7 @@ def stop(name: str = "grm") -> bool:
 
 
 def _cluster_is_here() -> bool:
-    """Whether this process is connected to a Ray cluster, or could be to one on this machine."""
+    """Whether this process is connected to a Ray cluster, or one on this machine takes connections."""
     try:
         import ray
 
@@ -154,7 +159,7 @@ def _cluster_is_here() -> bool:
 
 
 def stop_on_ray(name: str) -> bool:
-    """`stop`, for a service that is on the Ray cluster: one without Ray may have the same name."""
+    """`stop`, but only for a service on the Ray cluster: a service without Ray may have the same name."""
     import ray
 
     connect(default="auto")
@@ -165,7 +170,7 @@ def stop_on_ray(name: str) -> bool:
         ray.get(keeper.close.remote(DRAIN_S), timeout=RAY_STOP_S)
     except ray.exceptions.GetTimeoutError:
         raise ServiceError(f"the service {name!r} does not stop within {RAY_STOP_S:g} s; try again") from None
-    except ray.exceptions.RayError as error:  # its owner ended at the same time, or Serve is gone
+    except ray.exceptions.RayError as error:  # the keeper has just ended with the owner, or Serve has died
         logger.warning("the keeper of the service %s could not close it: %s", name, type(error).__name__)
         ray.kill(keeper)
         _stop_orphan(name)
@@ -175,7 +180,7 @@ def stop_on_ray(name: str) -> bool:
 
 
 def _stop_orphan(name: str) -> bool:
-    """Take a service off Ray Serve that has no keeper any more."""
+    """Take a service without a keeper off Ray Serve."""
     from grm_plugin.serving.ray.deploying import delete_app
 
     return delete_app(name, DRAIN_S)
@@ -191,10 +196,13 @@ def _is_deployed(name: str) -> bool:
 
 
 def connect(default: str = "local") -> None:
-    """Connect this process to Ray, unless it is: to RAY_ADDRESS, else to `default` (`local` is a new private cluster).
+    """Connect this process to Ray, unless it is connected: to RAY_ADDRESS, else to `default`.
+
+    Args:
+        default: an address, `auto` for the cluster of this machine, or `local` for a new private cluster.
 
     Raises:
-        ServiceError: nothing answers there, told within `CONNECT_DEADLINE_S` where nothing listens.
+        ServiceError: no cluster answers at the address; told within `CONNECT_DEADLINE_S` if nothing listens there.
     """
     import ray
 
@@ -214,12 +222,17 @@ def connect(default: str = "local") -> None:
         raise ServiceError(
             f"no Ray cluster at {address!r} ({error}): set RAY_ADDRESS, or run `ray start --head`"
         ) from None
-    if "ray.serve.context" in sys.modules:  # it keeps its client of an earlier cluster across ray.shutdown()
+    if "ray.serve.context" in sys.modules:  # Serve keeps its client of an earlier cluster, even after ray.shutdown()
         sys.modules["ray.serve.context"]._set_global_client(None)
 
 
 def _new_keeper(config: Config) -> Any:
-    """Raises ValueError when the name is taken."""
+    """Start the keeper of a service.
+
+    Raises:
+        ValueError: the service has a keeper.
+        ConfigError: the environment variable `service.token_env` holds something that cannot be a token.
+    """
     import ray
 
     from grm_plugin.serving.ray.keeper import NAMESPACE, Keeper, keeper_name
@@ -232,7 +245,7 @@ def _new_keeper(config: Config) -> Any:
             namespace=NAMESPACE,
             lifetime="detached",
             num_cpus=0,
-            max_concurrency=64,  # a blocked `started` per process that attaches, and `close` beside them
+            max_concurrency=64,  # threads: each process that attaches blocks one in `started`, and `close` needs one
             scheduling_strategy=_head_node(),
         )
         .remote(config, new_lease(), read_token(config.service.token_env))
@@ -251,10 +264,15 @@ def _find_keeper(service: str) -> Any:
 
 
 def _wait(keeper: Any, config: Config) -> ServiceHandle:
+    """The service, once its start has ended.
+
+    Raises:
+        ServiceError: the start has failed, or its keeper has died.
+    """
     import ray
 
     name = config.service.name
-    # The keeper keeps service.ready_timeout_s itself, and answers when what did not become ready is gone.
+    # The keeper itself ends a start after service.ready_timeout_s, and answers once what it has started is removed.
     timeout_s = config.service.ready_timeout_s + FAILED_START_S
     try:
         started: Started = ray.get(keeper.started.remote(), timeout=timeout_s)

@@ -1,4 +1,4 @@
-"""A lease: as long as its owner lives, so does what watches it."""
+"""A lease lasts as long as the process that took it: by it the keeper notices the end of the service's owner."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 
 class Lease:
-    """An actor that does nothing. Ray ends it with the process that created it, even after kill -9."""
+    """An actor that does nothing. Ray ends it with the process that created it, even one that was killed by SIGKILL."""
 
     def hold(self) -> None:
-        """Never returns; the call fails when the lease is over."""
+        """Never returns; a call to it fails when the lease ends."""
         threading.Event().wait()
 
 
 def new_lease() -> Any:
-    """A lease owned by this process."""
+    """A lease that lasts as long as this process."""
     import ray
 
-    # "DEFAULT" keeps the actor out of the placement group of an actor that asks.
+    # "DEFAULT": if this process is an actor in a placement group, the lease takes no place in that group.
     return ray.remote(Lease).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()

@@ -1,4 +1,4 @@
-"""The engines as seen from the reward service: behind Ray Serve handles, in other processes."""
+"""The GRM and the meta RM as the service calls them on Ray: replicas in other processes, behind Serve handles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grm_plugin.serving.ray.replica_watch import watch_of
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
 
 NO_SERVE_PAUSE_S = 1.0
-"""Before the next try where Serve refused at once, as it does while it restarts."""
+"""Pause before the next try when Serve has refused a request at once, as it does while it restarts."""
 
 
 class RayGenerator:
@@ -31,7 +31,7 @@ class RayGenerator:
         answer: list[Completion] = await self._failover.call(
             lambda attempt: _call(self._handle.generate, attempt, prompt, sampling),
             partial(check_completions, n=sampling.n),
-            timed=sampling.max_tokens > 1,  # a readiness probe
+            timed=sampling.max_tokens > 1,  # the probe of `probing.py` asks for one token
         )
         return answer
 
@@ -52,10 +52,12 @@ class RayMetaRM:
 
 
 async def _call(method: Any, attempt: int, *arguments: Any) -> Any:
-    """Call a deployment, as an attempt that its router (`serving.routing`) knows; cancelled with the caller.
+    """Call a replica of a deployment; `attempt` tells `replica_router.py` which replicas to avoid.
+
+    A caller that is cancelled cancels the call.
 
     Raises:
-        EngineError: what the engine raised, or what kept Ray from asking it.
+        EngineError: the engine failed, or Ray could not reach it.
     """
     response = method.remote(*arguments, attempt=attempt)
     try:
@@ -73,7 +75,7 @@ async def _call(method: Any, attempt: int, *arguments: Any) -> Any:
 
 
 def _engine_error(error: RayTaskError) -> EngineError:
-    """What the replica raised, without Ray's remote traceback."""
+    """The error that the replica raised, without the traceback of its process that Ray adds to the message."""
     cause = error.cause
     if isinstance(cause, EngineError):
         return type(cause)(str(cause))

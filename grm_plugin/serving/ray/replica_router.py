@@ -1,7 +1,7 @@
-"""Which replica gets a request: Ray Serve's router for the GRM and the meta RM.
+"""Chooses the replica that gets a request: Ray Serve's request router for the GRM and the meta RM.
 
-Serve's own router leaves a frozen replica in until its health checks have failed for half a minute, and cannot be told
-to avoid one. This one pings the replicas and lets `grm_plugin.serving.ray.replica_watch` choose.
+Serve's own router sends requests to a frozen replica until its health checks have failed for half a minute, and cannot
+be told to avoid a replica. This one pings the replicas and lets `replica_watch.py` choose.
 """
 
 from __future__ import annotations
@@ -18,33 +18,34 @@ from grm_plugin.serving.ray.replica_watch import ReplicaWatch, watch_of
 logger = logging.getLogger(__name__)
 
 FULL_PAUSE_S = 0.02
-"""Between two looks for a replica with a place."""
+"""Pause between two looks for a replica with a free place."""
 
 PING_PERIOD_S = 1.0
 PING_TIMEOUT_S = 10.0
-"""A frozen replica answers the pings of all that time when it goes on; few are left waiting."""
+"""Long, so that few pings wait in a frozen replica: it answers all of them when it goes on."""
 
 
 class LiveReplicasRouter(RequestRouter):  # type: ignore[misc]
     """Sends each attempt to the least busy replica that answers; first come, first served.
 
-    A retry waits for a replica that has not failed it, in a line with those that avoid the same ones: the others need
-    not wait for that replica.
+    A retry waits for a replica that has not failed its request. It queues only with attempts that avoid the same
+    replicas, so that attempts which may go to any replica do not wait behind it.
     """
 
     _watch: ReplicaWatch
 
     def initialize_state(self, **_: Any) -> None:
-        """Serve calls this before the first request."""
+        """Called by Serve before the first request."""
         self._watch = watch_of(self._deployment_id.app_name, self._deployment_id.name)
         self._pings: dict[str, asyncio.Task[None]] = {}
-        self._turns: WeakValueDictionary[frozenset[str], asyncio.Lock] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[frozenset[str], asyncio.Lock] = WeakValueDictionary()
+        """By the replicas that an attempt avoids: a lock, which its waiters get in the order of their arrival."""
 
     def update_replicas(self, replicas: list[RunningReplica]) -> None:
-        """Serve's controller says what runs."""
+        """Called by Serve with all replicas that run now, whenever one starts or ends."""
         super().update_replicas(replicas)
         running = {replica.replica_id.unique_id: replica for replica in replicas}
-        self._watch.replicas(running.keys())
+        self._watch.set_replicas(running.keys())
         for id in self._pings.keys() - running.keys():
             self._pings.pop(id).cancel()
         for id in running.keys() - self._pings.keys():
@@ -53,21 +54,22 @@ class LiveReplicasRouter(RequestRouter):  # type: ignore[misc]
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        """Those that answer. Only asked by a Serve that does not call the method below."""
+        """The replicas that answer pings. Called only by a version of Serve that does not call the method below."""
         return [[replica for replica in candidate_replicas if self._watch.is_alive(replica.replica_id.unique_id)]]
 
     async def _choose_replica_for_request(
         self, pending_request: PendingRequest, *, is_retry: bool = False
     ) -> RunningReplica:
-        """The replica for a request, once one has a place for it.
+        """The replica for a request, once one has a free place.
 
-        Serve's own way here gives a replica to whichever request waits longest, so that nobody knows which one has it.
+        It replaces a private method of Serve, which gives a replica that it has found to whichever request waits
+        longest: `replica_watch.py` would not know which replica has which attempt.
         """
         attempt = pending_request.kwargs.get("attempt")
-        if is_retry:  # the chosen one was full, or is gone
+        if is_retry:  # the replica that this method has chosen was full, or has ended
             await asyncio.sleep(FULL_PAUSE_S)
-        turn = self._turns.setdefault(self._watch.avoided(attempt), asyncio.Lock())
-        async with turn:
+        queue = self._queues.setdefault(self._watch.avoided(attempt), asyncio.Lock())
+        async with queue:
             while True:
                 running = {replica.replica_id.unique_id: replica for replica in self._replicas.values()}
                 places = {id: replica.max_ongoing_requests for id, replica in running.items()}
@@ -81,9 +83,9 @@ class LiveReplicasRouter(RequestRouter):  # type: ignore[misc]
             try:
                 async with asyncio.timeout(PING_TIMEOUT_S):
                     await replica.get_queue_len(deadline_s=PING_TIMEOUT_S)
-                self._watch.heard(id)
+                self._watch.ping_answered(id)
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # dead, or not reached: it stalls until a ping comes back, or Serve takes it off
+            except Exception as error:  # dead or out of reach: it counts as stalled after `STALLED_S`
                 logger.debug("replica %s does not answer a ping: %r", id, error)
             await asyncio.sleep(PING_PERIOD_S)

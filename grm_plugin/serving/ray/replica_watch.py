@@ -1,8 +1,8 @@
-"""What the caller of several replicas knows about each: is it alive, does it answer, has it been failing?
+"""What a caller knows about the replicas of a deployment, and which of them it chooses for a request.
 
-Two kinds of replicas get no work. One that does not answer pings *stalls* (a frozen process, a lost node): nothing is
-sent to it until it answers again. One that keeps requests and answers none of them (*silent*), or fails several times
-in a row, is *out*: it is passed over for a while, unless there is no other.
+Two kinds of replicas get no requests. A replica is *stalled* when it does not answer pings (a frozen process, a lost
+node); it gets none until it answers again. A replica is *suspended* for some seconds when it is *silent* (it has
+requests and answers none of them) or has failed several in a row; it gets none unless there is no other.
 """
 
 from __future__ import annotations
@@ -16,100 +16,118 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 STALLED_S = 4.0
-"""Without an answer to a ping for this long a replica stalls."""
+"""A replica that has not answered a ping for so long is stalled."""
 
-PATIENCE_S, LONGEST_ANSWERS = 30.0, 3.0
-"""A replica with work is silent after this long without an answer: LONGEST_ANSWERS times the longest of the recent
-answers of all replicas, but at least SHORTEST_PATIENCE_S, or PATIENCE_S while fewer than KNOWN are known."""
+PATIENCE_FACTOR = 3.0
+"""A replica is silent when it has requests and has answered none for this factor times the longest recent answer of any
+replica, but at least `SHORTEST_PATIENCE_S`, or `PATIENCE_S` while fewer than `ENOUGH_ANSWERS` answers are known."""
 
+PATIENCE_S = 30.0
 SHORTEST_PATIENCE_S = 5.0
-KNOWN = 8
-RECENT = 64
+ENOUGH_ANSWERS = 8
+
+RECENT_ANSWERS = 64
+"""Answers whose times are remembered."""
 
 FAILURES = 2
-"""In a row, they take a replica out: one alone may be the request's fault."""
+"""So many failures in a row suspend a replica; a single one may be the request's fault."""
 
-FIRST_OUT_S, LONGEST_OUT_S = 2.0, 10.0
-"""How long; doubled with every further failure. Then it gets one request at a time, until it answers one well."""
+FIRST_SUSPENSION_S, LONGEST_SUSPENSION_S = 2.0, 10.0
+"""A suspension's time, which doubles with every further failure. After it the replica is on probation: it gets one
+request at a time, until it gives a good answer."""
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One sending of a request. `stuck` is done when its replica stalls or is silent, and another could do the work."""
+    """A request on its way to one replica."""
 
     id: int
     avoid: frozenset[str]
-    """Replicas that failed the same request."""
+    """Replicas that have failed the same request, or have it already."""
     stuck: asyncio.Future[None]
+    """Done when the replica is stalled or silent and another one could take the request."""
     replica: str = ""
+    """The replica that has the request; empty until one is chosen."""
     sent: float = 0.0
+    """When it was chosen."""
 
 
 @dataclass(slots=True)
 class _Replica:
-    heard: float
+    """What is known of one replica; times are of the watch's clock."""
+
+    ping_answered: float
     answered: float
     attempts: dict[int, Attempt] = field(default_factory=dict)
     failures: int = 0
-    out_until: float = 0.0
+    """In a row, until now."""
+    suspended_until: float = 0.0
 
 
 class ReplicaWatch:
-    """The replicas of one deployment. The router's thread and the callers' event loop use it alike."""
+    """The replicas of one deployment. Its methods may be called from several threads: Serve's router has its own."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.RLock()
         self._replicas: dict[str, _Replica] = {}
         self._attempts: dict[int, Attempt] = {}
-        self._latencies: deque[float] = deque(maxlen=RECENT)
+        self._latencies: deque[float] = deque(maxlen=RECENT_ANSWERS)
         self._next_id = 0
 
-    def replicas(self, ids: Collection[str]) -> None:
-        """These replicas run now; one that is new counts as heard from."""
+    def set_replicas(self, ids: Collection[str]) -> None:
+        """Tell which replicas run now. A new one counts as if it had just answered a ping."""
         with self._lock:
             now = self._clock()
-            self._replicas = {id: self._replicas.get(id) or _Replica(heard=now, answered=now) for id in ids}
+            self._replicas = {id: self._replicas.get(id) or _Replica(ping_answered=now, answered=now) for id in ids}
 
-    def heard(self, id: str) -> None:
-        """A ping came back."""
+    def ping_answered(self, id: str) -> None:
+        """Tell that a replica has answered a ping."""
         with self._lock:
             if id in self._replicas:
-                self._replicas[id].heard = self._clock()
+                self._replicas[id].ping_answered = self._clock()
 
     def is_alive(self, id: str) -> bool:
         """Whether the replica answers pings."""
         with self._lock:
-            return not self._stalls(id, self._clock())
+            return not self._stalled(id, self._clock())
 
-    def choose(self, places: Mapping[str, int], attempt: int | None) -> str | None:
-        """The replica for an attempt: the one with the least work among the best kind there is.
+    def choose(self, places: Mapping[str, int], attempt_id: int | None) -> str | None:
+        """Choose the replica for an attempt.
 
-        `places` says how much each takes at once. None if all of the best kind are full, or all stall.
+        Stalled replicas are left out; so are, unless there is no other, suspended ones and those that the attempt
+        avoids. Among the rest the one with the fewest attempts is taken.
+
+        Args:
+            places: how many requests each replica takes at once.
+            attempt_id: the attempt; None for a request that is none, which avoids no replica.
+
+        Returns:
+            The replica's id, or None if all that are left are full.
         """
         with self._lock:
             now = self._clock()
-            alive = [id for id in places if not self._stalls(id, now)]
-            best = [id for id in alive if self._fit(id, now)] or alive
-            chosen = self._attempts.get(attempt) if attempt is not None else None
-            if chosen is not None:
-                best = [id for id in best if id not in chosen.avoid] or best
+            alive = [id for id in places if not self._stalled(id, now)]
+            best = [id for id in alive if self._usable(id, now)] or alive
+            attempt = self._attempts.get(attempt_id) if attempt_id is not None else None
+            if attempt is not None:
+                best = [id for id in best if id not in attempt.avoid] or best
             best = [id for id in best if len(self._replicas[id].attempts) < places[id]]
             if not best:
                 return None
             id = min(best, key=lambda id: (len(self._replicas[id].attempts), random.random()))
-            if chosen is not None:
-                self._assign(chosen, id, now)
+            if attempt is not None:
+                self._assign(attempt, id, now)
             return id
 
-    def avoided(self, attempt: int | None) -> frozenset[str]:
-        """The replicas that `choose` passes over for an attempt, unless there is no other."""
+    def avoided(self, attempt_id: int | None) -> frozenset[str]:
+        """The replicas that `choose` leaves out for an attempt, unless there is no other."""
         with self._lock:
-            begun = self._attempts.get(attempt) if attempt is not None else None
-            return frozenset() if begun is None else begun.avoid
+            attempt = self._attempts.get(attempt_id) if attempt_id is not None else None
+            return frozenset() if attempt is None else attempt.avoid
 
     def begin(self, avoid: Collection[str] = ()) -> Attempt:
-        """A new attempt, on the running event loop."""
+        """A new attempt, which avoids these replicas; to be called on its event loop."""
         with self._lock:
             self._next_id += 1
             attempt = Attempt(self._next_id, frozenset(avoid), asyncio.get_running_loop().create_future())
@@ -117,9 +135,13 @@ class ReplicaWatch:
             return attempt
 
     def end(self, attempt: Attempt, good: bool | None, timed: bool = True) -> None:
-        """The attempt is over: with a good answer, as its replica's failure, or (None) neither.
+        """Tell that an attempt is over.
 
-        One that is not `timed` says nothing about others: neither how long they take, nor that they are answered.
+        Args:
+            attempt: the attempt.
+            good: whether its replica gave a good answer (True) or failed (False); None if it was cancelled.
+            timed: False for an answer that came without the model's work, or with less than others need. It says
+                neither how long others take, nor that the replica answers them.
         """
         with self._lock:
             self._attempts.pop(attempt.id, None)
@@ -130,7 +152,7 @@ class ReplicaWatch:
             replica.attempts.pop(attempt.id, None)
             now = self._clock()
             if good:
-                replica.failures, replica.out_until = 0, 0.0
+                replica.failures, replica.suspended_until = 0, 0.0
                 if timed:
                     replica.answered = now
                     self._latencies.append(now - attempt.sent)
@@ -138,20 +160,24 @@ class ReplicaWatch:
                 self._fail(replica, now)
 
     def find_stuck(self) -> None:
-        """Mark the attempts that another replica should get too. To be called on their event loop, now and then."""
+        """Suspend silent replicas, and mark the attempts that another replica should get too.
+
+        To be called on the attempts' event loop, every now and then.
+        """
         with self._lock:
             now = self._clock()
             silent = {id for id in self._replicas if self._silent(id, now)}
             for id in silent:
-                if self._replicas[id].out_until <= now:
+                if self._replicas[id].suspended_until <= now:
+                    # Silence suspends at once: it counts as the last of the failures in a row that it takes.
                     self._replicas[id].failures = max(FAILURES - 1, self._replicas[id].failures)
                     self._fail(self._replicas[id], now)
-            bad = silent | {id for id in self._replicas if self._stalls(id, now)}
-            if not any(self._fit(id, now) for id in self._replicas.keys() - bad):
+            bad = silent | {id for id in self._replicas if self._stalled(id, now)}
+            if not any(self._usable(id, now) for id in self._replicas.keys() - bad):
                 return
             for attempt in self._attempts.values():
-                gone = attempt.replica in bad or attempt.replica not in self._replicas
-                if attempt.replica and gone and not attempt.stuck.done():
+                lost = attempt.replica in bad or attempt.replica not in self._replicas
+                if attempt.replica and lost and not attempt.stuck.done():
                     attempt.stuck.set_result(None)
 
     @property
@@ -161,18 +187,18 @@ class ReplicaWatch:
 
     @property
     def usual_s(self) -> float:
-        """The median time of the recent answers; 0 where none is known."""
+        """Seconds that an answer takes: the median of the recent ones; 0 if none is known."""
         with self._lock:
             return sorted(self._latencies)[len(self._latencies) // 2] if self._latencies else 0.0
 
     @property
     def patience_s(self) -> float:
-        """How long a replica with work may go without an answer."""
-        shortest = PATIENCE_S if len(self._latencies) < KNOWN else SHORTEST_PATIENCE_S
-        return max(shortest, LONGEST_ANSWERS * max(self._latencies, default=0.0))
+        """Seconds after which a replica that has requests and answers none is silent. See `PATIENCE_FACTOR`."""
+        shortest = PATIENCE_S if len(self._latencies) < ENOUGH_ANSWERS else SHORTEST_PATIENCE_S
+        return max(shortest, PATIENCE_FACTOR * max(self._latencies, default=0.0))
 
     def _assign(self, attempt: Attempt, id: str, now: float) -> None:
-        if attempt.replica in self._replicas:  # the replica it was meant for had no place
+        if attempt.replica in self._replicas:  # chosen before, but it turned out to be full
             self._replicas[attempt.replica].attempts.pop(attempt.id, None)
         attempt.replica, attempt.sent = id, now
         self._replicas[id].attempts[attempt.id] = attempt
@@ -180,10 +206,11 @@ class ReplicaWatch:
     def _fail(self, replica: _Replica, now: float) -> None:
         replica.failures += 1
         if replica.failures >= FAILURES:
-            replica.out_until = now + min(LONGEST_OUT_S, FIRST_OUT_S * 2 ** min(replica.failures - FAILURES, 8))
+            doubled_s = FIRST_SUSPENSION_S * 2 ** min(replica.failures - FAILURES, 8)
+            replica.suspended_until = now + min(LONGEST_SUSPENSION_S, doubled_s)
 
-    def _stalls(self, id: str, now: float) -> bool:
-        return id not in self._replicas or now - self._replicas[id].heard > STALLED_S
+    def _stalled(self, id: str, now: float) -> bool:
+        return id not in self._replicas or now - self._replicas[id].ping_answered > STALLED_S
 
     def _silent(self, id: str, now: float) -> bool:
         replica = self._replicas[id]
@@ -192,15 +219,16 @@ class ReplicaWatch:
         oldest = min(attempt.sent for attempt in replica.attempts.values())
         return now - max(oldest, replica.answered) > self.patience_s
 
-    def _fit(self, id: str, now: float) -> bool:
+    def _usable(self, id: str, now: float) -> bool:
+        """Whether it is neither stalled nor suspended, nor on probation with a request."""
         replica = self._replicas[id]
         on_probation = replica.failures >= FAILURES
-        return replica.out_until <= now and not (on_probation and replica.attempts) and not self._stalls(id, now)
+        return replica.suspended_until <= now and not (on_probation and replica.attempts) and not self._stalled(id, now)
 
 
 _watches: dict[tuple[str, str], ReplicaWatch] = {}
 
 
 def watch_of(app: str, deployment: str) -> ReplicaWatch:
-    """This process's watch over a deployment of a Serve application: its router and its callers share it."""
+    """The watch over a deployment of a Serve application, which the router and the callers of this process share."""
     return _watches.setdefault((app, deployment), ReplicaWatch())

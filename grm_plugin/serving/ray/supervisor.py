@@ -1,7 +1,7 @@
-"""Brings a job's service back when all of it is gone.
+"""Starts a job's service again when all of it is gone. Runs in a thread of the process that started the service.
 
-Ray Serve replaces what dies inside the service (replicas, its proxy, its controller). What is left for the job's own
-process: a service, or its keeper, that disappears as a whole.
+Ray Serve replaces the parts of a service that die: replicas, proxy, controller. It brings back neither a service that
+is gone as a whole nor its keeper.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ from grm_plugin.serving.ray import launch
 logger = logging.getLogger(__name__)
 
 PERIOD_S = 10.0
+"""Pause between two looks at the service."""
+
 HEALTH_TIMEOUT_S = 10.0
 
 SILENT_LOOKS = 3
-"""In a row: half a minute, in which Ray Serve has replaced whatever it can."""
+"""After so many looks in a row without an answer the service counts as gone: in half a minute Ray Serve would have
+replaced whatever it can."""
 
 RESTARTS = 3
-"""Per job. What dies more often has a cause that a restart does not remove."""
+"""Restarts per job. What makes a service die more often is nothing that a restart mends."""
 
 
 class Supervisor:
-    """Watches a service from the process that started it, in a thread; a context manager.
+    """Watches a service and starts it again. A context manager: it watches within the block.
 
     Args:
-        config: what to start again. It comes back at its address as long as its port stays free.
-        url: where the service is.
-        gone: how it looks (True: all of it is gone, now; None: it does not answer, which may pass).
-        restart: brings it back.
+        config: the service's configuration. The service comes back at its address if its port is still free.
+        url: the service's address.
+        gone: looks at the service. Returns False if it answers, True if all of it is gone, and None if it does not
+            answer, which may pass. By default, asks the Ray cluster and `/health`.
+        restart: starts the service again and returns its address. By default, `launch.start`.
+        period_s: pause between two looks.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """No restart begins after this; one under way is waited for, so that it can be stopped."""
+        """End the watch. A restart under way is waited for: otherwise its service could not be stopped."""
         self._ended.set()
         self._thread.join(self._config.service.ready_timeout_s)
 
@@ -79,7 +84,7 @@ class Supervisor:
             logger.error("the GRM service is gone, restart %d of %d", self.restarts, RESTARTS)
             try:
                 url = self._restart()
-            except Exception as error:  # Ray's own too: the next restart may go better
+            except Exception as error:  # any error, also of Ray: the next look comes in `period_s`
                 logger.error("the GRM service did not come back: %s", error)
                 continue
             if url != self._url:
@@ -87,10 +92,11 @@ class Supervisor:
             logger.warning("the GRM service is back at %s", url)
 
     def _guarded_look(self) -> bool | None:
+        """`gone`, with any error as None."""
         try:
             return self._gone()
-        except Exception as error:  # Ray itself may be restarting
-            logger.warning("the GRM service cannot be looked for: %s", error)
+        except Exception as error:  # for instance while Ray restarts
+            logger.warning("whether the GRM service runs cannot be told now: %s", error)
             return None
 
     def _look(self) -> bool | None:
@@ -106,5 +112,5 @@ class Supervisor:
         try:
             launch.stop_on_ray(self._config.service.name)
         except ServiceError as error:
-            logger.warning("what is left of the GRM service was not stopped: %s", error)
+            logger.warning("the rest of the GRM service was not stopped before its restart: %s", error)
         return launch.start(self._config).url

@@ -1,4 +1,4 @@
-"""Notices a model that takes requests and answers none: its process lives, so nothing else would."""
+"""Notices a model that hangs: it takes requests and answers none. Nothing else does, because its process lives."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ T = TypeVar("T")
 
 
 class Watchdog:
-    """Adds up the time that a model had work and gave no answer; an answer, or an error of its own, makes it zero.
+    """Adds up the time in which a model had requests and gave no answer. An answer or an error sets it back to zero.
 
     Args:
-        hung_after_s: how much of it is a hang. At most a deadline: by then every caller of a slow model has left, too.
+        hung_after_s: so many seconds of it are a hang. At most the deadline of a request: by then the callers of a model
+            that is merely slow have hung up too, so that a longer silence says no more.
     """
 
     def __init__(self, hung_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,10 +25,12 @@ class Watchdog:
         self._clock = clock
         self._under_way = 0
         self._since = 0.0
-        self._quiet_s = 0.0
+        """Since when the model has had requests without an answer, if it has some now."""
+        self._silent_s = 0.0
+        """Such time before `_since`, while it had earlier requests, which ended without an answer."""
 
     async def watch(self, work: Awaitable[T]) -> T:
-        """Await a call to the model."""
+        """The result of a call to the model."""
         if not self._under_way:
             self._since = self._clock()
         self._under_way += 1
@@ -41,14 +44,18 @@ class Watchdog:
             self._under_way -= 1
             now = self._clock()
             if answered:
-                self._quiet_s = 0.0
+                self._silent_s = 0.0
             elif not self._under_way:
-                self._quiet_s += now - self._since
+                self._silent_s += now - self._since
             if answered or not self._under_way:
                 self._since = now
 
     def check(self) -> None:
-        """Raises `EngineError` when the model hangs."""
-        quiet_s = self._quiet_s + (self._clock() - self._since if self._under_way else 0.0)
-        if quiet_s > self._hung_after_s:
-            raise EngineError(f"the model had work for {quiet_s:.0f} s and answered nothing")
+        """Check the model.
+
+        Raises:
+            EngineError: it hangs.
+        """
+        silent_s = self._silent_s + (self._clock() - self._since if self._under_way else 0.0)
+        if silent_s > self._hung_after_s:
+            raise EngineError(f"the model hangs: it had requests for {silent_s:.0f} s and answered none")

@@ -52,7 +52,7 @@ class Handle:
         self._outcomes = list(outcomes)
         self.responses: list[Response] = []
         self._watch = watch_of(self.app_name, name)
-        self._watch.replicas(["a", "b"])
+        self._watch.set_replicas(["a", "b"])
 
     def __getattr__(self, name: str) -> Any:
         return self
