@@ -1,4 +1,4 @@
-"""How the judging went over time: the numbers behind the charts, each series in at most `BUCKETS` steps of groups."""
+"""The numbers behind the charts of the page: how judging went over time, in at most `STEPS` steps."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from statistics import fmean
 from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.store_reader import StoreReader
 
-BUCKETS = 60
+STEPS = 60
+"""Longest series of a chart."""
+
 BIAS_GROUPS = 2_000
-"""Newest groups that the position bias is taken over."""
+"""So many of the newest groups give the position bias."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The mean over consecutive groups `first`..`last` (numbers), `groups` of which a filter shows.
+    """Means over the groups of a step, whose numbers are `first`..`last`; None where there is nothing to average.
 
-    Rewards in the service's own scale, `spread` in points of 1..10, `lost` (votes) and `fallback` (rewards) as shares;
-    None where there is nothing to average.
+    Attributes:
+        first, last: numbers of the first and the last group.
+        reward, reward_low, reward_high: the mean of the groups' mean, lowest and highest reward.
+        spread: of the votes on a response, in points of the 1..10 scale.
+        lost: share of the critiques asked for that gave no vote.
+        fallback: share of the rewards that are missing, so that the failure policy decided.
     """
 
     first: int
@@ -33,10 +39,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """All series of a filter. `bias[p]` is the mean advantage of position p (see `record.position_bias`).
+class ChartData:
+    """The series over all groups that match a filter.
 
-    `tokens_s` are the tokens generated per second, in steps of equal time from the first group to the last.
+    Attributes:
+        groups: how many match.
+        steps: the groups in order, cut into steps of equally many group numbers.
+        bias: by position in the list that the GRM reads, the mean of `stored_trace.position_bias`.
+        tokens_s: tokens that the GRM generated per second, in steps of equal time from the first group to the last.
+        reward_min, reward_max: lowest and highest reward of all.
     """
 
     groups: int
@@ -47,59 +58,60 @@ class Overview:
     reward_max: float | None
 
 
-_STEPS = """
-SELECT (t.id - {first}) * {buckets} / {span} AS bucket, min(t.id), max(t.id),
-       count(*), avg(t.reward_mean), avg(t.reward_min), avg(t.reward_max), avg(t.spread),
-       sum(t.asked), sum(t.parsed), sum(t.fallbacks), sum(t.responses),
-       min(t.reward_min), max(t.reward_max)
-FROM traces AS t WHERE {where} GROUP BY bucket ORDER BY bucket
+_STEPS_QUERY = """
+SELECT (t.id - {first_id}) * {steps} / {ids} AS step, min(t.id) AS first, max(t.id) AS last,
+       count(*) AS groups, avg(t.reward_mean) AS reward, avg(t.reward_min) AS reward_low,
+       avg(t.reward_max) AS reward_high, avg(t.spread) AS spread, sum(t.asked) AS asked, sum(t.parsed) AS parsed,
+       sum(t.fallbacks) AS fallbacks, sum(t.responses) AS responses,
+       min(t.reward_min) AS reward_min, max(t.reward_max) AS reward_max
+FROM traces AS t WHERE {where} GROUP BY step ORDER BY step
 """
 
 
-def overview(store: StoreReader, chosen: Filter) -> Overview:
-    """The charts' numbers; one pass over the small rows."""
+def chart_data(store: StoreReader, chosen: Filter) -> ChartData:
+    """The series over all groups that match a filter."""
     where, values = chosen.where()
     query = f"SELECT min(t.id), max(t.id), min(t.time), max(t.time) FROM traces AS t WHERE {where}"
-    ends = store.select(query, values)[0]
-    if ends[0] is None:
-        return Overview(0, (), (), (), None, None)
-    first, span = int(ends[0]), int(ends[1]) - int(ends[0]) + 1
-    rows = store.select(_STEPS.format(where=where, first=first, span=span, buckets=min(BUCKETS, span)), values)
-    lows = [row[12] for row in rows if row[12] is not None]
-    highs = [row[13] for row in rows if row[13] is not None]
-    return Overview(
-        groups=sum(row[3] for row in rows),
+    first_id, last_id, start, end = store.select(query, values)[0]
+    if first_id is None:
+        return ChartData(0, (), (), (), None, None)
+    ids = last_id - first_id + 1
+    rows = store.select(_STEPS_QUERY.format(where=where, first_id=first_id, ids=ids, steps=min(STEPS, ids)), values)
+    lows = [row["reward_min"] for row in rows if row["reward_min"] is not None]
+    highs = [row["reward_max"] for row in rows if row["reward_max"] is not None]
+    return ChartData(
+        groups=sum(row["groups"] for row in rows),
         steps=tuple(
             Step(
-                first=row[1],
-                last=row[2],
-                reward=row[4],
-                reward_low=row[5],
-                reward_high=row[6],
-                spread=row[7],
-                lost=(row[8] - row[9]) / row[8] if row[8] else None,
-                fallback=row[10] / row[11] if row[11] else 0.0,
+                first=row["first"],
+                last=row["last"],
+                reward=row["reward"],
+                reward_low=row["reward_low"],
+                reward_high=row["reward_high"],
+                spread=row["spread"],
+                lost=(row["asked"] - row["parsed"]) / row["asked"] if row["asked"] else None,
+                fallback=row["fallbacks"] / row["responses"] if row["responses"] else 0.0,
             )
             for row in rows
         ),
         bias=_bias(store, chosen),
-        tokens_s=_tokens(store, chosen, ends[2], ends[3]),
+        tokens_s=_tokens_per_second(store, chosen, start, end),
         reward_min=min(lows, default=None),
         reward_max=max(highs, default=None),
     )
 
 
-def _tokens(store: StoreReader, chosen: Filter, start: float, end: float) -> tuple[float, ...]:
-    width = (end - start) / BUCKETS
+def _tokens_per_second(store: StoreReader, chosen: Filter, start: float, end: float) -> tuple[float, ...]:
+    width = (end - start) / STEPS
     if width <= 0:
         return ()
     where, values = chosen.where()
     query = (
-        f"SELECT min({BUCKETS - 1}, CAST((t.time - {start!r}) / {width!r} AS INTEGER)) AS bucket, sum(t.tokens) "
-        f"FROM traces AS t WHERE {where} GROUP BY bucket"
+        f"SELECT min({STEPS - 1}, CAST((t.time - {start!r}) / {width!r} AS INTEGER)) AS step, sum(t.tokens) "
+        f"FROM traces AS t WHERE {where} GROUP BY step"
     )
     tokens = {row[0]: row[1] for row in store.select(query, values)}
-    return tuple(tokens.get(bucket, 0) / width for bucket in range(BUCKETS))
+    return tuple(tokens.get(step, 0) / width for step in range(STEPS))
 
 
 def _bias(store: StoreReader, chosen: Filter) -> tuple[float, ...]:

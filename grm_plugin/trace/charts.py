@@ -1,20 +1,27 @@
-"""Series -> small SVG charts, as plain numbers and paths that the page's template draws. No styles inside: CSP."""
+"""Turns series of numbers into small SVG charts: the numbers and paths that the template `charts.html` draws.
+
+They hold no styles, which the page's Content-Security-Policy would not let apply.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from grm_plugin.trace.chart_data import Overview, Step
+from grm_plugin.trace.chart_data import ChartData, Step
 
 WIDTH, HEIGHT = 200.0, 56.0
+"""Size of a chart in SVG's units."""
+
 Series = Sequence[float | None]
+"""One value per step; None where there is none."""
+
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The strip of the chart over one step: `tip` is what the mouse over it reads."""
+    """The strip of a line chart over one step. The browser shows `tip` when the mouse is over it."""
 
     x: float
     width: float
@@ -34,9 +41,18 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart of `WIDTH` x `HEIGHT`: SVG paths `line` and `band`, or `bars` on the line y = `zero`.
+    """One chart of `WIDTH` x `HEIGHT`.
 
-    `value` is the newest (for bars: the largest) value in words, `low` and `high` name the ends of the scale.
+    Attributes:
+        title: its name.
+        about: what it shows, in a sentence.
+        value: the newest value (for bars: the largest) as text.
+        low, high: the ends of the scale as text.
+        line: SVG path of a line chart.
+        band: SVG path of the area around the line.
+        slots: the strips over the line's steps.
+        bars: bars instead of a line.
+        zero: y of the horizontal axis.
     """
 
     title: str
@@ -51,9 +67,9 @@ class Chart:
     zero: float = HEIGHT
 
 
-def charts(seen: Overview) -> list[Chart]:
+def charts(data: ChartData) -> list[Chart]:
     """The six charts of the page."""
-    steps = seen.steps
+    steps = data.steps
     names = [_groups(step) for step in steps]
     lows, highs = [step.reward_low for step in steps], [step.reward_high for step in steps]
     return [
@@ -61,13 +77,13 @@ def charts(seen: Overview) -> list[Chart]:
               [step.reward for step in steps], names, "{:.3g}".format, 1e-6, (lows, highs)),
         _line("Vote spread", "How far the votes disagree: their standard deviation, in points of 1 to 10.",
               [step.spread for step in steps], names, "{:.2f}".format, 1.0),
-        _bias(seen.bias),
+        _bias(data.bias),
         _line("Lost votes", "Critiques that could not be read, of all that were asked for.",
               [step.lost for step in steps], names, _percent, 0.02),
-        _line("Fallbacks", "Rewards that the failure policy gave, because no vote was there.",
+        _line("Fallbacks", "Rewards that the failure policy gave, because there was no vote.",
               [step.fallback for step in steps], names, _percent, 0.02),
-        _line("Tokens / s", "Tokens that the GRM wrote per second of wall clock, over time.",
-              seen.tokens_s, [""] * len(seen.tokens_s), _short, 1.0),
+        _line("Tokens / s", "Tokens that the GRM generated per second of wall clock, over time.",
+              data.tokens_s, [""] * len(data.tokens_s), _short, 1.0),
     ]  # fmt: skip
 
 
@@ -77,15 +93,24 @@ def _line(
     values: Series,
     names: Sequence[str],
     words: Callable[[float], str],
-    least: float,
+    least_scale: float,
     band: tuple[Series, Series] | None = None,
 ) -> Chart:
-    """A line over steps. Without a band the scale starts at 0 and reaches `least` or more: noise stays small."""
-    seen = [value for series in (values, *(band or ())) for value in series if value is not None]
-    if not seen:
+    """A line chart.
+
+    Args:
+        title, about: see `Chart`.
+        values: the line.
+        names: the name of each step, for its tip.
+        words: writes a value as text.
+        least_scale: the scale spans at least this much, so that noise around a constant does not fill the chart.
+        band: lower and upper border of the area around the line. Without one the scale starts at 0.
+    """
+    known = [value for series in (values, *(band or ())) for value in series if value is not None]
+    if not known:
         return Chart(title, about, "–", "", "")
-    low = min(seen) if band else 0.0
-    high = max(*seen, low + least)
+    low = min(known) if band else 0.0
+    high = max(*known, low + least_scale)
     width = WIDTH / len(values)
 
     def place(index: int, value: float | None) -> Point | None:
@@ -110,7 +135,7 @@ def _line(
 
 
 def _bias(bias: Sequence[float]) -> Chart:
-    title, about = "Position bias", "Points that a response wins or loses by where it stands before the GRM."
+    title, about = "Position bias", "Points that a response wins or loses by its position in the list."
     if not bias:
         return Chart(title, about, "–", "", "")
     reach = max(1.0, max(map(abs, bias)))
@@ -125,7 +150,7 @@ def _bias(bias: Sequence[float]) -> Chart:
 
 
 def _path(points: Sequence[Point | None]) -> str:
-    """A line through the points, broken where there is none; a lone point becomes a short dash."""
+    """The SVG path of a line through the points, broken where one is missing; a point between gaps is a short dash."""
     parts: list[str] = []
     for index, point in enumerate(points):
         if point is None:
@@ -137,9 +162,10 @@ def _path(points: Sequence[Point | None]) -> str:
 
 
 def _area(lows: Sequence[Point | None], highs: Sequence[Point | None]) -> str:
-    there = [f"{x:.1f} {y:.1f}" for x, y in filter(None, lows)]
+    """The SVG path of the area between two borders."""
+    forth = [f"{x:.1f} {y:.1f}" for x, y in filter(None, lows)]
     back = [f"{x:.1f} {y:.1f}" for x, y in filter(None, reversed(highs))]
-    return f"M{'L'.join(there + back)}Z" if len(there) > 1 else ""
+    return f"M{'L'.join(forth + back)}Z" if len(forth) > 1 else ""
 
 
 def _groups(step: Step) -> str:

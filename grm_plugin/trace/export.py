@@ -1,4 +1,4 @@
-"""Traces as JSON lines (always) or Parquet (with pyarrow), for notebooks and other tools."""
+"""Exports traces for notebooks and other tools: as JSON lines, or as Parquet where pyarrow is installed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.store_reader import GroupRow, StoreReader
 
 PARQUET_ROWS = 500
+"""Groups that are in memory at a time."""
 
 
 def has_parquet() -> bool:
@@ -23,21 +24,25 @@ def has_parquet() -> bool:
 
 
 def json_lines(store: StoreReader, chosen: Filter) -> Iterator[bytes]:
-    """One line per group, oldest first: `id`, `time` (seconds since the epoch), `service`, `judgement`
-    (`grm_plugin.types.Judgement`) and `settled` (what the trainer got)."""
+    """One line of JSON per group that matches a filter, oldest first.
+
+    Its keys: `id`, `time` (seconds since the epoch), `service`, `judgement` (`grm_plugin.types.Judgement`, but with
+    `unit_mean` under the name `unit`) and `settled` (what the trainer got; empty if it got an error).
+    """
     for row, body in store.export(chosen):
+        # `body` is the JSON object {"judgement": ..., "settled": ...}, to which the other keys are added in front.
         head = f'{{"id":{row.id},"time":{row.time!r},"service":'.encode()
         yield head + to_json(row.service) + b"," + body[1:] + b"\n"
 
 
 def write_json_lines(store: StoreReader, chosen: Filter, path: Path) -> int:
-    """Write `json_lines` to a file; the number of groups."""
+    """Write `json_lines` to a file; returns the number of groups."""
     with path.open("wb") as file:
         return sum(1 for line in json_lines(store, chosen) if file.write(line))
 
 
 def write_parquet(store: StoreReader, chosen: Filter, path: Path) -> int:
-    """Write one row per group with nested responses and critiques; the number of groups.
+    """Write a Parquet file with one row per group, responses and critiques nested in it; returns the number of groups.
 
     Raises:
         StoreError: pyarrow is missing.
@@ -48,7 +53,7 @@ def write_parquet(store: StoreReader, chosen: Filter, path: Path) -> int:
     from pyarrow import parquet
 
     schema = _schema(pa)
-    rows = (_flat(row, from_json(body)) for row, body in store.export(chosen))
+    rows = (_parquet_row(row, from_json(body)) for row, body in store.export(chosen))
     written = 0
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         while batch := list(islice(rows, PARQUET_ROWS)):
@@ -57,7 +62,8 @@ def write_parquet(store: StoreReader, chosen: Filter, path: Path) -> int:
     return written
 
 
-def _flat(row: GroupRow, body: dict[str, Any]) -> dict[str, Any]:
+def _parquet_row(row: GroupRow, body: dict[str, Any]) -> dict[str, Any]:
+    """A group as a row: its responses with their rewards in one list, the critiques of all its lists in another."""
     judgement = body["judgement"]
     group, lists = judgement["group"], judgement["lists"]
     settled = body["settled"] or [None] * len(judgement["rewards"])

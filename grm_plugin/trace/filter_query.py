@@ -1,4 +1,7 @@
-"""A filter in the address of a page, and back. What makes no sense in an address is ignored: people edit them."""
+"""Reads a filter from the query of a page's address, and writes it there.
+
+Parameters that make no sense are ignored, as people edit addresses by hand.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ def filter_of(query: Mapping[str, str]) -> Filter:
     sort = query.get("sort", "")
     return Filter(
         text=query.get("q", "").strip(),
-        min_reward=number(query.get("min")),
-        max_reward=number(query.get("max")),
-        min_spread=number(query.get("spread")),
+        min_reward=finite_number(query.get("min")),
+        max_reward=finite_number(query.get("max")),
+        min_spread=finite_number(query.get("spread")),
         unparsed=query.get("unparsed") == "1",
         fallback=query.get("fallback") == "1",
         sort=Sort(sort) if sort in set(Sort) else Sort.NEWEST,
@@ -24,7 +27,7 @@ def filter_of(query: Mapping[str, str]) -> Filter:
 
 
 def query_of(chosen: Filter, **more: object) -> str:
-    """`?...` for a filter and further parameters, or an empty string; `filter_of` reads it back."""
+    """The query of a filter and further parameters, with its `?`; empty if there are none. `filter_of` reads it."""
     pairs = {
         "q": chosen.text,
         "min": _text(chosen.min_reward),
@@ -35,13 +38,13 @@ def query_of(chosen: Filter, **more: object) -> str:
         "sort": "" if chosen.sort is Sort.NEWEST else chosen.sort,
         **more,
     }
-    # An address cannot hold lone surrogates; "replace" keeps a hostile one from failing the page.
+    # An address cannot hold lone surrogates: they are replaced, so that a hostile one does not break the page.
     query = urlencode({name: value for name, value in pairs.items() if value not in ("", None)}, errors="replace")
     return f"?{query}" if query else ""
 
 
-def number(text: str | None) -> float | None:
-    """A finite number, or None for anything else."""
+def finite_number(text: str | None) -> float | None:
+    """The finite number in a parameter, or None for anything else."""
     try:
         value = float(text or "")
     except ValueError:
@@ -49,8 +52,8 @@ def number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def whole(text: str | None) -> int | None:
-    """A number of a group (within SQLite's integers), or None for anything else."""
+def group_number(text: str | None) -> int | None:
+    """The number of a group in a parameter (within SQLite's integers), or None for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 

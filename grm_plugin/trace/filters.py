@@ -1,4 +1,4 @@
-"""Which groups a reader wants to see, and in which order: `Filter` -> SQL."""
+"""Which groups a reader of the traces wants to see, and in which order; and that as SQL."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from enum import StrEnum
 from grm_plugin.trace.stored_trace import spaced
 
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
+"""A term of a search: words in quotes, or one word."""
 
 
 class Sort(StrEnum):
-    """Which groups come first."""
+    """Which groups come first. "disputed": those whose votes differ most."""
 
     NEWEST = "newest"
     LOWEST = "lowest"
@@ -32,15 +33,17 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Conditions that all must hold.
+    """Conditions that a group must all meet, and the order of the groups that do.
 
     Attributes:
-        text: words that the prompt, a response or a critique holds; "quoted" ones next to each other, and begin* for
-            the start of a word.
-        min_reward, max_reward: some reward of the group reaches up, or down, to it.
-        min_spread: mean spread of the votes, in points of the 1..10 scale.
-        unparsed, fallback: at least one vote was lost; at least one reward is missing.
-        sort: what comes first; every key sorts downwards.
+        text: words that all must stand in the group's prompt, responses and critiques. Words in double quotes must
+            stand next to each other; begin* matches words that begin so.
+        min_reward: at least one reward of the group is this or higher.
+        max_reward: at least one reward of the group is this or lower.
+        min_spread: the least spread of the votes (mean over the responses), in points of the 1..10 scale.
+        unparsed: at least one vote was lost.
+        fallback: at least one reward is missing.
+        sort: which groups come first.
     """
 
     text: str = ""
@@ -53,12 +56,12 @@ class Filter:
 
     @property
     def key(self) -> str:
-        """The SQL expression that is sorted downwards, over `traces AS t`."""
+        """The SQL expression over `traces AS t` by which groups are ordered, the highest value first."""
         return _KEYS[self.sort]
 
     @property
-    def selects(self) -> bool:
-        """Whether it leaves anything out."""
+    def restricts(self) -> bool:
+        """Whether it has any condition."""
         return self.where() != ("1", [])
 
     def where(self) -> tuple[str, list[str | float]]:
@@ -84,7 +87,7 @@ class Filter:
 
 
 def to_match(text: str) -> str:
-    """An FTS5 expression for what a reader types; empty for nothing to look for. Never a syntax error."""
+    """The FTS5 expression of a search text; empty if there is nothing to search for. It is valid for any text."""
     terms = []
     for quoted, word in _TERM.findall(text[:1000]):
         words = " ".join(re.findall(r"\w+", spaced(quoted or word)))

@@ -1,4 +1,4 @@
-"""One group made ready to read: responses named A, B, C ... in the request's order and put in order of reward."""
+"""What the page shows of one group: its responses, named A, B, C ... in the request's order, and its votes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from string import ascii_uppercase
 from grm_plugin.trace.stored_trace import Trace
 from grm_plugin.types import Critique, ListJudgement, Reward
 
-STATUS = {
+STATUS_NOTES = {
     "blank": "blank: scored by rule, not by the GRM",
     "no_votes": "no vote: the failure policy gave this reward",
 }
+"""By `Reward.status`: the note on a response without votes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseView:
-    """One response. `reward` is what the trainer got; None if it got an error. `note` says what is special."""
+    """One response. `reward` is what the trainer got (None: an error), `scores` are the kept votes, `note` explains."""
 
     letter: str
     text: str
@@ -30,7 +31,18 @@ class ResponseView:
 
 @dataclass(frozen=True, slots=True)
 class VoteView:
-    """One critique. `shown` are the letters by position, `scores` the letter -> score of the responses it saw."""
+    """One critique.
+
+    Attributes:
+        number: counts the critiques of the group from 1.
+        shown: letters of the responses, in the order in which the GRM saw them.
+        scores: by letter.
+        meta: the meta RM's logit, if there is a meta RM.
+        kept: whether the meta RM let it vote.
+        tokens: generated for it.
+        principles, analysis: the parts of the critique that the parser has found.
+        text: all of it.
+    """
 
     number: int
     shown: tuple[str, ...]
@@ -45,7 +57,7 @@ class VoteView:
 
 @dataclass(frozen=True, slots=True)
 class LostView:
-    """A completion that gave no vote."""
+    """A lost vote: a completion that could not be read, or an error of the engine."""
 
     reason: str
     detail: str
@@ -67,7 +79,7 @@ class GroupView:
 
 
 def letter(index: int) -> str:
-    """A, B, ... Z, AA, AB, ..."""
+    """The name of the response at `index` of the request: A, B, ... Z, AA, AB, ..."""
     name = ""
     index += 1
     while index:
@@ -76,8 +88,12 @@ def letter(index: int) -> str:
     return name
 
 
-def view(trace: Trace) -> GroupView:
-    """Best reward first, missing ones last; votes as they were asked for, the dropped ones behind the kept ones."""
+def view_of(trace: Trace) -> GroupView:
+    """What the page shows of a trace.
+
+    Responses come by reward, the best first and those without votes last. Votes come as they were asked for, those that
+    the meta RM dropped behind those that it kept.
+    """
     judgement = trace.judgement
     critiques = [(judged, critique) for judged in judgement.lists for critique in judged.critiques]
     votes = [_vote(number, *pair) for number, pair in enumerate(critiques, 1)]
@@ -86,7 +102,7 @@ def view(trace: Trace) -> GroupView:
         turns=tuple((turn.role, turn.content) for turn in judgement.group.conversation),
         reference=judgement.group.reference,
         rubric=judgement.group.rubric,
-        responses=tuple(sorted(responses, key=_rank)),
+        responses=tuple(sorted(responses, key=_sort_key)),
         votes=tuple(sorted(votes, key=lambda vote: not vote.kept)),
         lost=tuple(
             LostView(vote.reason, vote.detail, vote.text) for judged in judgement.lists for vote in judged.unparsed
@@ -96,7 +112,7 @@ def view(trace: Trace) -> GroupView:
     )
 
 
-def _rank(response: ResponseView) -> tuple[bool, float]:
+def _sort_key(response: ResponseView) -> tuple[bool, float]:
     return response.fallback, -(response.reward if response.reward is not None else float("-inf"))
 
 
@@ -111,7 +127,7 @@ def _response(trace: Trace, index: int) -> ResponseView:
         ),
         (),
     )
-    notes = [STATUS[reward.status]] if reward.status in STATUS else []
+    notes = [STATUS_NOTES[reward.status]] if reward.status in STATUS_NOTES else []
     if reward.cut:
         notes.append(f"{reward.cut:,} characters were not shown to the GRM")
     return ResponseView(

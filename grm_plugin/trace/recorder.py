@@ -1,4 +1,4 @@
-"""Takes judgements off the hot path: a bounded queue and one background thread that writes them to the store."""
+"""Stores judgements in the background, so that no reward waits for the disk: a bounded queue and a writing thread."""
 
 from __future__ import annotations
 
@@ -20,21 +20,25 @@ from grm_plugin.types import Judgement
 logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.25
-"""Between two commits. A killed process loses what it judged since the last one."""
+"""Pause between two commits. A killed process loses what it has judged since the last one."""
+
 BATCH_CHARS = 2_000_000
-"""Text written by one commit, so that none takes long."""
+"""Characters of text after which a commit takes no further group, so that it does not take long."""
+
 QUEUE_GROUPS = 10_000
 QUEUE_CHARS = 200_000_000
-"""Text that may wait for a slow disk; beyond it groups are dropped and counted."""
+"""So many groups and characters of text may wait for a slow disk; further groups are dropped and counted."""
+
 CLOSE_S = 10.0
 """Longest that `close` waits for the last groups to be written."""
 
 FULL = "the disk is slower than the judging"
+"""Why a group is dropped when the queue is full; readers of the traces see it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecorderStatus:
-    """How tracing goes: totals since the start, and what is wrong now (empty when nothing is)."""
+    """The state of tracing: groups written, dropped (since the start) and waiting, and what is wrong now, or empty."""
 
     path: Path
     written: int
@@ -44,15 +48,15 @@ class RecorderStatus:
 
 
 class Recorder:
-    """Writes a share of all judgements to the store `config.path`. Nothing it does can fail or delay a reward.
+    """Writes judgements to the store `config.path`. Whatever goes wrong with that neither fails nor delays a reward.
 
-    A damaged store is reported and turns tracing off. Groups that cannot be written (full disk, slow disk) are
-    dropped and counted; the store says so once it can be written again.
+    A damaged store is logged and turns tracing off. Groups that cannot be written (the disk is full or slow) are
+    dropped and counted, and their number is written to the store as soon as that works again.
 
     Args:
-        config: `config.path` must be set.
+        config: where the store is, and which share of the judgements it gets; `config.path` must be set.
         policy: what the service makes of missing rewards.
-        service: its name, kept with every trace.
+        service: the service's name, kept with every trace.
 
     Raises:
         StoreError: the store cannot be written, or comes from another version of grm_plugin.
@@ -68,6 +72,7 @@ class Recorder:
         self._queued_chars = 0
         self._written = self._dropped = 0
         self._gaps: Counter[str] = Counter()
+        """Dropped groups that the store does not know of yet, by reason."""
         self._problem = ""
         self._off = False
         self._closing = threading.Event()
@@ -81,7 +86,7 @@ class Recorder:
         self._thread.start()
 
     def offer(self, judgement: Judgement) -> None:
-        """Hand over a judgement. Never blocks, never raises."""
+        """Take a judgement for the store, or drop it. Never blocks and never raises."""
         if self._sample < 1 and random.random() >= self._sample:
             return
         size = size_of(judgement)
@@ -96,12 +101,12 @@ class Recorder:
 
     @property
     def status(self) -> RecorderStatus:
-        """How tracing goes."""
+        """The state of tracing now."""
         with self._lock:
             return RecorderStatus(self.path, self._written, self._dropped, len(self._queue), self._problem)
 
     def close(self) -> None:
-        """Write what is waiting and stop; gives up after `CLOSE_S` seconds."""
+        """Write the groups that wait, for at most `CLOSE_S` seconds, and stop."""
         self._closing.set()
         if not self._off:
             self._thread.join(CLOSE_S)
@@ -118,10 +123,10 @@ class Recorder:
                 gaps = list(self._gaps.items())
             try:
                 self._writer.write(batch, [(dropped, reason) for reason, dropped in gaps])
-            except Exception as error:  # the seam: whatever goes wrong costs traces, never rewards
-                # SQLite's plain DatabaseError is a corrupt file; a full disk, a lock and I/O errors may pass.
+            except Exception as error:  # whatever it is, the thread must go on
+                # For a corrupt file SQLite raises DatabaseError itself. Its subclasses may pass: full disk, lock, I/O.
                 damaged = type(error) is sqlite3.DatabaseError
-                self._lose(batch, f"{self.path}: {error}" + "; tracing is off" * damaged, off=damaged)
+                self._lose(batch, f"{self.path}: {error}" + "; tracing is off" * damaged, turn_off=damaged)
             else:
                 with self._lock:
                     self._written += len(batch)
@@ -139,13 +144,13 @@ class Recorder:
             self._queued_chars -= chars
         return batch
 
-    def _lose(self, batch: list[Entry], problem: str, off: bool = False) -> None:
+    def _lose(self, batch: list[Entry], problem: str, turn_off: bool) -> None:
         if problem != self._problem:
-            logger.error("groups are not traced, their rewards go on: %s", problem)
+            logger.error("judged groups are not stored as traces (their rewards are not affected): %s", problem)
         with self._lock:
             self._drop(len(batch), problem)
             self._problem = problem
-            if off:
+            if turn_off:
                 self._off = True
                 self._dropped += len(self._queue)
                 self._queue.clear()

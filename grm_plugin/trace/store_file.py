@@ -1,4 +1,4 @@
-"""The SQLite file behind the traces: its schema, and opening it with what can be wrong said in words."""
+"""The SQLite file of a trace store: its schema, and opening it, with an error that says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ from pathlib import Path
 from grm_plugin.errors import DamagedStore, StoreError
 
 VERSION = 2
-"""Format of the store. Raise it with every change of `SCHEMA`, `record.Trace` or `record.searchable`."""
+"""Version of the format. Raise it with every change of `SCHEMA`, `stored_trace.Trace` or `stored_trace.searchable`."""
 
 APPLICATION_ID = 0x67726D74
+"""Marks an SQLite file as a trace store ("grmt")."""
+
 BUSY_S = 10.0
 """Longest wait for another process that writes to the same store."""
 
 SCHEMA = (
-    # One small row per judged group: filters and charts scan this table. `time` is in seconds since the epoch,
-    # `preview` the start of the last user turn; the other columns are explained in `record.summarize`.
+    # One small row per judged group: filters and charts read all of this table. `time` is in seconds since the epoch,
+    # `preview` the start of the last user turn; the other columns are explained in `stored_trace.summary_row`.
     """CREATE TABLE traces (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         time REAL NOT NULL, service TEXT NOT NULL, preview TEXT NOT NULL, responses INTEGER NOT NULL,
         reward_min REAL, reward_max REAL, reward_mean REAL, spread REAL,
         asked INTEGER NOT NULL, parsed INTEGER NOT NULL, kept INTEGER NOT NULL, fallbacks INTEGER NOT NULL,
         latency_s REAL NOT NULL, tokens INTEGER NOT NULL, bias TEXT)""",
-    # The judgements themselves, packed by `record.pack`.
+    # The judgements themselves, packed by `stored_trace.pack`.
     "CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL)",
-    # Contentless: the index alone. Taking a row out needs the text that went in (`record.searchable`).
+    # An index without the texts (`content=''`): to delete a row, SQLite must be given its text again
+    # (`stored_trace.searchable`).
     "CREATE VIRTUAL TABLE search USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2')",
-    # What is missing: groups dropped before `time`, and why.
+    # How many groups were dropped before `time`, and why.
     "CREATE TABLE gaps (time REAL NOT NULL, dropped INTEGER NOT NULL, reason TEXT NOT NULL)",
 )
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """The store for writing, made if it does not exist. Several processes may write at once.
+    """Open a store for writing; makes the file if there is none. Several processes may write to one store.
 
     Raises:
         StoreError: the folder cannot be written, or the store comes from another version of grm_plugin.
-        DamagedStore: the file is something else, or corrupt.
+        DamagedStore: the file is no trace store, or is corrupt.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,9 +51,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
         if _tables(connection):
             _check(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # survives kill -9; a power cut may cost the last commits
+        # Commits survive the death of the process; a loss of power may cost the last ones.
+        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        if not _tables(connection):  # looked at again: another service may have made them meanwhile
+        if not _tables(connection):  # checked under the lock: another process may be making them too
             for statement in SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -69,11 +73,11 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """The store for reading, also from a folder that cannot be written.
+    """Open a store for reading; its folder need not be writable.
 
     Raises:
         StoreError: there is no such file, or it comes from another version of grm_plugin.
-        DamagedStore: the file is something else, or corrupt.
+        DamagedStore: the file is no trace store, or is corrupt.
     """
     if not path.is_file():
         raise StoreError(f"there is no trace store at {path}; a service with trace.path set writes one")
@@ -92,7 +96,8 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
     except sqlite3.OperationalError:
-        # WAL needs its -shm file beside the store. Where that cannot be made nobody can be writing either.
+        # SQLite must make a -shm file beside a store in WAL mode. Where it cannot, no other process can write to the
+        # store either, so that it may be read as a file that does not change.
         connection.close()
         uri += "&immutable=1"
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
@@ -113,7 +118,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by {writer} grm_plugin (store version {version}, this one keeps {VERSION}); "
             f"{fix} or choose another trace.path"
         )
-    # Reads the newest pages of every table: what is broken shows now, not in the first step of a job.
+    # Reading the end of every table shows damage now, and not in the first step of a job.
     connection.execute("SELECT * FROM traces ORDER BY id DESC LIMIT 1").fetchall()
     connection.execute("SELECT * FROM bodies ORDER BY id DESC LIMIT 1").fetchall()
     connection.execute("SELECT rowid FROM search WHERE search MATCH 'a' LIMIT 1").fetchall()

@@ -1,4 +1,4 @@
-"""Puts entries into the store and keeps it inside its bounds. One transaction per batch."""
+"""Writes judged groups to the store, and deletes the oldest ones when it grows beyond its bounds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 from grm_plugin.config import FailureConfig, TraceConfig
 from grm_plugin.trace.store_file import open_writer
-from grm_plugin.trace.stored_trace import Entry, Trace, pack, searchable, settled_or_none, summarize, unpack
+from grm_plugin.trace.stored_trace import Entry, Trace, pack, searchable, settled_or_empty, summary_row, unpack
 
 EVICTED_AT_ONCE = 64
+"""Groups that are deleted at a time, at most."""
+
 MIB = 1 << 20
 
 COLUMNS = (
@@ -21,10 +23,15 @@ _INSERT = f"INSERT INTO traces ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{col
 
 
 class StoreWriter:
-    """The writing side of a store. Used by one thread.
+    """Writes to a store; to be used by one thread.
+
+    Args:
+        path: the store's file, made if there is none.
+        config: bounds of the store.
+        policy: what the service makes of missing rewards.
 
     Raises:
-        StoreError, DamagedStore: see `database.open_writer`.
+        StoreError, DamagedStore: see `store_file.open_writer`.
     """
 
     def __init__(self, path: Path, config: TraceConfig, policy: FailureConfig) -> None:
@@ -33,10 +40,14 @@ class StoreWriter:
         self._policy = policy
 
     def write(self, entries: Sequence[Entry], gaps: Sequence[tuple[int, str]] = ()) -> None:
-        """Add a batch, and what was dropped before it as (groups, reason); all of it or nothing.
+        """Add judged groups, in one transaction: all of them or none.
+
+        Args:
+            entries: the groups.
+            gaps: what was dropped before them: how many groups, and why.
 
         Raises:
-            sqlite3.Error: the disk is full, the file is locked for too long, the store is damaged, ...
+            sqlite3.Error: for instance, the disk is full, the file is locked for too long, or the store is damaged.
         """
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
@@ -54,12 +65,12 @@ class StoreWriter:
             raise
 
     def close(self) -> None:
-        """Close the file (and fold its write-ahead log back into it)."""
+        """Close the file. SQLite then copies its write-ahead log into it."""
         self._connection.close()
 
     def _add(self, entry: Entry) -> None:
-        settled = settled_or_none(entry.judgement, self._policy)
-        row = self._connection.execute(_INSERT, summarize(entry, settled)).lastrowid
+        settled = settled_or_empty(entry.judgement, self._policy)
+        row = self._connection.execute(_INSERT, summary_row(entry, settled)).lastrowid
         self._connection.execute("INSERT INTO bodies VALUES (?, ?)", (row, pack(Trace(entry.judgement, settled))))
         self._connection.execute("INSERT INTO search (rowid, text) VALUES (?, ?)", (row, searchable(entry.judgement)))
 
@@ -74,7 +85,7 @@ class StoreWriter:
         return last - first >= self._config.max_groups or used > self._config.max_mb * MIB
 
     def _evict(self) -> bool:
-        """Delete the oldest groups, but never the newest one; whether there was one to delete."""
+        """Delete some of the oldest groups, but never the newest one; False if there was none to delete."""
         execute = self._connection.execute
         oldest = execute(
             "SELECT id, body FROM bodies WHERE id < (SELECT max(id) FROM bodies) ORDER BY id LIMIT ?",

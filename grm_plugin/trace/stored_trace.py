@@ -1,4 +1,4 @@
-"""One judged group as the store keeps it: a row of numbers to filter by, and the whole judgement as compressed JSON."""
+"""What the store keeps of a judged group: a row of numbers, the whole judgement as compressed JSON, and search text."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
+from grm_plugin._util.text import encodable
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
 from grm_plugin.judging.fallback import Settled, settle
 from grm_plugin.types import Judgement, ListJudgement
 
 PREVIEW_CHARS = 200
-INDEXED_CHARS = 20_000
-"""Of each text, this much is searchable. All of it is kept."""
+"""Length of the piece of the prompt that a list of groups shows."""
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+INDEXED_CHARS = 20_000
+"""So much of each text can be searched for; the judgement holds all of it."""
+
 _UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff])")
+"""Characters of scripts that are written without spaces between words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A judgement on its way to the store. `time` is in seconds since the epoch, `service` names who judged."""
+    """A judgement on its way to the store; `time` is in seconds since the epoch, `service` the service's name."""
 
     time: float
     service: str
@@ -36,8 +39,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What the store keeps whole. `settled[i]` is what the trainer got for response i; empty if it got an error
-    (`failure.policy` is `raise` and a reward is missing)."""
+    """The part of a trace that is kept as JSON.
+
+    Attributes:
+        judgement: the whole judgement.
+        settled: what the trainer got for each response; empty if it got an error (`failure.policy` is `raise`, and a
+            reward is missing).
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        alias_generator=lambda field: "unit" if field == "unit_mean" else field  # its name in every store so far
+    )
 
     judgement: Judgement
     settled: tuple[Settled, ...]
@@ -46,8 +58,8 @@ class Trace:
 _JSON = TypeAdapter(Trace)
 
 
-def settled_or_none(judgement: Judgement, policy: FailureConfig) -> tuple[Settled, ...]:
-    """What the failure policy makes of a judgement's rewards; empty where it raises."""
+def settled_or_empty(judgement: Judgement, policy: FailureConfig) -> tuple[Settled, ...]:
+    """What the failure policy makes of a judgement's rewards; empty if it raises."""
     try:
         return tuple(settle(judgement.rewards, policy))
     except RewardError:
@@ -57,27 +69,28 @@ def settled_or_none(judgement: Judgement, policy: FailureConfig) -> tuple[Settle
 def pack(trace: Trace) -> bytes:
     """Compressed JSON. Lone surrogates, which JSON cannot carry, become U+FFFD."""
     try:
-        text = _JSON.dump_json(trace)
+        text = _JSON.dump_json(trace, by_alias=True)
     except PydanticSerializationError:
-        text = _JSON.dump_json(_JSON.validate_python(_encodable(_JSON.dump_python(trace))))
-    return zlib.compress(text, 1)  # level 1: three times as fast as the default, a tenth larger
+        cleaned = _JSON.validate_python(_encodable(_JSON.dump_python(trace, by_alias=True)))
+        text = _JSON.dump_json(cleaned, by_alias=True)
+    return zlib.compress(text, 1)  # level 1: three times as fast as the default level, and a tenth larger
 
 
 def unpack_json(body: bytes) -> bytes:
-    """The JSON of a packed trace, as it is exported."""
+    """The JSON of a packed trace, which is also the form in which it is exported."""
     return zlib.decompress(body)
 
 
 def unpack(body: bytes) -> Trace:
-    """A packed trace."""
+    """The trace that `pack` has packed."""
     return _JSON.validate_json(zlib.decompress(body))
 
 
-def summarize(entry: Entry, settled: tuple[Settled, ...]) -> dict[str, Any]:
-    """The row of a judgement: column -> value (see `database.SCHEMA`).
+def summary_row(entry: Entry, settled: tuple[Settled, ...]) -> dict[str, Any]:
+    """The row of a judgement in the table `traces`: the value of each column (see `store_file.SCHEMA`).
 
-    Rewards are the settled ones; `spread` is the mean over the responses of the population standard deviation of
-    their votes; `bias` is `position_bias`, in the JSON form "[0.25,-0.25]".
+    `reward_min`, `reward_max` and `reward_mean` are of the settled rewards, `spread` is the mean over the responses of
+    the population standard deviation of their votes, and `bias` is `position_bias` as JSON, such as "[0.25,-0.25]".
     """
     judgement = entry.judgement
     rewards = [row.value for row in settled] or [row.value for row in judgement.rewards if row.value is not None]
@@ -103,9 +116,10 @@ def summarize(entry: Entry, settled: tuple[Settled, ...]) -> dict[str, Any]:
 
 
 def position_bias(lists: tuple[ListJudgement, ...]) -> list[float]:
-    """Per position shown to the GRM: mean of (score given there - that response's mean score over all votes).
+    """How much a response wins or loses by its position in the list that the GRM reads.
 
-    In points of the 1..10 scale; 0 everywhere for a GRM that does not mind the order. Empty without lists of two.
+    Per position: the mean of (the score given there - the mean score that this response has over all votes), in points
+    of the 1..10 scale. 0 at every position for a GRM that does not mind the order. Empty without a list of two or more.
     """
     sums: dict[int, list[float]] = {}
     for judged in lists:
@@ -119,17 +133,17 @@ def position_bias(lists: tuple[ListJudgement, ...]) -> list[float]:
 
 
 def searchable(judgement: Judgement) -> str:
-    """The text that the search index holds of a judgement. Part of the store's format: see `database.VERSION`."""
+    """The text that the search index holds of a judgement. Part of the store's format: see `store_file.VERSION`."""
     return spaced(" \n".join(_storable(text[:INDEXED_CHARS]) for text in _texts(judgement)))
 
 
 def spaced(text: str) -> str:
-    """Text whose unspaced scripts (Chinese, Japanese, Korean) are split into characters, to be found within a run."""
+    """Text with spaces around each Chinese, Japanese and Korean character: the index then finds words in a sentence."""
     return _UNSPACED.sub(r" \1 ", text)
 
 
 def size_of(judgement: Judgement) -> int:
-    """Characters of text in a judgement; cheap."""
+    """Characters of text in a judgement."""
     return sum(map(len, _texts(judgement)))
 
 
@@ -151,12 +165,13 @@ def _question(judgement: Judgement) -> str:
 
 def _storable(text: str) -> str:
     """Text that SQLite can hold and index."""
-    return _SURROGATE.sub("\ufffd", text).replace("\0", " ")
+    return encodable(text).replace("\0", " ")
 
 
 def _encodable(value: Any) -> Any:
+    """The value with lone surrogates in all of its texts replaced."""
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return encodable(value)
     if isinstance(value, dict):
         return {key: _encodable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,11 +1,11 @@
-// Keys, live rows and short times. The page reads without it; everything here is convenience.
+// Keyboard shortcuts, live rows and short times. The page can be read without this script.
 "use strict";
 
 const view = document.body.dataset.view;
 const byId = (id) => document.getElementById(id);
-const PAUSE_MS = 1500;
+const PAUSE_MS = 1500; // between two polls for new rows
 const CHARTS_EVERY = 6; // polls
-const MOST_ROWS = 300;
+const MOST_ROWS = 300; // kept in the list while new ones come
 
 // Times: today's as "09:41:07", others as "12 Mar 09:41".
 function shortenTimes(root) {
@@ -18,7 +18,7 @@ function shortenTimes(root) {
   }
 }
 
-// The cursor: a row of the list, or a vote of a group.
+// The cursor, which j and k move: on a row of the list, or on a vote of a group's page.
 const items = () => [...document.querySelectorAll(view === "list" ? "#rows tr" : ".vote")];
 const current = () => document.querySelector(".here");
 
@@ -81,7 +81,7 @@ document.addEventListener("click", (event) => {
   row.querySelector("a").click();
 });
 
-// Live: new rows go on top while the reader is there; otherwise a button says how many wait.
+// Live rows: put on top of the list while the reader looks at its top; otherwise a button says how many there are.
 let newest = Number(byId("live")?.dataset.newest ?? 0);
 let waiting = 0;
 let polls = 0;
@@ -121,7 +121,7 @@ async function poll() {
     byId("rows").prepend(fresh.content);
     for (const row of items().slice(MOST_ROWS)) row.remove();
     waiting = 0;
-  } else waiting = news.count; // asked for again from the same point: they come when the reader is back on top
+  } else waiting = news.count; // `newest` stays: the next polls get these rows again, to be put in at the top
   showFresh();
 }
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grm_plugin.trace.filter_query import filter_of, query_of, whole
+from grm_plugin.trace.filter_query import filter_of, group_number, query_of
 from grm_plugin.trace.filters import Filter, Sort, to_match
 
 numbers = st.none() | st.floats(-1000, 1000).map(lambda value: float(f"{value:g}"))
@@ -76,10 +76,10 @@ def test_any_address_is_a_filter(query: dict[str, str]) -> None:
     ("text", "expected"), [("12", 12), ("", None), (None, None), ("-1", None), ("²", None), ("9" * 30, None)]
 )
 def test_numbers_of_groups(text: str | None, expected: int | None) -> None:
-    assert whole(text) == expected
+    assert group_number(text) == expected
 
 
 def test_an_unset_filter_leaves_nothing_out() -> None:
-    assert not Filter().selects
-    assert not Filter(sort=Sort.LOWEST, text="!?").selects
-    assert Filter(min_reward=0.0).selects
+    assert not Filter().restricts
+    assert not Filter(sort=Sort.LOWEST, text="!?").restricts
+    assert Filter(min_reward=0.0).restricts

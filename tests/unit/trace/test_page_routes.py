@@ -181,6 +181,9 @@ async def test_exports(client: httpx.AsyncClient, tmp_path: Path) -> None:
     assert row["id"] == 2
     assert row["responses"][0]["fallback"]
     assert [vote["reason"] for vote in row["unparsed"]] == ["no_scores", "no_scores"]
+    (tmp_path / "all.parquet").write_bytes((await client.get("/export.parquet")).content)
+    first = parquet.read_table(tmp_path / "all.parquet").to_pylist()[0]
+    assert [response["unit"] for response in first["responses"]] == [0, 1]
 
 
 @pytest.mark.parametrize("path", ["/", "/traces/1", "/live", "/export.jsonl", "/export.parquet"])

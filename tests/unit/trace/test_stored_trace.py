@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -14,21 +15,22 @@ from grm_plugin.trace.stored_trace import (
     pack,
     position_bias,
     searchable,
-    settled_or_none,
+    settled_or_empty,
     spaced,
-    summarize,
+    summary_row,
     unpack,
     unpack_json,
 )
 from grm_plugin.types import Critique, Judgement, ListJudgement
 from support.factories import make_config, make_critique, make_group
+from support.paths import ROOT
 from support.trace_factories import judged, silent
 
 POLICY = FailureConfig()
 
 
 def row(judgement: Judgement, policy: FailureConfig = POLICY) -> dict[str, object]:
-    return summarize(Entry(5.0, "grm", judgement), settled_or_none(judgement, policy))
+    return summary_row(Entry(5.0, "grm", judgement), settled_or_empty(judgement, policy))
 
 
 def voting(*critiques: Critique) -> ListJudgement:
@@ -38,9 +40,22 @@ def voting(*critiques: Critique) -> ListJudgement:
 
 def test_what_is_packed_comes_back_whole() -> None:
     judgement = judged("3", "it is 10", " ")
-    trace = Trace(judgement, settled_or_none(judgement, POLICY))
+    trace = Trace(judgement, settled_or_empty(judgement, POLICY))
     assert unpack(pack(trace)) == trace
     assert json.loads(unpack_json(pack(trace)))["judgement"]["group"]["responses"] == ["3", "it is 10", " "]
+
+
+def test_the_json_is_that_of_0_1_0() -> None:
+    """`unit_mean` was `unit` then, and exports still call it so."""
+    store = ROOT / "tests" / "unit" / "written_by_0_1_0" / "traces.db"
+    connection = sqlite3.connect(f"{store.as_uri()}?mode=ro&immutable=1", uri=True)
+    bodies = [body for (body,) in connection.execute("SELECT body FROM bodies")]
+    connection.close()
+    assert bodies
+    for body in bodies:
+        trace = unpack(body)
+        assert all(reward.unit_mean is not None for reward in trace.judgement.rewards)
+        assert unpack_json(pack(trace)) == unpack_json(body)
 
 
 @given(st.text(st.characters(), max_size=30))
@@ -71,7 +86,7 @@ def test_the_row_of_a_group_without_votes_holds_what_the_trainer_got() -> None:
 def test_a_refused_reward_is_none() -> None:
     judgement = judged("1", generator=silent())
     refused = FailureConfig(policy="raise")
-    assert settled_or_none(judgement, refused) == ()
+    assert settled_or_empty(judgement, refused) == ()
     assert row(judgement, refused)["reward_mean"] is None
 
 
