@@ -1,4 +1,4 @@
-"""Judges one group with the configured engine. Loads models, so it is a process of its own, which can be ended."""
+"""Judges one group with the configured engines, in a child process: that loads models, and can be ended if it hangs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from grm_plugin.errors import GRMError
 from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireMessage
 
 QUESTION = "Name two colours."
-REWARDS, PROBLEM = "dry run: ", "dry run failed: "
-"""How the line with the result begins; vLLM writes to standard output too."""
-
 RESPONSES = ("red and blue, which are two of the colours of many flags", "I do not know.")
 
+JUDGED, FAILED = "dry run: ", "dry run failed: "
+"""Starts of the line in which the child process tells its result; vLLM writes to standard output too."""
 
-def costs_nothing(config: Config) -> bool:
-    """Whether a dry run loads no model here."""
+
+def loads_no_model(config: Config) -> bool:
+    """Whether a dry run loads no model on this machine."""
     return not any(isinstance(model, VLLMConfig) for model in (config.engine, config.meta_rm))
 
 
 def dry_run(config: Config) -> Finding:
-    """Start the engines, judge one group of two, end them; within service.ready_timeout_s + failure.deadline_s."""
+    """Start the engines, judge one group of two responses, and end the engines.
+
+    Takes at most service.ready_timeout_s + failure.deadline_s.
+    """
     deadline_s = config.service.ready_timeout_s + config.failure.deadline_s
     command = [sys.executable, "-m", "grm_plugin.doctor.dry_run"]
     try:
@@ -34,15 +37,15 @@ def dry_run(config: Config) -> Finding:
         )
     except subprocess.TimeoutExpired:
         return error("dry run", f"no reward within {deadline_s:g} s", "see service.ready_timeout_s")
-    said = next((line for line in done.stdout.splitlines() if line.startswith((REWARDS, PROBLEM))), "")
-    if said.startswith(REWARDS):
-        return judge_dry_run(WireJudgement.model_validate_json(said.removeprefix(REWARDS)))
+    result = next((line for line in done.stdout.splitlines() if line.startswith((JUDGED, FAILED))), "")
+    if result.startswith(JUDGED):
+        return dry_run_finding(WireJudgement.model_validate_json(result.removeprefix(JUDGED)))
     ended = f"it ended with status {done.returncode}: {done.stderr.strip()[-500:]}"
-    return error("dry run", said.removeprefix(PROBLEM) or ended)
+    return error("dry run", result.removeprefix(FAILED) or ended)
 
 
-def judge_dry_run(judgement: WireJudgement) -> Finding:
-    """What is to be said about the judgement of the one group."""
+def dry_run_finding(judgement: WireJudgement) -> Finding:
+    """What the judgement of the one group says about the configuration."""
     asked, read = judgement.rewards[0].votes_asked, judgement.rewards[0].votes_parsed
     took = f"{read} of {asked} votes read in {judgement.latency_s:.1f} s"
     lost = "; ".join(sorted({f"{vote.reason} {vote.detail}".strip() for vote in judgement.unparsed}))[:300]
@@ -57,7 +60,7 @@ def judge_dry_run(judgement: WireJudgement) -> Finding:
 
 
 async def _judge(config: Config) -> WireJudgement:
-    # One group of ours must leave no trace in what belongs to the job.
+    # The dry run must leave nothing in the job's traces and statistics.
     normalize = config.normalize.model_copy(update={"state_path": None})
     one_each = {
         name: model.model_copy(update={"replicas": 1})
@@ -73,6 +76,6 @@ if __name__ == "__main__":
     try:
         judged = asyncio.run(_judge(Config.model_validate_json(sys.stdin.read())))
     except GRMError as problem:
-        print(f"{PROBLEM}{' '.join(str(problem).split())}", flush=True)
+        print(f"{FAILED}{' '.join(str(problem).split())}", flush=True)
     else:
-        print(f"{REWARDS}{judged.model_dump_json()}", flush=True)
+        print(f"{JUDGED}{judged.model_dump_json()}", flush=True)

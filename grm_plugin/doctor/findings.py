@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""What a check returns: findings, each with a level, a message and what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `check` names what was looked at, `fix` says what to do (empty where all is well)."""
+    """One line of the report. `check` names what was checked, `fix` says what to do (empty: nothing)."""
 
     level: Level
     check: str
@@ -19,14 +19,15 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
+    """A finding about something that is as it should be."""
     return Finding("ok", check, message)
 
 
 def warning(check: str, message: str, fix: str = "") -> Finding:
-    """The job would run, perhaps not as it should; or this could not be looked at."""
+    """A finding about something with which a job runs, but perhaps badly; or that could not be checked."""
     return Finding("warning", check, message, fix)
 
 
 def error(check: str, message: str, fix: str = "") -> Finding:
-    """The job would not run."""
+    """A finding about something with which no job runs."""
     return Finding("error", check, message, fix)

@@ -1,4 +1,4 @@
-"""Are there GPUs for the replicas?"""
+"""Checks whether there are enough free GPUs for the replicas of the GRM and the meta RM."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from grm_plugin.serving.ray.cluster_address import listens
 from grm_plugin.serving.ray.gpus import GPUHolder, GPUs, needed_gpus, shortage
 
 RAY_DEADLINE_S = 50.0
+"""For a Ray cluster to answer."""
+
 BUSY = 0.1
-"""A GPU of which other processes use a larger share than this is not free for vLLM."""
+"""A GPU is not free for vLLM if other processes use a larger share of its memory than this."""
 
 
 def check_gpus(config: Config) -> list[Finding]:
-    """The GPUs of the Ray cluster that the service would start on, and how many of them are free.
+    """Whether the GPUs of the Ray cluster on which the service would start suffice, and are free.
 
-    That is the cluster of RAY_ADDRESS. Without it the service makes a private one of this machine's GPUs, and so those
-    are counted; no cluster is started.
+    That is the cluster of RAY_ADDRESS. Without RAY_ADDRESS the service would start a private cluster with the GPUs of
+    this machine: then those are counted. No cluster is started here.
     """
     address = os.environ.get("RAY_ADDRESS", "")
     if not needed_gpus(config, cluster_gpus=1):
@@ -32,13 +34,13 @@ def check_gpus(config: Config) -> list[Finding]:
     if not listens(address):
         return [error("gpus", f"nothing listens at RAY_ADDRESS {address}", _start_ray())]
     try:
-        gpus = _ask_ray()
+        gpus = _gpus_in_ray()
     except subprocess.TimeoutExpired:
         return [error("gpus", f"Ray at {address} does not answer within {RAY_DEADLINE_S:g} s", _start_ray())]
     except subprocess.CalledProcessError as failure:
         reason = (failure.stderr.strip().splitlines() or ["no reason given"])[-1]
         return [error("gpus", f"no Ray cluster at RAY_ADDRESS {address} ({reason})", _start_ray())]
-    return [_judge(needed_gpus(config, gpus.total), gpus)]
+    return [_in_ray(needed_gpus(config, gpus.total), gpus)]
 
 
 def _on_this_machine(config: Config) -> list[Finding]:
@@ -66,20 +68,24 @@ def _on_this_machine(config: Config) -> list[Finding]:
     return [ok("gpus", f"{sum(needed)} needed, {len(devices) - len(busy)} of {len(devices)} free on this machine")]
 
 
-def _judge(needed: list[int], gpus: GPUs) -> Finding:
+def _in_ray(needed: list[int], gpus: GPUs) -> Finding:
     problem = shortage(needed, gpus)
     if problem:
         return error("gpus", problem)
     return ok("gpus", f"{sum(needed)} needed, {gpus.free:g} of {gpus.total:g} free in Ray")
 
 
-def _ask_ray() -> GPUs:
-    """In a process of its own, which can be ended: a connection attempt cannot."""
+def _gpus_in_ray() -> GPUs:
+    """The GPUs of the cluster of RAY_ADDRESS.
+
+    A child process asks for them, because it can be ended when the cluster does not answer; an attempt to connect
+    cannot.
+    """
     command = [sys.executable, "-m", "grm_plugin.doctor.ray_probe"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_DEADLINE_S, check=True)
-    said = json.loads(done.stdout.splitlines()[-1])
-    holders = tuple(GPUHolder(**holder) for holder in said["holders"])
-    return GPUs(said["total"], tuple(said["free_per_node"]), holders)
+    printed = json.loads(done.stdout.splitlines()[-1])
+    holders = tuple(GPUHolder(**holder) for holder in printed["holders"])
+    return GPUs(printed["total"], tuple(printed["free_per_node"]), holders)
 
 
 def _start_ray() -> str:

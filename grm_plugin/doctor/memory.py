@@ -1,20 +1,20 @@
-"""A rule of thumb for memory: weights + 2 GiB + the KV cache of one longest sequence must fit."""
+"""Checks memory by a rule of thumb: weights, 2 GiB, and the KV cache of one sequence of full length must fit."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from grm_plugin.batch.local_gpus import local_gpus
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.model_files import ModelFiles, find_folder, read_files, vllm_models
-from grm_plugin.doctor.port import available_memory
 from grm_plugin.engines.vllm_start import is_cpu_build
 
 GIB = 2**30
 WORKING_BYTES = 2 * GIB
-"""Activations, CUDA graphs and the libraries, per GPU."""
+"""For activations, CUDA graphs and libraries, per GPU."""
 
 
 def check_memory(config: Config) -> list[Finding]:
@@ -27,16 +27,16 @@ def check_memory(config: Config) -> list[Finding]:
     if not models:
         return [ok("memory", "no weights on this machine to measure")]
     if is_cpu_build():
-        return [_in_main_memory(list(models.values()))]
+        return [_fit_in_main_memory(list(models.values()))]
     gpus = local_gpus()
     if not gpus:
         return [warning("memory", "no GPU on this machine to measure the models against", "run this on a GPU node")]
     smallest = min(gpu.total for gpu in gpus)
-    return [on_gpu(f"{section}.model", model, files, smallest) for section, (model, files) in models.items()]
+    return [fit_on_gpu(f"{section}.model", model, files, smallest) for section, (model, files) in models.items()]
 
 
-def on_gpu(key: str, model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -> Finding:
-    """Whether a model fits into `tensor_parallel_size` GPUs of `gpu_bytes` each."""
+def fit_on_gpu(key: str, model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -> Finding:
+    """Whether a model, named by its configuration key, fits into `tensor_parallel_size` GPUs of `gpu_bytes` each."""
     parallel = model.tensor_parallel_size
     usable = model.gpu_memory_utilization * gpu_bytes
     left = usable - files.weights / parallel - WORKING_BYTES
@@ -59,13 +59,22 @@ def on_gpu(key: str, model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -> Fi
     return ok(key, f"{room}, {sequences:,.0f} of the longest sequences at once")
 
 
-def _in_main_memory(models: list[tuple[VLLMConfig, ModelFiles]]) -> Finding:
+def _fit_in_main_memory(models: list[tuple[VLLMConfig, ModelFiles]]) -> Finding:
     kv_gib = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or DEFAULTS["VLLM_CPU_KVCACHE_SPACE"])
     needed = sum(model.replicas * (files.weights + kv_gib * GIB + WORKING_BYTES) for model, files in models)
-    available = available_memory()
+    available = _available_bytes()
     if available is None:
         return warning("memory", f"about {needed / GIB:,.1f} GiB are needed; this system does not say what is free")
     sizes = f"about {needed / GIB:,.1f} GiB needed for vLLM on CPU, {available / GIB:,.1f} GiB available"
     if needed > available:
         return error("memory", sizes, "free memory, lower replicas, or set VLLM_CPU_KVCACHE_SPACE (GiB) lower")
     return ok("memory", sizes)
+
+
+def _available_bytes() -> int | None:
+    """Main memory that processes can still take without swapping; None where the system does not say (not Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)

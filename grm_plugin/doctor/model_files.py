@@ -1,4 +1,4 @@
-"""A model's files on this machine: the folder, its config.json, the size of its weights. Nothing is downloaded."""
+"""Finds a model's files on this machine, and reads the sizes that matter from them. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from typing import Any
 from grm_plugin.config import Config, VLLMConfig
 
 BYTES_PER_VALUE = 2
-"""Of the KV cache: bfloat16 or float16."""
+"""Of the KV cache, in bfloat16 or float16."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What lies in a model's folder. `weights` in bytes; `missing` are files that the index names."""
+    """What lies in a model's folder.
+
+    Attributes:
+        folder: the folder.
+        config: its config.json.
+        weights: size of the weights, in bytes.
+        missing: files of weights that the index names and that are not there.
+    """
 
     folder: Path
     config: Mapping[str, Any]
@@ -25,24 +32,25 @@ class ModelFiles:
 
     @property
     def text_config(self) -> Mapping[str, Any]:
-        """The language model's part of a multi-modal config, else all of it."""
+        """The language model's part of the config of a multi-modal model, else the whole config."""
         part: Mapping[str, Any] = self.config.get("text_config") or self.config
         return part
 
     @property
     def labels(self) -> int:
-        """Outputs of the classification head; transformers' default is 2."""
+        """Outputs of the classification head; 2, as transformers assumes, where the config does not say."""
         return int(self.config.get("num_labels") or len(self.config.get("id2label") or ()) or 2)
 
     @property
     def context(self) -> int | None:
-        """Longest sequence in tokens."""
+        """Longest sequence in tokens; None where the config does not say."""
         return self.text_config.get("max_position_embeddings")
 
     def kv_bytes(self, tensor_parallel: int) -> float | None:
-        """Bytes of KV cache that one token takes on each of the GPUs; None for a shape this does not know.
+        """Bytes of KV cache that one token takes on each of `tensor_parallel` GPUs; None for an unknown architecture.
 
-        Keys and values of all layers; with multi-head latent attention (DeepSeek-V2) one latent, which is not split.
+        They hold the keys and values of all layers. With multi-head latent attention (DeepSeek-V2) they hold one latent
+        vector per layer instead, which every GPU keeps whole.
         """
         shape = self.text_config
         try:
@@ -58,13 +66,13 @@ class ModelFiles:
 
 
 def vllm_models(config: Config) -> dict[str, VLLMConfig]:
-    """The models that vLLM would load, by their section."""
+    """The models that vLLM would load, by their section of the configuration (`engine`, `meta_rm`)."""
     sections = {"engine": config.engine, "meta_rm": config.meta_rm}
     return {name: section for name, section in sections.items() if isinstance(section, VLLMConfig)}
 
 
 def find_folder(model: str) -> Path | None:
-    """The folder of a path, or of a Hugging Face id in the local cache; None if it is not on this machine."""
+    """The folder of a model, given as a path or as a Hugging Face id in the local cache; None if it is not here."""
     if Path(model).is_dir():
         return Path(model)
     try:
@@ -80,16 +88,16 @@ def find_folder(model: str) -> Path | None:
 
 
 def read_files(folder: Path) -> ModelFiles:
-    """Look into a model's folder.
+    """What lies in a model's folder.
 
     Raises:
-        OSError, ValueError: there is no readable config.json.
+        OSError, ValueError: there is no config.json, or it cannot be read.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
     named = {
         name for index in folder.glob("*.index.json") for name in json.loads(index.read_text())["weight_map"].values()
     }
-    present = [file for file in files if file.exists()]  # in the cache they are links, which can lead nowhere
+    present = [file for file in files if file.exists()]  # in the cache they are links, and the target may be missing
     missing = sorted(named - {file.name for file in present}) or [file.name for file in files if not file.exists()]
     return ModelFiles(folder, config, sum(file.stat().st_size for file in present), tuple(missing))

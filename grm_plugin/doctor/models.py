@@ -1,4 +1,4 @@
-"""Are the models here, and are they what they should be?"""
+"""Checks whether the models are on this machine, complete, and of the right kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GB = 1e9
 
 
 def check_models(config: Config) -> list[Finding]:
-    """The weights of the GRM and the meta RM, and the policy's tokenizer, on this machine. Nothing is downloaded."""
+    """Whether the weights of the GRM and the meta RM, and the policy's tokenizer, are on this machine."""
     findings = [_check(f"{section}.model", model.model) for section, model in vllm_models(config).items()]
     if config.conversation.tokenizer is not None:
         name = config.conversation.tokenizer
@@ -29,7 +29,7 @@ def check_meta_rm(config: Config) -> list[Finding]:
         return [ok("meta_rm", f"none to load: meta_rm.type is {config.meta_rm.type}")]
     folder = find_folder(config.meta_rm.model)
     if folder is None:
-        return [warning("meta_rm", "its config.json is not on this machine: not looked at")]
+        return [warning("meta_rm", "its config.json is not on this machine: not checked")]
     try:
         files = read_files(folder)
     except (OSError, ValueError) as problem:

@@ -1,4 +1,4 @@
-"""Do the prompt templates render, and do the prompts fit into the models?"""
+"""Checks whether the prompt templates render, and whether the prompts fit into the models."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PROSE = "The quick brown fox jumps over the lazy dog, and nobody knows why it wo
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens of a prompt: with one-word responses, and with `list_size` responses as long as they are shown."""
+    """Tokens of a prompt of `judge.list_size` responses: of one word each, and of the greatest length that is shown."""
 
     shortest: int
     longest: int
 
 
 def check_prompts(config: Config) -> list[Finding]:
-    """Render both templates; count with the models' own tokenizers where they are on this machine."""
+    """Render the templates of the GRM and the meta RM; count tokens if the models' tokenizers are on this machine."""
     try:
         builder = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
         builder.check()
@@ -56,17 +56,17 @@ def _fit(name: str, config: Config, model: VLLMConfig, prompts: list[Conversatio
             folder, trust_remote_code=model.trust_remote_code, local_files_only=True
         )
         lengths = Lengths(*(_count(tokenizer, prompt, generates) for prompt in prompts))
-    except Exception as problem:  # transformers raises whatever the files make it
+    except Exception as problem:  # transformers raises errors of any type for files that it cannot read
         reason = " ".join(str(problem).split())[:300]
         return warning(name, f"the template renders; its length is unknown, the tokenizer fails: {reason}")
     limit = model.max_model_len or read_files(folder).context
     if limit is None:
         return ok(name, f"{lengths.shortest} to {lengths.longest} tokens; the model names no limit")
-    return judge_lengths(name, config, lengths, limit)
+    return lengths_finding(name, config, lengths, limit)
 
 
-def judge_lengths(name: str, config: Config, lengths: Lengths, limit: int) -> Finding:
-    """What is to be said about a prompt of these lengths, with a critique behind it, in a model of `limit` tokens."""
+def lengths_finding(name: str, config: Config, lengths: Lengths, limit: int) -> Finding:
+    """Whether a prompt of these lengths and the critique after it fit into a model of `limit` tokens."""
     critique, size, chars = config.sampling.max_tokens, config.judge.list_size, config.judge.max_response_chars
     key = "meta_rm.max_model_len" if name.startswith("meta") else "engine.max_model_len"
     if lengths.shortest + tokens_left_free(critique, limit) > limit:
@@ -82,7 +82,7 @@ def judge_lengths(name: str, config: Config, lengths: Lengths, limit: int) -> Fi
             f"raise {key}, or lower sampling.max_tokens",
         )
     if lengths.longest + critique > limit:
-        # Tokens grow with the characters of the responses, and the rest of the prompt stays.
+        # Only the responses take more tokens when they have more characters; the rest of the prompt stays as it is.
         share = (limit - critique - lengths.shortest) / max(1, lengths.longest - lengths.shortest)
         shown = max(100, int(chars * share) // 100 * 100)
         return warning(
@@ -98,7 +98,8 @@ def judge_lengths(name: str, config: Config, lengths: Lengths, limit: int) -> Fi
 def _count(tokenizer: Any, conversation: Conversation, generates: bool) -> int:
     messages = message_dicts(conversation)
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generates)
-    return len(tokenizer.encode(text, add_special_tokens=False, verbose=False))  # too long is for us to say
+    # verbose=False: transformers would warn of a long prompt, about which the finding says more.
+    return len(tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
 
 def _group(config: Config, response: str) -> Group:

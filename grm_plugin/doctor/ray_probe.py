@@ -1,4 +1,4 @@
-"""Prints the GPUs of the Ray cluster of RAY_ADDRESS as JSON. Run as a process of its own by `gpus.py`."""
+"""Prints the GPUs of the Ray cluster of RAY_ADDRESS as JSON; `gpus.py` runs it as a child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who can use the service, and whose code it runs."""
+"""Checks who can use the service, and whether it runs code that came with a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grm_plugin.wire.token import exposure, is_loopback, read_token
 
 
 def check_access(config: Config) -> list[Finding]:
-    """Whether the service asks for a token, and who reaches it if it does not."""
+    """Whether the service asks for a token, and who can reach it if it does not."""
     host, variable = config.service.host, config.service.token_env
     try:
         token = read_token(variable)
@@ -18,14 +18,14 @@ def check_access(config: Config) -> list[Finding]:
         return [error("access", str(problem), f"export {variable}, or unset it")]
     exposed = exposure(host, token, variable)
     if exposed:
-        said, _, fix = exposed[0].partition(". ")
-        return [warning("access", said, fix)]
+        message, _, fix = exposed[0].partition(". ")
+        return [warning("access", message, fix)]
     reach = "this machine only" if is_loopback(host) else "the network"
     return [ok("access", f"{host} is reached from {reach}; {'a token' if token else 'no token'} is asked for")]
 
 
 def check_remote_code(config: Config) -> list[Finding]:
-    """Whether code that came with weights will run."""
+    """Whether Python code that came with a model's weights would run."""
     trusted = [
         f"{section}.trust_remote_code" for section, model in vllm_models(config).items() if model.runs_remote_code
     ]

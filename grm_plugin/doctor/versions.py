@@ -1,4 +1,4 @@
-"""Python and the packages, against what is known to work and what the tests run with."""
+"""Checks the versions of Python and of packages: do they work, and are they those that the tests run with?"""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from grm_plugin.doctor.findings import Finding, error, ok, warning
 
 
 def check_versions(config: Config) -> list[Finding]:
-    """One finding per package; a missing one is an error only if this configuration needs it."""
+    """A finding for Python and for each package; a missing package is an error only if this configuration needs it."""
     runs_vllm = any(isinstance(model, VLLMConfig) for model in (config.engine, config.meta_rm))
-    findings = [judge_version(PYTHON, "python", platform.python_version())]
+    findings = [version_finding(PYTHON, "python", platform.python_version())]
     for package in PACKAGES:
         name, version = installed(package)
         if version is not None:
-            findings.append(judge_version(package, name, version))
+            findings.append(version_finding(package, name, version))
         elif package.needed_for_vllm and runs_vllm:
             findings.append(error(name, "not installed", 'pip install -e ".[vllm]"'))
         else:
@@ -26,8 +26,8 @@ def check_versions(config: Config) -> list[Finding]:
     return findings
 
 
-def judge_version(package: Package, name: str, version: str) -> Finding:
-    """What is to be said about an installed version."""
+def version_finding(package: Package, name: str, version: str) -> Finding:
+    """Whether an installed version works, and is tested."""
     if not SpecifierSet(package.works).contains(version, prereleases=True):
         return error(name, f"{version} does not work", f"install {name}{package.works} (tested: {package.tested})")
     if not SpecifierSet(package.tested).contains(version, prereleases=True):

@@ -14,13 +14,13 @@ from typer.testing import CliRunner, Result
 
 from grm_plugin.cli.app import app
 from grm_plugin.config import Config
-from grm_plugin.doctor.dry_run import dry_run, judge_dry_run
+from grm_plugin.doctor.dry_run import dry_run, dry_run_finding
 from grm_plugin.doctor.examine import CHECKS, Check, examine
 from grm_plugin.doctor.findings import Finding, ok
 from grm_plugin.doctor.model_files import read_files
 from grm_plugin.doctor.models import check_meta_rm, check_models
 from grm_plugin.doctor.port import check_port
-from grm_plugin.doctor.prompt_length import Lengths, check_prompts, judge_lengths
+from grm_plugin.doctor.prompt_length import Lengths, check_prompts, lengths_finding
 from grm_plugin.wire.schemas import WireJudgement
 from support.factories import make_config
 from support.paths import ROOT
@@ -119,7 +119,7 @@ def test_a_dry_run_is_judged_by_the_votes_that_can_be_read(parsed: int, level: s
     }
     lost = [{"reason": "no_scores", "detail": "", "text": "Well."}] * (2 - parsed)
     judged = WireJudgement.model_validate({"rewards": [reward], "critiques": [], "unparsed": lost, "latency_s": 0.1})
-    found = judge_dry_run(judged)
+    found = dry_run_finding(judged)
     assert found.level == level
     assert ("no_scores" in found.message) == (parsed < 2)
 
@@ -216,13 +216,13 @@ def test_prompts_are_counted_with_the_models_own_tokenizer(tmp_path: Path) -> No
     ],
 )
 def test_lengths_are_held_against_the_models_limit(lengths: Lengths, level: str, words: str) -> None:
-    found = judge_lengths("prompt", make_config(sampling__max_tokens=2048), lengths, 8192)
+    found = lengths_finding("prompt", make_config(sampling__max_tokens=2048), lengths, 8192)
     assert found.level == level
     assert words in f"{found.message} {found.fix}"
 
 
 def test_a_critique_longer_than_what_is_left_is_warned_about() -> None:
-    found = judge_lengths("prompt", make_config(sampling__max_tokens=4096), Lengths(5000, 9000), 8192)
+    found = lengths_finding("prompt", make_config(sampling__max_tokens=4096), Lengths(5000, 9000), 8192)
     assert (found.level, "critiques are cut" in found.message) == ("warning", True)
 
 

@@ -14,7 +14,7 @@ from grm_plugin.doctor import gpus, memory
 from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.memory import GIB
 from grm_plugin.doctor.model_files import ModelFiles
-from grm_plugin.doctor.versions import judge_version
+from grm_plugin.doctor.versions import version_finding
 from support.factories import make_config
 
 LLAMA_8B = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096}
@@ -31,11 +31,11 @@ def only(findings: list[Finding]) -> Finding:
     [("3.11.9", "ok"), ("3.12.1", "warning"), ("3.10.14", "error")],
 )
 def test_versions_are_tested_or_working_or_neither(version: str, level: str) -> None:
-    assert judge_version(PYTHON, "python", version).level == level
+    assert version_finding(PYTHON, "python", version).level == level
 
 
 def test_a_version_with_a_build_tag_counts_as_its_version() -> None:
-    assert judge_version(Package(("torch",), ">=2.6", "==2.13.*"), "torch", "2.13.0+cpu").level == "ok"
+    assert version_finding(Package(("torch",), ">=2.6", "==2.13.*"), "torch", "2.13.0+cpu").level == "ok"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_kv_cache_of_a_token(shape: dict[str, Any], tensor_parallel: int, by
 def test_a_model_is_held_against_a_gpu(weights_gib: int, gpu_gib: int, level: str, words: str) -> None:
     section = VLLMConfig(model="a/b", max_model_len=8192)
     files = ModelFiles(Path(), LLAMA_8B, weights_gib * GIB, ())
-    found = memory.on_gpu("engine.model", section, files, gpu_gib * GIB)
+    found = memory.fit_on_gpu("engine.model", section, files, gpu_gib * GIB)
     assert found.level == level
     assert words in f"{found.message} {found.fix}"
 
