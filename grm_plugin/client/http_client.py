@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.text import encodable
 from grm_plugin.client.call_slots import CallSlots
+from grm_plugin.client.connections import Connections
 from grm_plugin.client.replies import detail, explain, is_away, read_judgements, read_number, read_sample, read_verdict
 from grm_plugin.errors import GroupError, ServiceError, WireError
 from grm_plugin.types import Group
@@ -40,9 +41,6 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 8.0
 
 MARGIN_S = 5.0
 """The service keeps `failure.deadline_s` itself; a client waits a little longer for the reply."""
-
-UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-"""For connections; how many calls are in flight is `CallSlots`' to limit."""
 
 
 class Client:
@@ -137,7 +135,7 @@ class Client:
         """Close the connections that this event loop uses."""
         session = self._sessions.pop(asyncio.get_running_loop(), None)
         if session is not None:
-            await session.http.aclose()
+            await session.connections.aclose()
 
     def close(self) -> None:
         """Close the connections that `judge` uses."""
@@ -162,15 +160,10 @@ class Client:
         if loop not in self._sessions:
             for ended in [other for other in list(self._sessions) if other.is_closed()]:
                 self._sessions.pop(ended, None)
-            # Deadlines are asyncio's; a proxy meant for the internet would swallow calls inside the cluster.
-            http = httpx.AsyncClient(
-                base_url=self.url,
-                headers=self._token.headers if self._token else None,
-                timeout=None,
-                trust_env=False,
-                limits=UNBOUNDED,
+            headers = self._token.headers if self._token else None
+            self._sessions[loop] = _Session(
+                Connections(self.url, headers, self.max_concurrency), CallSlots(self.max_concurrency, self.timeout_s)
             )
-            self._sessions[loop] = _Session(http, CallSlots(self.max_concurrency, self.timeout_s))
         return self._sessions[loop]
 
     async def _in_place(self, path: str, body: str, on_place: Callable[[], None]) -> httpx.Response:
@@ -183,8 +176,8 @@ class Client:
 
     async def _call(self, path: str, body: str) -> httpx.Response:
         try:
-            async with asyncio.timeout(self.timeout_s):
-                return await self._post(self._session().http, path, body)
+            async with self._session().connections.hold() as http, asyncio.timeout(self.timeout_s):
+                return await self._post(http, path, body)
         except TimeoutError:
             raise self._late() from None
 
@@ -225,7 +218,7 @@ class Client:
 class _Session:
     """What belongs to one event loop; httpx and asyncio objects must not be shared between loops."""
 
-    http: httpx.AsyncClient
+    connections: Connections
     places: CallSlots
 
 
