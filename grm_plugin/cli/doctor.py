@@ -16,7 +16,7 @@ from rich.text import Text
 from grm_plugin.batch.exit_status import FAILED
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
 from grm_plugin.config import Config
-from grm_plugin.doctor.dry_run import costs_nothing, dry_run
+from grm_plugin.doctor.dry_run import dry_run, loads_no_model
 from grm_plugin.doctor.examine import examine
 from grm_plugin.doctor.findings import Finding
 
@@ -51,7 +51,7 @@ def doctor(
 
 def _look(config: Config, run: bool) -> Iterator[Finding]:
     yield from examine(config)
-    if run or costs_nothing(config):
+    if run or loads_no_model(config):
         yield dry_run(config)
 
 
