@@ -22,7 +22,7 @@ from examples.demo.job import N_SAMPLES, PROMPTS_PER_STEP, command, run_job
 from examples.demo.quality import Quality, held_out_prompts, measure
 from examples.nano.make_prompts import write_prompts
 from grm_plugin.config.loading import PREFIX, split_overrides
-from grm_plugin.integrations.openrlhf.progress import Step
+from grm_plugin.integrations.openrlhf.training_log import Step
 from grm_plugin.spct.training_files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from examples.processes import end_group
-from grm_plugin.integrations.openrlhf.progress import Step, parse_step
+from grm_plugin.integrations.openrlhf.training_log import Step, parse_step
 
 N_SAMPLES = 4
 PROMPTS_PER_STEP = 16

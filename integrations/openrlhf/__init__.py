@@ -5,6 +5,6 @@
     --train.agent_func_path .../agent.py                    `agent`: sees whole groups, training and evaluation alike
     python -m grm_plugin.integrations.openrlhf.train_ppo_ray   starts the service, sets one of the hooks, runs the job
 
-The two files run inside OpenRLHF's rollout actors, loaded by path; `grm_plugin.integrations.environment` says
+The two files run inside OpenRLHF's rollout actors, loaded by path; `grm_plugin.integrations.environment_variables` says
 how they find the GRM. Written against OpenRLHF 0.11.2.
 """

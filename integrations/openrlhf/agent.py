@@ -4,7 +4,7 @@ OpenRLHF runs the n siblings of a prompt as coroutines of one event loop, but do
 before any of them has generated, so each signs in when it starts: whoever has signed in belongs to the group. Training
 and evaluation may use different n. This is the hook to prefer: a sample holds no thread, and a group is one request.
 
-Configuration: see `grm_plugin.integrations.environment`.
+Configuration: see `grm_plugin.integrations.environment_variables`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from openrlhf.utils.agent import SingleTurnAgentExecutor
 from grm_plugin._util.text import encodable
 from grm_plugin.client.settling import SettledReward, judge_settled
 from grm_plugin.conversation.messages import as_reference
-from grm_plugin.integrations.environment import connect, read_environment
+from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 from grm_plugin.wire.schemas import WireGroup
 

@@ -4,7 +4,7 @@ OpenRLHF hands over the n samples of a prompt one by one. Each goes to the servi
 judges them together. n is GRM_N, in training and in evaluation: where the two differ, evaluation waits `group.wait_s`
 for siblings that do not exist. The `agent` hook knows n and needs no threads; prefer it where you can.
 
-Configuration: see `grm_plugin.integrations.environment`.
+Configuration: see `grm_plugin.integrations.environment_variables`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from grm_plugin.client.settling import SettledReward, reward_settled
 from grm_plugin.conversation.messages import as_reference
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError
-from grm_plugin.integrations.environment import Connection, connect, read_environment
+from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
 from grm_plugin.wire.schemas import WireGroup
 

@@ -30,8 +30,8 @@ from packaging.version import Version
 from grm_plugin._util.background import start_in_background
 from grm_plugin._util.known_versions import OLDEST_OPENRLHF
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
-from grm_plugin.integrations.openrlhf.flags import AGENT, REWARD_URL, Hook, Job, parse
 from grm_plugin.integrations.openrlhf.hook_files import HookFile
+from grm_plugin.integrations.openrlhf.launcher_flags import AGENT, REWARD_URL, Hook, Job, parse
 from grm_plugin.serving.ray.launch import ServiceHandle, start, start_or_attach, stop_on_ray
 from grm_plugin.serving.ray.supervisor import Supervisor
 

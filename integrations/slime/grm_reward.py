@@ -28,7 +28,7 @@ from grm_plugin.client.settling import judge_settled, reward_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.conversation.messages import as_reference, to_conversation
 from grm_plugin.errors import ConfigError
-from grm_plugin.integrations.environment import connect, read_environment
+from grm_plugin.integrations.environment_variables import connect, read_environment
 
 
 class SlimeSample(Protocol):

@@ -26,10 +26,10 @@ from grm_plugin.client.contiguous import contiguous_groups
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, GRMError
-from grm_plugin.integrations.trl.batches import Batch, Turns
 from grm_plugin.integrations.trl.local_service import find_or_start, stop_service
-from grm_plugin.integrations.trl.logs import critique_columns, metrics
-from grm_plugin.integrations.trl.versions import warn_unless_tested
+from grm_plugin.integrations.trl.logged_values import critique_columns, metrics
+from grm_plugin.integrations.trl.tested_version import warn_unless_tested
+from grm_plugin.integrations.trl.trainer_batch import TrainerBatch, Turns
 from grm_plugin.wire.schemas import WireGroup, WireJudgement
 from grm_plugin.wire.token import Token
 
@@ -110,7 +110,7 @@ class GRMReward:
             PromptError: there are images (not supported), or messages of an unknown kind.
             ServiceError, WireError: the service failed, and `on_outage` is `raise`.
         """
-        groups = contiguous_groups(Batch(completions, prompts, columns).rows(self.reference, self.rubric))
+        groups = contiguous_groups(TrainerBatch(completions, prompts, columns).rows(self.reference, self.rubric))
         _warn_of_parts(tuple(sorted({len(group.responses) for group in groups})))
         judgements = await all_of(self._judge(group) for group in groups)
         rewards: list[float | None] = []

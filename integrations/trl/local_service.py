@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FoundService:
     """Where rewards come from: the service's address, its token (None: what `url` or GRM_TOKEN says), and its handle
     if this process has started it."""
 
@@ -28,7 +28,7 @@ class Source:
     started: ServiceHandle | None = None
 
 
-def find_or_start(url: str | None, config: Config | str | Path | None) -> Source:
+def find_or_start(url: str | None, config: Config | str | Path | None) -> FoundService:
     """The service to ask.
 
     With `config` rank 0 (of torchrun or accelerate) starts a service and the other ranks of the machine wait for it.
@@ -42,7 +42,7 @@ def find_or_start(url: str | None, config: Config | str | Path | None) -> Source
         raise ConfigError("give GRMReward exactly one of url=... (a running service) and config=... (starts one)")
     if config is None:
         assert url is not None
-        return Source(url.rstrip("/"))
+        return FoundService(url.rstrip("/"))
     loaded = config if isinstance(config, Config) else load_config(config)
     world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if world > local:
@@ -54,7 +54,7 @@ def find_or_start(url: str | None, config: Config | str | Path | None) -> Source
     if int(os.environ.get("RANK", "0")) > 0:
         expected, token = http_url(*address), read_token(loaded.service.token_env)
         read_ready(expected, token, loaded.service.ready_timeout_s)  # rank 0 starts it
-        return Source(expected, token)
+        return FoundService(expected, token)
     handle = start(loaded)
     # Asked for only now: on a cluster `http_url` knows this machine by Ray's address, as the service does.
     if world > 1 and handle.url != (expected := http_url(*address)):
@@ -63,7 +63,7 @@ def find_or_start(url: str | None, config: Config | str | Path | None) -> Source
             f"the service answers at {handle.url}, where Ray Serve runs already, and the other ranks look for it at "
             f"{expected}: start it once with grm-plugin serve, and give every rank its url=..."
         )
-    return Source(handle.url, handle.token, handle)
+    return FoundService(handle.url, handle.token, handle)
 
 
 def stop_service(started: ServiceHandle | None) -> None:

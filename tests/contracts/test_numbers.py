@@ -74,7 +74,7 @@ def url(rehearsal: Rehearsal) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("grm_plugin.integrations.environment.MARGIN_S", CLIENT_TIMEOUT_S / 2)
+    monkeypatch.setattr("grm_plugin.integrations.environment_variables.MARGIN_S", CLIENT_TIMEOUT_S / 2)
     monkeypatch.setattr("grm_plugin.integrations.verl.settings.MARGIN_S", CLIENT_TIMEOUT_S / 2)
     monkeypatch.setenv("GRM_CONFIG", make_config(**_limits()).model_dump_json())
 

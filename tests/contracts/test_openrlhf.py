@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.usefixtures("openrlhf"), pytest.mark.timeout(180)]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.005)
-    monkeypatch.setattr("grm_plugin.integrations.environment.READY_PATIENCE_S", 0.0)
+    monkeypatch.setattr("grm_plugin.integrations.environment_variables.READY_PATIENCE_S", 0.0)
 
 
 def scores(outputs: list[dict[str, Any]]) -> list[float]:
@@ -107,7 +107,9 @@ async def test_a_dropped_connection_costs_nothing(
 ) -> None:
     """The connection breaks while the GRM works; the repeated request gets the work that already runs."""
     # It would block the event loop that the relay runs in, and the relay would break its connection.
-    monkeypatch.setattr("grm_plugin.integrations.environment.read_ready", lambda *_: Ready(ready=True, problem=""))
+    monkeypatch.setattr(
+        "grm_plugin.integrations.environment_variables.read_ready", lambda *_: Ready(ready=True, problem="")
+    )
     second_try = threading.Event()
 
     async def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:

@@ -55,7 +55,7 @@ class Sample:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("grm_plugin.client.http_client.FIRST_PAUSE_S", 0.005)
-    monkeypatch.setattr("grm_plugin.integrations.environment.READY_PATIENCE_S", 0.0)
+    monkeypatch.setattr("grm_plugin.integrations.environment_variables.READY_PATIENCE_S", 0.0)
     for variable in ("GRM_URL", "GRM_CONFIG"):
         monkeypatch.delenv(variable, raising=False)
     yield
@@ -211,7 +211,9 @@ async def test_a_repeated_call_attaches_to_the_work_that_runs(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It would block the event loop that the relay runs in, and the relay would break its connection.
-    monkeypatch.setattr("grm_plugin.integrations.environment.read_ready", lambda *_: Ready(ready=True, problem=""))
+    monkeypatch.setattr(
+        "grm_plugin.integrations.environment_variables.read_ready", lambda *_: Ready(ready=True, problem="")
+    )
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -401,7 +401,7 @@ def test_another_trl_is_told_the_tested_range(
     installed: str,
     message: str,
 ) -> None:
-    monkeypatch.setattr("grm_plugin.integrations.trl.versions.version", lambda _: installed)
+    monkeypatch.setattr("grm_plugin.integrations.trl.tested_version.version", lambda _: installed)
     with caplog.at_level(logging.WARNING):
         GRMReward(serve().url)
     told = [record.getMessage() for record in caplog.records if record.name.startswith("grm_plugin")]

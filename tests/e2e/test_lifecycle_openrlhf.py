@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from grm_plugin.integrations.openrlhf.progress import Step
+from grm_plugin.integrations.openrlhf.training_log import Step
 from grm_plugin.judging.fallback import LOG_KEYS
 from support.openrlhf_job import GONE_DEADLINE_S, LAUNCHER, POLICY, PROMPTS_PER_STEP, N, make_prompts, run_job
 from support.ray_cluster import free_port, get

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from grm_plugin.integrations.openrlhf.progress import Step
+from grm_plugin.integrations.openrlhf.training_log import Step
 from grm_plugin.judging.fallback import LOG_KEYS
 from support.openrlhf_job import (
     GONE_DEADLINE_S,

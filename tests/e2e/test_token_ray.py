@@ -14,7 +14,7 @@ from support.ray_cluster import ANSWER_DEADLINE_S, free_port, ray_cluster
 
 ray = pytest.importorskip("ray")
 
-from grm_plugin.integrations.environment import connect, read_environment  # noqa: E402
+from grm_plugin.integrations.environment_variables import connect, read_environment  # noqa: E402
 from grm_plugin.serving.ray import launch  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from grm_plugin.integrations.openrlhf.progress import Step, parse_step
+from grm_plugin.integrations.openrlhf.training_log import Step, parse_step
 from support.marked_jobs import kill_marked, new_mark, processes_with
 from support.paths import ROOT
 

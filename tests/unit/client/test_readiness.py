@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import EngineError, ServiceError
-from grm_plugin.integrations.environment import HookSettings, connect
+from grm_plugin.integrations.environment_variables import HookSettings, connect
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Prompt, Sampling

@@ -12,7 +12,7 @@ from grm_plugin.client import Client, settling
 from grm_plugin.client.settling import judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError, ServiceError
-from grm_plugin.integrations.environment import Connection, connect, read_environment
+from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
 from support.factories import by_number, live, make_config, make_group, scoring

@@ -18,7 +18,7 @@ from examples.demo import __main__ as demo
 from examples.demo import job
 from examples.demo.job import run_job
 from examples.demo.quality import Quality
-from grm_plugin.integrations.openrlhf.progress import Step
+from grm_plugin.integrations.openrlhf.training_log import Step
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 

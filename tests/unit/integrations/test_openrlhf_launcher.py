@@ -12,9 +12,9 @@ import pytest
 
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, ServiceError
-from grm_plugin.integrations.environment import read_environment
+from grm_plugin.integrations.environment_variables import read_environment
 from grm_plugin.integrations.openrlhf import train_ppo_ray
-from grm_plugin.integrations.openrlhf.flags import parse
+from grm_plugin.integrations.openrlhf.launcher_flags import parse
 from grm_plugin.integrations.openrlhf.train_ppo_ray import main, workers_environment
 from grm_plugin.serving.ray.gpus import needed_gpus
 from grm_plugin.serving.ray.launch import ServiceHandle

@@ -19,7 +19,7 @@ from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.security import check_access, check_remote_code
 from grm_plugin.engines import vllm_start
 from grm_plugin.errors import ConfigError, EngineError, ServiceError, WireError
-from grm_plugin.integrations.environment import connect, read_environment
+from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.serving.http import limits
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.http.auth import OPEN_PATHS

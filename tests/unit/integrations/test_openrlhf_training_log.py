@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from grm_plugin.integrations.openrlhf.progress import parse_step
+from grm_plugin.integrations.openrlhf.training_log import parse_step
 
 LINE = (
     "(PPOTrainer pid=5985) INFO 11-21 05:53:21 ppo_trainer.py:551] Global step 12: {'actor_lr': 0.000775, "

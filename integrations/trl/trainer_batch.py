@@ -19,7 +19,7 @@ IMAGE_COLUMNS = ("image", "images")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainerBatch:
     """What a trainer passes: `completions`, `prompts` (None from ms-swift) and the dataset's columns, row by row."""
 
     completions: Sequence[str | Turns]

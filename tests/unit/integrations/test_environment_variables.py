@@ -13,7 +13,7 @@ import pytest
 from grm_plugin.client.settling import judge_settled
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
-from grm_plugin.integrations.environment import HookSettings, connect
+from grm_plugin.integrations.environment_variables import HookSettings, connect
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.ray import launch
 from grm_plugin.serving.service import RewardService
