@@ -10,7 +10,7 @@ from grm_plugin.cpu.profile import environment
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Replace this process by the command, with the profile's environment; or print that environment."""
+    """Run a command in place of this process, with the environment of the CPU profile; or print that environment."""
     parser = argparse.ArgumentParser(prog="python -m grm_plugin.cpu", description=main.__doc__)
     parser.add_argument("--env", action="store_true", help="print KEY=VALUE lines, for env(1), and exit")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND [ARG ...]")

@@ -1,4 +1,4 @@
-"""Is there a CUDA device on this machine?"""
+"""Whether this machine has a CUDA device, with which the CPU profile must do nothing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def cuda_present(torch: Any) -> bool:
-    """Whether this torch build could use a GPU of this machine.
+    """Whether this build of torch could use a GPU of this machine.
 
-    NVML is asked first, because it neither starts the CUDA runtime (a forked child could not use it any more) nor
-    looks at CUDA_VISIBLE_DEVICES (Ray empties that in processes without a GPU of their own; the answer must be the
-    same in all processes of a job).
+    NVML is asked first, for two reasons. It does not start the CUDA runtime, which forked children of this process
+    could not use any more. And it ignores CUDA_VISIBLE_DEVICES, which Ray empties in processes without a GPU of their
+    own, while the answer must be the same in all processes of a job.
 
     Args:
         torch: the imported torch module.
@@ -23,7 +23,7 @@ def cuda_present(torch: Any) -> bool:
 
 @functools.cache
 def profile_applies() -> bool:
-    """Whether the profile has a job to do here: asked when the first patched module, or ray.init, needs to know."""
+    """Whether the profile is to patch anything on this machine. Imports torch: to be called as late as possible."""
     import torch
 
     return not cuda_present(torch)

@@ -1,4 +1,4 @@
-"""Patch for Ray: OpenRLHF places its actors on GPUs, so the local cluster must claim to have some."""
+"""Patch for Ray: OpenRLHF reserves GPUs for its actors, so the local cluster must pretend to have some."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FAKE_GPUS = "GRM_CPU_FAKE_GPUS"
 
 
 def start_private_cluster(ray: ModuleType) -> None:
-    """Have a plain `ray.init()` start a cluster of its own with fake GPUs (`GRM_CPU_FAKE_GPUS`, default 8).
+    """Make a plain `ray.init()` start a private cluster with fake GPUs (`GRM_CPU_FAKE_GPUS`, default 8).
 
-    Without: the job waits forever for GPUs, or joins whatever cluster the machine already runs. A call that names an
-    address, or a set RAY_ADDRESS, is left alone; so is every argument that the caller gives.
+    Without: the job waits for GPUs for ever, or joins a cluster that runs on the machine already. Nothing changes where
+    the call names an address, or RAY_ADDRESS is set. Arguments of the caller are kept.
     """
     original = ray.init
 
@@ -24,7 +24,7 @@ def start_private_cluster(ray: ModuleType) -> None:
     def init(address: str | None = None, **kwargs: Any) -> Any:
         if address is None and not os.environ.get("RAY_ADDRESS") and profile_applies():
             gpus = int(os.environ.get(FAKE_GPUS, "8"))
-            # An actor on a GPU also takes a CPU; on a small machine they share the cores that there are.
+            # An actor with a GPU also reserves a CPU. More are claimed than a small machine has: the actors share them.
             private = {"num_gpus": gpus, "num_cpus": gpus + 2, "include_dashboard": False}
             return original(address="local", **{**private, **kwargs})
         return original(address, **kwargs)

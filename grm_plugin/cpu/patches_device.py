@@ -1,4 +1,4 @@
-"""Patches for code that asks for "the current CUDA device" where it means "the device of this process"."""
+"""Patches for code that asks for the current CUDA device when it needs the device of this process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def stub_cuda(torch: ModuleType) -> None:
-    """Give `torch.cuda` the four answers that OpenRLHF's trainer asks for.
+    """Replace the four functions of `torch.cuda` that OpenRLHF's trainer calls.
 
     Without: AttributeError `_cuda_setDevice` (set_device), or AssertionError "Torch not compiled with CUDA enabled".
-    `get_device_properties` stays as it is: torch's compiler takes an answer there as a real GPU and dies of it.
+    `get_device_properties` is not replaced: torch's compiler would take its answer for a real GPU, and crash.
     """
     device = torch.device("cpu")
     torch.cuda.set_device = lambda device: None
@@ -20,7 +20,7 @@ def stub_cuda(torch: ModuleType) -> None:
 
 
 def replace_cuda_devices(replay_buffer: ModuleType) -> None:
-    """Let the replay buffer's `torch.device("cuda:...")` be the CPU.
+    """Make the replay buffer's `torch.device("cuda:...")` the CPU.
 
     Without: RuntimeError, invalid device string "cuda:cpu".
     """
@@ -28,7 +28,7 @@ def replace_cuda_devices(replay_buffer: ModuleType) -> None:
 
 
 class _TorchOnCpu:
-    """torch, except that a CUDA device is the CPU."""
+    """Stands for the module torch, but makes a CPU device where a CUDA device is asked for."""
 
     def __init__(self, torch: ModuleType) -> None:
         self._torch = torch

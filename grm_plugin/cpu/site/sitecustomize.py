@@ -1,7 +1,7 @@
-"""Python imports the first `sitecustomize` on its path at start-up: this one switches the CPU profile on in a process.
+"""Turns the CPU profile on in every Python process of a job: Python imports the first `sitecustomize` on its path.
 
-`grm_plugin.cpu.environment` puts this folder on PYTHONPATH, which child processes inherit. Another sitecustomize that
-this one hides is run as well.
+`grm_plugin.cpu.environment` puts this folder on PYTHONPATH, which child processes inherit. This file hides another
+`sitecustomize` further behind on the path, and therefore runs it.
 """
 
 import importlib.util

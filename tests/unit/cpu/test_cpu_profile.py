@@ -87,7 +87,7 @@ class TestHooks:
         PatchingFinder({"hooked_late": lambda module: setattr(module, "value", "patched")}).install()
         assert hooked_late.value == "patched"
 
-    def test_the_surroundings_hold_during_the_import_and_end_when_it_fails(self, folder: Path) -> None:
+    def test_the_context_holds_during_the_import_and_ends_when_it_fails(self, folder: Path) -> None:
         (folder / "hooked_failure.py").write_text("import hooked_stub\nraise ValueError(hooked_stub.__name__)")
 
         @contextmanager
