@@ -11,7 +11,7 @@ REQUIREMENTS := configs/requirements-cpu.txt
 INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo spct test test-verl chaos unit check format clean
+.PHONY: demo spct test test-verl chaos unit check format docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m examples.demo --algo $(ALGO) --steps $(STEPS)
@@ -44,6 +44,12 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+# The reference, made from the code into build/docs. A warning is an error: a broken link, a name that is not there.
+docs:
+	$(MAKE) VENV=.venv-docs REQUIREMENTS=configs/requirements-docs.txt .venv-docs/.installed
+	rm -rf build/docs
+	.venv-docs/bin/sphinx-build --fail-on-warning --fresh-env --quiet --doctree-dir build/doctrees docs build/docs
+
 $(INSTALLED): $(REQUIREMENTS) pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(REQUIREMENTS)
@@ -51,4 +57,4 @@ $(INSTALLED): $(REQUIREMENTS) pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-verl runs build dist *.egg-info
+	rm -rf $(VENV) .venv-verl .venv-docs docs/reference runs build dist *.egg-info

@@ -14,8 +14,11 @@ from typing import Literal
 
 from grm_plugin.errors import GroupError
 
-MIN_SCORE, MAX_SCORE = 1, 10
-"""Range of one vote for one response (paper, appendix G)."""
+MIN_SCORE = 1
+"""The lowest vote for a response (paper, appendix G)."""
+
+MAX_SCORE = 10
+"""The highest vote for a response."""
 
 
 @dataclass(frozen=True, slots=True)

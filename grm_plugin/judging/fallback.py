@@ -58,18 +58,31 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
     ]
 
 
-def log_values(reward: Reward, settled: Settled, latency_s: float) -> dict[str, float]:
-    """The scalars logged beside a reward. Always these keys, always finite: OpenRLHF batches them by key.
+LOG_MEANINGS = {
+    "grm_mean": "Mean of the kept votes on the response, 1..10. 0 where `grm_fallback` is 1, so read them together; 1 for a "
+    "blank response, which has its reward by rule.",
+    "grm_spread": "Standard deviation of the kept votes; 0 without votes.",
+    "grm_votes_kept": "Critiques that voted, after the meta RM's choice.",
+    "grm_votes_lost": "Critiques that gave no vote, for whatever reason.",
+    "grm_meta": "Mean logit that the meta RM gave to the kept critiques; 0 without ratings.",
+    "grm_meta_failed": "1 where the meta RM could not rate the response's critiques (it is down, late or wrong, or they are "
+    "too long for it), so that all of them voted; else 0, also without a meta RM. Its mean is the share of responses whose "
+    "votes went unfiltered.",
+    "grm_fallback": "1 where the reward rests on no vote and `failure.policy` gave it; else 0.",
+    "grm_latency_s": "Seconds until the reward, to be read against `failure.deadline_s`. In the service it counts from the "
+    "arrival of the sample, the wait for its siblings included; in a hook that sends whole groups, from when the call is "
+    "sent.",
+    "grm_tokens": "Tokens that the GRM generated for the response: its share of its list's.",
+    "grm_cut_chars": "Characters of an over-long response that the GRM was not shown.",
+}
+"""What is logged beside a reward: key -> meaning. Always these keys, because OpenRLHF batches log values by key."""
 
-    `grm_mean` (1..10) is 0 where `grm_fallback` is 1, so read them together. A blank response has its reward by rule:
-    `grm_mean` 1 without votes, and no fallback. `grm_spread` is 0 without votes, `grm_meta` (a logit) without ratings.
-    `grm_meta_failed` is 1 where the meta RM could not rate the response's critiques (it is down, late or wrong, or they
-    are too long for it), so that all of them voted, and else 0, also without a meta RM: its mean is the share of
-    responses whose votes went unfiltered.
-    `grm_votes_lost` counts the critiques that gave no vote, for whatever reason. `grm_latency_s` is to be read against
-    `failure.deadline_s`: in the service it counts from the sample's arrival, the wait for siblings included; in a hook
-    that sends whole groups from when the call has its place in the client.
-    """
+LOG_KEYS = tuple(LOG_MEANINGS)
+"""The keys of `log_values`, in their order."""
+
+
+def log_values(reward: Reward, settled: Settled, latency_s: float) -> dict[str, float]:
+    """The values logged beside a reward, always finite, under the keys `LOG_MEANINGS`; `latency_s` is in seconds."""
     return {
         "grm_mean": reward.mean or 0.0,
         "grm_spread": reward.spread or 0.0,
@@ -82,7 +95,3 @@ def log_values(reward: Reward, settled: Settled, latency_s: float) -> dict[str, 
         "grm_tokens": reward.tokens,
         "grm_cut_chars": float(reward.cut),
     }
-
-
-LOG_KEYS = tuple(log_values(Reward(None, "no_votes"), Settled(0.0, 0.0, True), 0.0))
-"""The keys of `log_values`."""

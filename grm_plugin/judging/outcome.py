@@ -15,7 +15,11 @@ from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, UnparsedR
 BINARY_SCALE = (0, 1)
 """Scores of a single response in training: 1 is correct, 0 is not (paper, appendix G)."""
 
-RIGHT, WRONG = 1.0, -1.0
+RIGHT = 1.0
+"""Reward of a right verdict."""
+
+WRONG = -1.0
+"""Reward of any other, and of none."""
 
 
 @dataclass(frozen=True, slots=True)

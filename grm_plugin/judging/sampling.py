@@ -21,7 +21,7 @@ Sampled = Completion | Unparsed
 async def sample_all(
     generator: Generator, requests: Sequence[tuple[Prompt, Sampling]], deadline: Deadline
 ) -> list[list[Sampled]]:
-    """One list of exactly `sampling.n` outcomes per request, in order.
+    """One list of exactly `Sampling.n` outcomes per request, in order.
 
     An engine that raises, answers with too few completions or with something else, or is still busy at the deadline
     costs the votes concerned and nothing else; requests still running are cancelled, also when the caller is.
