@@ -6,11 +6,11 @@ launcher sets them itself.
     GRM_CONFIG     path of the configuration, or the configuration itself as a JSON object. Its service is attached to,
                    or started on the job's Ray cluster.
     GRM_OVERRIDES  changes to GRM_CONFIG: a JSON object of dotted keys, for example {"sampling.k": 16}.
-    GRM_URL        http://HOST:PORT of a service that runs already; it must be there when the job starts. Beats
-                   GRM_CONFIG, whose `failure` section still says what to do where the service goes away later. What
-                   that does not set, the service's own does.
+    GRM_URL        http://HOST:PORT of a service that runs already; it must be there when the job starts. With it,
+                   GRM_CONFIG starts nothing: only its `failure` section counts, which says what samples get if the
+                   service goes away later. Keys that this does not set are as in the service's own section.
     GRM_TOKEN      with GRM_URL: the service's token, if it has one (or the variable that `service.token_env` of
-                   GRM_CONFIG names). A service that is attached to, or started, tells its token itself.
+                   GRM_CONFIG names). Without GRM_URL the hook gets the token from the service that it finds or starts.
     GRM_N          samples per prompt, for hooks that are not told; `group.n` of GRM_CONFIG where absent.
 """
 
@@ -34,12 +34,13 @@ from grm_plugin.wire.ready import FEWEST_GROUPS_IN_FLIGHT
 from grm_plugin.wire.token import read_token
 
 READY_PATIENCE_S = 60.0
-"""A service that is on its way back, Ray Serve's proxy included, is there again within some 35 s."""
+"""How long a hook waits for a service that is not there. One that restarts, with Ray Serve's proxy, takes some 35 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """What the variables say. At least one of `url` and `config` is there; `n` is None where nothing says it."""
+    """What the variables say. `url` or `config` is set, or both; `n`, the samples per prompt, is None where no variable
+    gives it."""
 
     url: str | None
     config: Config | None
@@ -83,17 +84,18 @@ class Connection:
 
 
 def connect(settings: HookSettings, sends_all_groups: bool = False) -> Connection:
-    """The connection to the service. Starting one takes minutes, so it goes on in a thread while the framework starts.
+    """The connection to the service. Starting a service takes minutes: that is done in a thread, and the framework
+    starts meanwhile.
 
     Args:
-        settings: where it is.
+        settings: where the service is.
         sends_all_groups: whether all groups of the job come from this process, which then keeps the whole GRM busy. Of
             OpenRLHF's rollout actors, whose number is not told, each has 64 groups in flight.
 
     Raises:
         ConfigError: GRM_URL holds more than an address.
-        ServiceError: nothing that can judge answers at GRM_URL within `READY_PATIENCE_S`. A failure policy is for
-            a service that has been there.
+        ServiceError: nothing that can judge answers at GRM_URL within `READY_PATIENCE_S`. The failure policy does not
+            apply: it is for a service that was there before.
     """
     config = settings.config
     if settings.url is None:
@@ -112,7 +114,8 @@ def _started(config: Config) -> Client:
     from grm_plugin.serving.ray.launch import start_or_attach
 
     service = start_or_attach(config)
-    deadline_s = read_ready(service.url, service.token, READY_PATIENCE_S).deadline_s  # of another's it is not ours
+    # A service that was found may have another deadline than `config`.
+    deadline_s = read_ready(service.url, service.token, READY_PATIENCE_S).deadline_s
     return Client(service.url, deadline_s + MARGIN_S, token=service.token)
 
 

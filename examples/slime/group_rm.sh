@@ -14,7 +14,7 @@ GRM_ARGS="
     --reward-key grm
 "
 
-# Without our code in the job; samples of a prompt meet in the service, n is --n-samples-per-prompt:
+# Without our code in the job; the service gathers the samples of a prompt, n is --n-samples-per-prompt:
 #
 #     --rm-type remote_rm --rm-url http://127.0.0.1:8790/v1/sample?n=8
 

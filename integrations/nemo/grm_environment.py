@@ -5,9 +5,9 @@
     env:
       grm: {url: "http://127.0.0.1:8790", n: 8, reference: answer}
 
-NeMo-RL's synchronous rollout gives all samples of a step at once, the asynchronous one each on its own; those meet in
-the service. Written for the interface of NeMo-RL 0.8 (nemo_rl/environments/interfaces.py); its package on the index is
-a placeholder, so it is tested against that interface as documented: see examples/README.md.
+NeMo-RL's synchronous rollout gives all samples of a step at once, the asynchronous one each on its own; the service
+gathers those. Written for the interface of NeMo-RL 0.8 (nemo_rl/environments/interfaces.py). Its package on the index
+is a placeholder, so the tests use that interface as documented: see examples/README.md.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class GRMEnvironmentConfig(TypedDict):
 class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
     """Rewards conversations whose last turn is the policy's; every episode ends after it.
 
-    NeMo-RL takes no missing reward: the service puts what its `failure.policy` says in the place of one. A service that
-    fails ends the training with its error.
+    NeMo-RL takes no missing reward: in its place the service puts what its `failure.policy` says. Where the service
+    itself fails, the error ends the training.
 
     Raises:
         ServiceError: the service does not answer.

@@ -1,4 +1,5 @@
-"""NeMo-Gym resources server: passes rollouts on to a GRM service, which judges each cohort together.
+"""NeMo-Gym resources server: passes rollouts on to a GRM service, which judges each cohort (the rollouts of a prompt)
+together.
 
 Gym starts it from an `app.py` of two lines (examples/nemo/resources_servers/grm). Unlike Gym's own genrm_compare it
 compares up to `judge.list_size` responses at a time, votes over k critiques, and waits for a cohort no longer than
@@ -35,7 +36,7 @@ class GRMResourcesServerConfig(BaseResourcesServerConfig):  # type: ignore[misc]
     num_rollouts_per_prompt: int = Field(ge=1)
     """Size of a cohort."""
     timeout_s: float = Field(default=1800.0, gt=0)
-    """Longest wait for one verdict; the service's own deadline should end sooner."""
+    """Longest wait for one reward. Keep it above the service's `failure.deadline_s`."""
 
 
 class GRMVerifyRequest(BaseVerifyRequest):  # type: ignore[misc]

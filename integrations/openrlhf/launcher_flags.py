@@ -25,7 +25,7 @@ GENERATE_BATCH_SIZE = "--rollout.vllm_generate_batch_size"
 
 OPENRLHF_DEFAULT_N, OPENRLHF_DEFAULT_EVAL_N = 1, 4
 OPENRLHF_DEFAULT_BATCH_SIZE = 1024
-"""Prompts whose samples it asks rewards for at once."""
+"""Of --rollout.batch_size: prompts whose samples OpenRLHF asks rewards for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def parse(argv: Sequence[str]) -> Job:
         raise ConfigError(f"group.n is {N} here ({n}): drop --grm.group.n")
     config = load_config(path, {**overrides, "group.n": str(n)})
     if hook == "http":
-        _check_room(config, n, arguments)
+        _check_max_waiting(config, n, arguments)
     return Job(
         config=config,
         hook=cast(Hook, hook),
@@ -81,7 +81,7 @@ def parse(argv: Sequence[str]) -> Job:
     )
 
 
-def _check_room(config: Config, n: int, arguments: Sequence[str]) -> None:
+def _check_max_waiting(config: Config, n: int, arguments: Sequence[str]) -> None:
     """OpenRLHF's HTTP call sends a whole batch at once, and gives a sample up that is refused five times in 5 s."""
     batch = _number(arguments, BATCH_SIZE, OPENRLHF_DEFAULT_BATCH_SIZE)
     samples = n * max(batch, _number(arguments, GENERATE_BATCH_SIZE, batch))

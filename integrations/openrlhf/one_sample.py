@@ -1,4 +1,4 @@
-"""How OpenRLHF calls a reward function: with one sample, and deaf to what it raises."""
+"""OpenRLHF calls a reward function with one sample, and swallows what it raises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def one_sample(
     queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Label]
 ) -> Iterator[tuple[str, str, Label]]:
-    """The query, prompt and label of a call. What fails within the block is logged before it goes on.
+    """The query, prompt and label of a call. An error in the block is logged, and raised again.
 
     Raises:
         GroupError: there are several samples.
@@ -29,5 +29,5 @@ def one_sample(
         (query,), (prompt,), (label,) = queries, prompts, labels
         yield query, prompt, label
     except GRMError as error:
-        logger.error("no reward: %s", error)  # OpenRLHF swallows it, and fails later without naming the cause
+        logger.error("no reward: %s", error)  # OpenRLHF fails later, without naming the cause
         raise

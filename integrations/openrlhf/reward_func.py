@@ -43,7 +43,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         `rewards`, `scores` (in [0, 1]) and the values of `extra_logs`, each a plain float.
 
     Raises:
-        GroupError: the query holds no response to its prompt, or there are several.
+        GroupError: the query does not begin with its prompt, or there are several samples.
         ServiceError: there is no service: none answers at GRM_URL, or none could be started (GRM_CONFIG).
         RewardError: the service failed and `failure.policy` is `raise`.
     """

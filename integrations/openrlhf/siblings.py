@@ -23,9 +23,10 @@ class SiblingGroups:
         self._open: dict[tuple[int, str], SiblingGroup] = {}
 
     def join(self, shared: object, prompt: str, label: object) -> SiblingGroup:
-        """Sign in a sample, before it awaits anything. Samples with the same `shared` object and prompt are siblings.
+        """Sign in a sample. Samples with the same `shared` object and prompt are siblings.
 
-        Every sample that joins must end in one call of `SiblingGroup.reward` or `SiblingGroup.give_up`.
+        To be called before the sample awaits anything, so that all siblings are signed in before the first has a
+        response. Every sample that joins must end in one call of `SiblingGroup.reward` or `SiblingGroup.give_up`.
         """
         key = (id(shared), prompt)
         if key not in self._open:

@@ -29,7 +29,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 
     Raises:
         WireError: the label is none of `rl-data`.
-        GroupError: the query does not begin with its prompt, or there are several.
+        GroupError: the query does not begin with its prompt, or there are several samples.
     """
     with one_sample(queries, prompts, labels) as (query, prompt, label):
         verdict = verdict_of(Completion(response_of(query, prompt)), Target.from_json(label))

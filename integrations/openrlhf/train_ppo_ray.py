@@ -90,7 +90,7 @@ def run(job: Job) -> None:
 def _start_beside_imports(job: Job) -> ServiceHandle:
     """Start the service; this process meanwhile imports what OpenRLHF will need, which takes about as long.
 
-    A broken OpenRLHF is told without waiting for the model, which may load for minutes.
+    A broken OpenRLHF is reported without waiting for the model, which may load for minutes.
     """
     begin = start if job.config.service.lifetime == "job" else start_or_attach
     service = start_in_background(lambda: begin(job.config), "grm-start")
@@ -134,7 +134,8 @@ def _require_openrlhf() -> None:
         found = importlib.metadata.version("openrlhf")
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError('OpenRLHF is not installed: pip install -e ".[openrlhf]"') from None
-    if Version(found) < Version(OLDEST_OPENRLHF):  # told before minutes of GPUs are spent on a job with unknown flags
+    # Checked first: an older OpenRLHF would refuse the job's flags only once the GRM is loaded.
+    if Version(found) < Version(OLDEST_OPENRLHF):
         raise ConfigError(f"OpenRLHF {found} has other flags: install {OLDEST_OPENRLHF} or newer")
 
 

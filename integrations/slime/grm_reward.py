@@ -2,8 +2,8 @@
 
     --group-rm --custom-rm-path grm_plugin.integrations.slime.grm_reward.custom_rm --rm-url http://127.0.0.1:8790
 
-`--group-rm` hands over the samples of a prompt together, which is what the GRM wants. Without it samples meet in the
-service. With `--reward-key K` a reward is a dict with K, and the log values of `judging.fallback` beside it. slime
+`--group-rm` hands over the samples of a prompt together, which is what the GRM wants. Without it the service gathers
+them. With `--reward-key K` a reward is a dict with K, and in a group the log values of `judging.fallback` too. slime
 refuses `--group-rm` together with evaluation; give evaluation datasets `custom_rm_path: ...grm_reward.custom_rm_eval`.
 
 The address comes from `--rm-url`, or GRM_URL. slime cannot take None: for a missing reward the service's own
@@ -97,6 +97,7 @@ def _url(args: Any) -> str:
 
 @functools.cache
 def _service(url: str) -> tuple[Client, FailureConfig]:
-    """Made by the first reward, which waits until the service is there; slime waits with it, and ends where none is."""
+    """Connects when the first reward is asked for. Waits for a service that is not there yet, and slime with it; where
+    none comes the rollout ends."""
     connection = connect(read_environment({**os.environ, "GRM_URL": url}), sends_all_groups=True)
     return connection.client.result(), connection.failure

@@ -1,4 +1,4 @@
-"""The service that a training script brings along."""
+"""Finds the service of a TRL job, or starts one that ends with it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FoundService:
-    """Where rewards come from: the service's address, its token (None: what `url` or GRM_TOKEN says), and its handle
-    if this process has started it."""
+    """A service's address, its token (None: what `url` or GRM_TOKEN says), and its handle if this process has started
+    it."""
 
     url: str
     token: Token | None = None
@@ -56,7 +56,8 @@ def find_or_start(url: str | None, config: Config | str | Path | None) -> FoundS
         read_ready(expected, token, loaded.service.ready_timeout_s)  # rank 0 starts it
         return FoundService(expected, token)
     handle = start(loaded)
-    # Asked for only now: on a cluster `http_url` knows this machine by Ray's address, as the service does.
+    # Computed only now that Ray is connected: on a cluster `http_url` takes this machine's address from Ray, as the
+    # service does.
     if world > 1 and handle.url != (expected := http_url(*address)):
         stop_service(handle)
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Which TRL this was tested with."""
+"""Warns where the installed TRL is not the one that the reward function was tested with."""
 
 from __future__ import annotations
 

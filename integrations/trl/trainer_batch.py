@@ -1,4 +1,4 @@
-"""TRL's columns as rows."""
+"""A batch as TRL passes it, column by column -> one row per completion."""
 
 from __future__ import annotations
 

@@ -116,7 +116,8 @@ def _require_calls(config: Any) -> None:
 
 
 def _require_places(config: Any, sizes: GroupSizes) -> None:
-    """A worker's calls wait for siblings that wait for a place in a worker: all of a batch's samples must have one.
+    """A call holds a place in its worker while it waits for siblings, which need places too: all samples of a batch
+    must have one.
 
     Without a `val_batch_size` verl validates all of its set at once, and the set's size is not known here: the
     gatherer warns of groups that were judged in parts.

@@ -1,4 +1,4 @@
-"""Reads what verl's reward loop hands over about one sample. Knows verl's field names, and imports nothing of verl."""
+"""Reads what verl's reward loop hands over about a sample: knows verl's field names, and imports nothing of verl."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes) -> 
 
 
 def group_size(extra_info: Mapping[str, Any] | None, session: int | None, sizes: GroupSizes) -> int:
-    """How many samples the prompt of a row has. verl does not say, so this goes by what the row says.
+    """How many samples the prompt of a row has. verl does not tell, so the row's extra_info is read.
 
-    `rollout_n` in its extra_info (for prompts with a `__rollout_n__` of their own), else its `split` there, which
-    verl's data scripts write: any but "train" is validation.
+    It may hold `rollout_n` (for prompts with a `__rollout_n__` of their own), else `split`, which verl's data scripts
+    write: any but "train" is validation.
     """
     info = extra_info or {}
     if info.get("rollout_n") is not None:
         return int(info["rollout_n"])
     n = sizes.training if info.get("split", "train") == "train" else sizes.validation
-    if session is not None and session >= n:  # the row's split misleads
+    if session is not None and session >= n:  # `split` cannot be right
         return max(sizes.training, sizes.validation, session + 1)
     return n
 

@@ -31,8 +31,8 @@ from support.factories import live, make_config
 from support.numbers_faults import (
     CLIENT_TIMEOUT_S,
     SERVICE_PLANS,
+    FaultyService,
     Plan,
-    Rehearsal,
     check_logs,
     check_number,
     plans,
@@ -61,13 +61,13 @@ failing = settings(
 
 
 @pytest.fixture(scope="module")
-def rehearsal() -> Rehearsal:
-    return Rehearsal()
+def faulty() -> FaultyService:
+    return FaultyService()
 
 
 @pytest.fixture(scope="module")
-def url(rehearsal: Rehearsal) -> Iterator[str]:
-    with live(rehearsal.app) as address:
+def url(faulty: FaultyService) -> Iterator[str]:
+    with live(faulty.app) as address:
         yield address
 
 
@@ -88,9 +88,9 @@ def bounded() -> Any:
 
 @given(plan=SERVICE_PLANS)
 @failing
-async def test_get_reward(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
+async def test_get_reward(plan: Plan, faulty: FaultyService, url: str) -> None:
     """OpenRLHF puts the reply into its batch as it is."""
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     bodies = [{"query": [QUESTION + text], "prompts": [QUESTION], "labels": ["x"]} for text in TEXTS[:3]]
     async with bounded(), httpx.AsyncClient(timeout=None) as http:
         replies = await asyncio.gather(*(http.post(f"{url}/get_reward?n=3", json=body) for body in bodies))
@@ -105,8 +105,8 @@ async def test_get_reward(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
 
 @given(plan=SERVICE_PLANS)
 @failing
-async def test_v1_score(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
-    rehearsal.begin(plan)
+async def test_v1_score(plan: Plan, faulty: FaultyService, url: str) -> None:
+    faulty.begin(plan)
     body = {"groups": [{"prompt": QUESTION, "responses": TEXTS[:3]}, {"prompt": "Why?", "responses": TEXTS[:1]}]}
     async with bounded(), httpx.AsyncClient(timeout=None) as http:
         reply = await http.post(f"{url}/v1/score", json=body)
@@ -122,8 +122,8 @@ async def test_v1_score(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
 
 @given(plan=SERVICE_PLANS)
 @failing
-async def test_v1_sample_and_verify(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
-    rehearsal.begin(plan)
+async def test_v1_sample_and_verify(plan: Plan, faulty: FaultyService, url: str) -> None:
+    faulty.begin(plan)
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": TEXTS[1]}]}
     rollout = {"responses_create_params": {"input": QUESTION}, "response": {"output": [said]}}
     async with bounded(), httpx.AsyncClient(timeout=None) as http:
@@ -147,8 +147,8 @@ async def test_v1_sample_and_verify(plan: Plan, rehearsal: Rehearsal, url: str) 
 
 @given(plan=plans())
 @failing
-async def test_client(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
-    rehearsal.begin(plan)
+async def test_client(plan: Plan, faulty: FaultyService, url: str) -> None:
+    faulty.begin(plan)
     group = Group(ASKED, TEXTS)
     async with bounded(), Client(url, timeout_s=CLIENT_TIMEOUT_S) as client:
         judgements, values, logged = await asyncio.gather(
@@ -180,9 +180,9 @@ async def test_client(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
 
 @given(plan=plans())
 @failing
-async def test_nemo_gym(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
+async def test_nemo_gym(plan: Plan, faulty: FaultyService, url: str) -> None:
     """`gym_resources_server` makes a masked row of an error of ours; what else comes goes to Gym as it is."""
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": TEXTS[1]}]}
     rollout = {"responses_create_params": {"input": QUESTION}, "response": {"output": [said]}}
     async with bounded(), Client(url, timeout_s=CLIENT_TIMEOUT_S) as client:
@@ -204,11 +204,11 @@ def _is_ours(answer: object) -> bool:
 
 @given(plan=SERVICE_PLANS)
 @failing
-async def test_openrlhf_http(plan: Plan, rehearsal: Rehearsal, url: str, openrlhf: ModuleType) -> None:
+async def test_openrlhf_http(plan: Plan, faulty: FaultyService, url: str, openrlhf: ModuleType) -> None:
     """OpenRLHF's own HTTP call."""
     from openrlhf.utils.agent import SingleTurnAgentExecutor
 
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     executor = SingleTurnAgentExecutor([f"{url}/get_reward?n=2"])
     async with bounded():
         replies = await asyncio.gather(
@@ -223,13 +223,13 @@ async def test_openrlhf_http(plan: Plan, rehearsal: Rehearsal, url: str, openrlh
 @given(plan=plans())
 @failing
 async def test_openrlhf_function(
-    plan: Plan, rehearsal: Rehearsal, url: str, openrlhf: ModuleType, hook_file: Callable[..., str]
+    plan: Plan, faulty: FaultyService, url: str, openrlhf: ModuleType, hook_file: Callable[..., str]
 ) -> None:
     from openrlhf.utils.agent import SingleTurnAgentExecutor
 
-    rehearsal.begin()
+    faulty.begin()
     reward_func = SingleTurnAgentExecutor([hook_file("reward_func", url, 2, **_limits())]).reward_func
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     calls = [asyncio.to_thread(reward_func, [QUESTION + text], [QUESTION], [""]) for text in TEXTS[:2]]
     async with bounded():
         replies = await asyncio.gather(*calls)
@@ -242,14 +242,14 @@ async def test_openrlhf_function(
 @given(plan=plans())
 @failing
 async def test_openrlhf_agent(
-    plan: Plan, rehearsal: Rehearsal, url: str, rollout: Callable[..., Any], hook_file: Callable[..., str]
+    plan: Plan, faulty: FaultyService, url: str, rollout: Callable[..., Any], hook_file: Callable[..., str]
 ) -> None:
     """Through OpenRLHF's rollout actor, into the tensors of its trainer."""
     from openrlhf.trainer.ray.vllm_engine import _load_agent_executor
 
-    rehearsal.begin()
+    faulty.begin()
     executor = _load_agent_executor(hook_file("agent", url, **_limits()))
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     actor = rollout(executor, ["plum", "plum, fig", " "])
     outputs = await actor.generate(QUESTION, 3)
     for output in outputs:
@@ -270,8 +270,8 @@ def _limits() -> dict[str, Any]:
 
 @given(plan=plans())
 @failing
-async def test_verl(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
-    rehearsal.begin(plan)
+async def test_verl(plan: Plan, faulty: FaultyService, url: str) -> None:
+    faulty.begin(plan)
     failure = {"deadline_s": CLIENT_TIMEOUT_S / 2}
     gatherer = GRMGroupGatherer(GRMSettings(url=url, wait_s=1, failure=failure))  # type: ignore[arg-type]
     members = [Member("a", 3, session, ASKED, text) for session, text in enumerate(TEXTS[:3])]
@@ -288,11 +288,11 @@ async def test_verl(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
 
 @given(plan=plans())
 @failing
-async def test_trl(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
+async def test_trl(plan: Plan, faulty: FaultyService, url: str) -> None:
     pytest.importorskip("trl")
-    rehearsal.begin()
+    faulty.begin()
     reward = GRMReward(url, timeout_s=CLIENT_TIMEOUT_S)
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     logged: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     completions = [*TEXTS, "plum"]
@@ -320,10 +320,10 @@ async def test_trl(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
 
 @given(plan=plans())
 @failing
-async def test_slime(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
-    rehearsal.begin()
+async def test_slime(plan: Plan, faulty: FaultyService, url: str) -> None:
+    faulty.begin()
     slime._service(url)
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     samples = [SimpleNamespace(prompt=QUESTION, response=text, label=None) for text in TEXTS]
     args = SimpleNamespace(
         rm_url=url, reward_key="grm", eval_reward_key=None, n_samples_per_prompt=4, n_samples_per_eval_prompt=1
@@ -347,11 +347,11 @@ async def test_slime(plan: Plan, rehearsal: Rehearsal, url: str) -> None:
 
 @given(plan=plans())
 @failing
-async def test_nemo_rl(plan: Plan, rehearsal: Rehearsal, url: str, environment: ModuleType) -> None:
-    rehearsal.begin()
+async def test_nemo_rl(plan: Plan, faulty: FaultyService, url: str, environment: ModuleType) -> None:
+    faulty.begin()
     worker = environment.GRMEnvironmentWorker({"url": url, "n": 2})
     worker._client = Client(url, timeout_s=CLIENT_TIMEOUT_S)
-    rehearsal.begin(plan)
+    faulty.begin(plan)
     logs = [[{"role": "user", "content": QUESTION}, {"role": "assistant", "content": text}] for text in TEXTS[:3]]
     async with bounded():
         steps = await asyncio.gather(

@@ -94,8 +94,8 @@ STATUSES = [200, 204, 400, 404, 422, 429, 500, 502, 503]
 
 
 @dataclass(frozen=True)
-class Wire:
-    """What becomes of one reply. `at` chooses the place in it."""
+class ReplyFault:
+    """What goes wrong with one reply. `at` chooses the place in it."""
 
     fault: str = "sound"
     status: int = 200
@@ -103,16 +103,16 @@ class Wire:
     at: int = 0
 
 
-WIRE = st.one_of(
-    st.just(Wire()),
-    st.just(Wire("lost")),
-    st.just(Wire("late")),
-    st.builds(Wire, st.just("status"), st.sampled_from(STATUSES[2:]), st.sampled_from(BODIES)),
-    st.builds(Wire, st.just("status"), st.sampled_from(STATUSES[:2]), st.sampled_from(BODIES)),
-    st.builds(Wire, st.just("busy")),
-    st.builds(Wire, st.just("cut"), at=st.integers(0, 500)),
-    st.builds(Wire, st.just("replace"), text=st.sampled_from(TOKENS), at=st.integers(0, 200)),
-    st.builds(Wire, st.sampled_from(["drop", "repeat"]), at=st.integers(0, 200)),
+REPLY_FAULTS = st.one_of(
+    st.just(ReplyFault()),
+    st.just(ReplyFault("lost")),
+    st.just(ReplyFault("late")),
+    st.builds(ReplyFault, st.just("status"), st.sampled_from(STATUSES[2:]), st.sampled_from(BODIES)),
+    st.builds(ReplyFault, st.just("status"), st.sampled_from(STATUSES[:2]), st.sampled_from(BODIES)),
+    st.builds(ReplyFault, st.just("busy")),
+    st.builds(ReplyFault, st.just("cut"), at=st.integers(0, 500)),
+    st.builds(ReplyFault, st.just("replace"), text=st.sampled_from(TOKENS), at=st.integers(0, 200)),
+    st.builds(ReplyFault, st.sampled_from(["drop", "repeat"]), at=st.integers(0, 200)),
 )
 
 
@@ -122,7 +122,7 @@ class Plan:
 
     grm: list[str]
     meta: list[str] | None
-    wire: list[Wire]
+    replies: list[ReplyFault]
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -137,15 +137,15 @@ CONFIG = st.fixed_dictionaries(
 )
 
 
-def plans(wire: st.SearchStrategy[Wire] = WIRE) -> st.SearchStrategy[Plan]:
+def plans(replies: st.SearchStrategy[ReplyFault] = REPLY_FAULTS) -> st.SearchStrategy[Plan]:
     """Plans that hold about as many sound calls as faults."""
     grm = st.just("sound") | st.sampled_from(sorted(GRM))
     meta = st.just("sound") | st.sampled_from(sorted([*META, "raises", "hangs"]))
     some = {"min_size": 1, "max_size": 4}
-    return st.builds(Plan, st.lists(grm, **some), st.none() | st.lists(meta, **some), st.lists(wire, **some), CONFIG)
+    return st.builds(Plan, st.lists(grm, **some), st.none() | st.lists(meta, **some), st.lists(replies, **some), CONFIG)
 
 
-SERVICE_PLANS = plans(st.just(Wire()))
+SERVICE_PLANS = plans(st.just(ReplyFault()))
 """Nothing is wrong between adapter and service: for replies that are taken as they come."""
 
 
@@ -165,21 +165,21 @@ class FaultyMetaRM:
         return ratings
 
 
-class Rehearsal:
-    """A service that fails as planned, as an ASGI app: `begin` sets it up anew, behind an address that stays."""
+class FaultyService:
+    """A service that fails as a plan says. `app` is its ASGI app, which stays; `begin` puts a new service behind it."""
 
     def __init__(self) -> None:
-        self.app = _Wire(create_app(lambda: self.service), lambda: next(self._wire))
+        self.app = _FaultyReplies(create_app(lambda: self.service), lambda: next(self._replies))
         self.begin()
 
     def begin(self, plan: Plan | None = None) -> None:
         """Without a plan all goes well."""
         if plan is None:
-            plan = Plan(["sound"], None, [Wire()])
+            plan = Plan(["sound"], None, [ReplyFault()])
         else:
             note(str(plan))
         grm = itertools.cycle(plan.grm)
-        self._wire: Iterator[Wire] = itertools.cycle(plan.wire)
+        self._replies: Iterator[ReplyFault] = itertools.cycle(plan.replies)
         limits = {"failure__deadline_s": DEADLINE_S, "group__wait_s": DEADLINE_S / 4}
         self.service = RewardService(
             make_config(**limits, **plan.config),
@@ -188,15 +188,15 @@ class Rehearsal:
         )
 
 
-class _Wire:
-    """Spoils the replies to POST requests."""
+class _FaultyReplies:
+    """An app whose replies to POST requests are spoilt: `fault` gives the fault of the next one."""
 
-    def __init__(self, app: ASGIApp, fault: Callable[[], Wire]) -> None:
+    def __init__(self, app: ASGIApp, fault: Callable[[], ReplyFault]) -> None:
         self._app = app
         self._fault = fault
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fault = Wire()
+        fault = ReplyFault()
         if scope.get("method") == "POST":
             fault, receive = self._fault(), await _whole(receive)
         if fault.fault == "sound":
@@ -248,7 +248,7 @@ async def _send(send: Send, status: int, body: bytes, announced: int | None = No
     await send({"type": "http.response.body", "body": body, "more_body": announced is not None})
 
 
-def spoil(body: bytes, fault: Wire) -> bytes:
+def spoil(body: bytes, fault: ReplyFault) -> bytes:
     """A JSON reply with one thing wrong in it."""
     if fault.fault == "cut":
         return body[: fault.at]
