@@ -22,7 +22,7 @@ import pytest
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, ServiceError
 from grm_plugin.integrations.trl import local_service
 from grm_plugin.integrations.trl.grm_reward import GRMReward, _client, _warn_of_parts
-from grm_plugin.serving.http.without_ray import build
+from grm_plugin.serving.http.without_ray import app_and_service
 from grm_plugin.serving.ray.launch import ServiceHandle
 from grm_plugin.types import Completion, Prompt, Sampling
 from grm_plugin.wire.token import Token
@@ -365,7 +365,7 @@ async def test_the_token_of_a_configuration_is_that_of_its_service(monkeypatch: 
     monkeypatch.setenv("GRM_TOKEN", "of-another-service")
     monkeypatch.setenv("MY_TOKEN", "of-this-one")
     config = make_config(service__token_env="MY_TOKEN")
-    with live(build(config)[0]) as url:
+    with live(app_and_service(config)[0]) as url:
         handle = ServiceHandle("grm", url, token=Token("of-this-one"))
         monkeypatch.setattr(local_service, "start", lambda _: handle)
         first = GRMReward(config=config)

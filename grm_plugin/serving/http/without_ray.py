@@ -34,7 +34,7 @@ def runs_without_ray(config: Config) -> bool:
     return not any(isinstance(model, VLLMConfig) or replicas_of(model) for model in models)
 
 
-def build(config: Config) -> tuple[FastAPI, RewardService]:
+def app_and_service(config: Config) -> tuple[FastAPI, RewardService]:
     """The HTTP app and the service behind it, with its engines in this process. The app closes the service at its end.
 
     Raises:
@@ -62,11 +62,11 @@ def serve_uvicorn(config: Config, announce: Callable[[str], None]) -> None:
 
     Raises:
         ServiceError: the port is in use, or a service of this name runs on this machine already.
-        ConfigError, PromptError: see `build`.
+        ConfigError, PromptError: see `app_and_service`.
     """
     url = http_url(config.service.host, config.service.port)
     with holding_pid_file(config.service.name, url):
-        app, service = build(config)
+        app, service = app_and_service(config)
         settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=CONNECTIONS_S)
         with listen(config.service.host, config.service.port) as listening, _second_signal_ignored():
             announce(url)

@@ -68,10 +68,22 @@ DEPLOYMENT_OPTIONS: dict[str, Any] = {
 
 
 class _Replica:
-    """What the replicas of the GRM and of the meta RM have in common."""
+    """What the replicas of the GRM and of the meta RM have in common.
 
-    _model: Any
-    _watchdog: Watchdog
+    Args:
+        config: the model's section of the configuration.
+        hung_after_s: see `Watchdog`.
+    """
+
+    # A coroutine: vLLM must be started on the event loop on which it is used.
+    async def __init__(self, config: Any, hung_after_s: float) -> None:  # type: ignore[misc]
+        _see_assigned_gpus()
+        self._guard = guard_children(FROZEN_S)
+        self._watchdog = Watchdog(hung_after_s)
+        self._model = self._load(config)
+
+    def _load(self, config: Any) -> Any:
+        raise NotImplementedError
 
     async def check_health(self) -> None:
         """Called by Serve, which replaces the replica when this raises three times in a row.
@@ -102,12 +114,8 @@ class _Replica:
 class EngineReplica(_Replica):
     """A replica of the GRM."""
 
-    # A coroutine: vLLM must be started on the event loop on which it is used.
-    async def __init__(self, config: VLLMConfig | FakeConfig, hung_after_s: float) -> None:  # type: ignore[misc]
-        _see_assigned_gpus()
-        self._guard = guard_children(FROZEN_S)
-        self._watchdog = Watchdog(hung_after_s)
-        self._model: Any = build_generator(config)
+    def _load(self, config: VLLMConfig | FakeConfig) -> Any:
+        return build_generator(config)
 
     async def generate(self, prompt: Prompt, sampling: Sampling, attempt: int = 0) -> list[Completion]:
         """See `Generator.generate`; `attempt` is read by `replica_router.py` only."""
@@ -118,11 +126,8 @@ class EngineReplica(_Replica):
 class MetaRMReplica(_Replica):
     """A replica of the meta RM."""
 
-    async def __init__(self, config: AnyMetaRMConfig, hung_after_s: float) -> None:  # type: ignore[misc]
-        _see_assigned_gpus()
-        self._guard = guard_children(FROZEN_S)
-        self._watchdog = Watchdog(hung_after_s)
-        self._model: Any = build_meta_rm(config)
+    def _load(self, config: AnyMetaRMConfig) -> Any:
+        return build_meta_rm(config)
 
     async def rate(self, conversations: Sequence[Conversation], attempt: int = 0) -> list[float]:
         """See `MetaRM.rate`; `attempt` is read by `replica_router.py` only."""

@@ -16,8 +16,8 @@ class Watchdog:
     """Adds up the time in which a model had requests and gave no answer. An answer or an error sets it back to zero.
 
     Args:
-        hung_after_s: so many seconds of it are a hang. At most the deadline of a request: by then the callers of a model
-            that is merely slow have hung up too, so that a longer silence says no more.
+        hung_after_s: so many seconds of it are a hang. At most the deadline of a request: by then the callers of a
+            model that is merely slow have hung up too, so that a longer silence says no more.
     """
 
     def __init__(self, hung_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from grm_plugin.cli.app import app
 from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ConfigError, GRMError, WireError
-from grm_plugin.serving.http.without_ray import build
+from grm_plugin.serving.http.without_ray import app_and_service
 from support.factories import live
 from support.score_files import GOOD, numbered, read_rows, write_lines
 
@@ -49,7 +49,7 @@ def test_every_group_gets_what_the_service_says(tmp_path: Path, config: Path) ->
     assert rows[3]["rewards"][1]["status"] == "blank"
     assert [critique["kept"] for critique in rows[1]["critiques"]] == [True, True]
     assert "3 of 3 groups; 6 rewards now" in done.stderr
-    with live(build(load_config(config))[0]) as url:
+    with live(app_and_service(load_config(config))[0]) as url:
         assert score(file, tmp_path / "over_http.jsonl", "--url", url).exit_code == 0
     settled = [[reward["settled"] for reward in row["rewards"]] for _, row in sorted(rows.items())]
     served = {row["line"]: row for row in read_rows(tmp_path / "over_http.jsonl")}

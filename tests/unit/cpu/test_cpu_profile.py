@@ -1,4 +1,4 @@
-"""The CPU profile without a job: hooks, environment, decision, and each patch that needs no second process."""
+"""The CPU profile without a job: import hooks, environment, the check for CUDA, patches that one process can show."""
 
 from __future__ import annotations
 

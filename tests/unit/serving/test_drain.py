@@ -1,4 +1,4 @@
-"""The end of a service: what is under way is finished or handed back, nothing is lost, and memory was bounded."""
+"""A service that stops: requests under way are finished or fail so that clients ask again; and it keeps no memory."""
 
 from __future__ import annotations
 

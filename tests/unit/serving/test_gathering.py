@@ -141,7 +141,7 @@ async def test_a_wrong_n_is_told_once_and_counted(caplog: pytest.LogCaptureFixtu
 async def test_late_siblings_are_judged_as_soon_as_all_of_them_are_there() -> None:
     gather = gatherer(scoring(by_number), group__wait_s=0.05)
     await judge_all(gather, "12", n=4)
-    gather.config = make_config(group__wait_s=80)  # whoever waited for four now would time out
+    gather.config = make_config(group__wait_s=80)  # a group that waited for four samples now would run into the timeout
     async with asyncio.timeout(5):
         answers = await judge_all(gather, "34", n=4)
     assert [judgement.group.responses for judgement, _ in answers] == [("3", "4")] * 2

@@ -1,4 +1,4 @@
-"""One service of a name per machine, found and ended by its name; with real processes."""
+"""A machine runs one service of a name, which is found and ended by its name. With real processes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_damaged_file_is_no_service(runtime: Path, content: str) -> None:
 
 
 def test_a_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a name that all know, and who owns it could say where the service is."""
+    """Anyone can make a folder of this name, and could put a false address of the service into it."""
     owner = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)
     with (

@@ -1,4 +1,4 @@
-"""Where a service says that it is: an address that its clients can use."""
+"""The URL that a service announces is one that its clients can use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A GRM that is busy has no time for a probe; its answers show that it is well."""
+"""Whether a GRM answers: a busy one has no time for a probe, but its answers show that it works."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLING = Sampling(n=1, temperature=0.5, top_p=1.0, max_tokens=64)
 
 
 class Queue:
-    """A GRM that answers what it is told to, whenever it is told; a probe waits behind the rest, for ever."""
+    """A GRM that answers a request when a test says so; a probe waits behind the other requests for ever."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -33,7 +33,7 @@ class Queue:
         return await self._asked[-1]
 
     async def answers(self, outcome: list[Completion] | Exception) -> None:
-        """One request more, answered at once."""
+        """Send a request, and let the GRM answer it at once."""
         task = asyncio.create_task(self.grm.generate(PROMPT, SAMPLING))
         await asyncio.sleep(0)
         if isinstance(outcome, Exception):
@@ -45,7 +45,7 @@ class Queue:
 
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
-        """Meanwhile a request waits."""
+        """Within the block a request waits for its answer."""
         task = asyncio.create_task(self.grm.generate(PROMPT, SAMPLING))
         await asyncio.sleep(0)
         yield

@@ -1,4 +1,4 @@
-"""The running statistics on disk, when judging goes on while they are written."""
+"""The running statistics are saved whole, also when they change while they are being written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.factories import by_number, make_config, scoring, until
 
 
 class Disk:
-    """Where statistics are saved; the first save that begins lasts until `go_on`."""
+    """Holds the first save of the statistics up until `go_on` is set, and counts the saves."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.began = threading.Event()
@@ -70,9 +70,9 @@ async def test_an_earlier_state_does_not_replace_the_last_one(
     await learn(service)
     await until(disk.began.is_set)
     await learn(service)
-    monkeypatch.setattr("grm_plugin.serving.service.SAVE_PAUSE_S", 3600.0)  # the process ends before the next save
+    monkeypatch.setattr("grm_plugin.serving.service.SAVE_PAUSE_S", 3600.0)  # no further save but that of `close`
     closing = asyncio.create_task(service.close())
-    await asyncio.sleep(0.05)  # enough to be through, did it not wait
+    await asyncio.sleep(0.05)  # time enough for `close` to save, if it did not wait for the save under way
     disk.go_on.set()
     await closing
     await until(lambda: disk.written == 2)

@@ -151,7 +151,7 @@ async def _result() -> Result:
 
 
 async def test_a_forgotten_result_is_out_of_memory() -> None:
-    """Not held on by the timer of the caller that hung up."""
+    """The timer that the caller who hung up has left does not keep the result."""
     flights = SingleFlight[Result](keep_s=1200)
     first = asyncio.create_task(flights.get("key", _result))
     await asyncio.sleep(0)
@@ -160,7 +160,7 @@ async def test_a_forgotten_result_is_out_of_memory() -> None:
     del first
     taken = weakref.ref(await flights.get("key", _result))
     assert (flights.attached, flights._flights) == (1, {})
-    await asyncio.sleep(0)  # the event loop lets go of it, too
+    await asyncio.sleep(0)  # the event loop drops its references
     gc.collect()
     assert taken() is None
 

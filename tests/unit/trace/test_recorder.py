@@ -1,4 +1,4 @@
-"""Tracing off the hot path: nothing that goes wrong with the store may fail, delay or change a reward."""
+"""Traces are stored in the background: nothing that goes wrong with the store may fail, delay or change a reward."""
 
 import json
 import os

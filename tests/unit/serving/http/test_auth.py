@@ -23,7 +23,7 @@ from grm_plugin.integrations.environment_variables import connect, read_environm
 from grm_plugin.serving.http import limits
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.http.auth import OPEN_PATHS
-from grm_plugin.serving.http.without_ray import build
+from grm_plugin.serving.http.without_ray import app_and_service
 from grm_plugin.serving.service import RewardService
 from grm_plugin.wire.token import Token, exposure, locate, read_token
 from support.factories import by_number, live, make_config, make_group, scoring
@@ -201,7 +201,7 @@ def test_the_variable_of_a_configuration_beats_grm_token(monkeypatch: pytest.Mon
     monkeypatch.setenv("GRM_TOKEN", "another")
     monkeypatch.setenv("MY_TOKEN", SECRET)
     config = make_config(sampling__k=2, service__token_env="MY_TOKEN")
-    with live(build(config)[0]) as url:
+    with live(app_and_service(config)[0]) as url:
         settings = read_environment({"GRM_URL": url, "GRM_CONFIG": config.model_dump_json(), "MY_TOKEN": SECRET})
         with connect(settings).client.result(timeout=10) as client:
             assert len(client.judge([make_group("7")])) == 1
@@ -256,7 +256,7 @@ def test_the_token_does_not_show(monkeypatch: pytest.MonkeyPatch, caplog: pytest
     assert SECRET not in repr(TOKEN) + str(TOKEN) + f"{(TOKEN,)}"
     assert pickle.loads(pickle.dumps(TOKEN)) == TOKEN  # on its way to the replica
     config = make_config()
-    build(config)
+    app_and_service(config)
     assert SECRET not in config.model_dump_json()
     assert SECRET not in caplog.text
 
@@ -267,13 +267,13 @@ def test_listening_wider_than_loopback_without_a_token_is_told(host: str, caplog
     assert "asks for no token" in note
     assert "GRM_TOKEN" in note
     assert exposure(host, TOKEN) == ()
-    build(make_config(service__host=host))
+    app_and_service(make_config(service__host=host))
     assert note in caplog.messages
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_is_not_worth_a_word(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    build(make_config(service__host=host))
+    app_and_service(make_config(service__host=host))
     assert exposure(host, None) == ()
     assert caplog.messages == []
 

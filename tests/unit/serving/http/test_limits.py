@@ -1,4 +1,4 @@
-"""How much one request may hold, and that what it holds ends up in no log."""
+"""How large a request may be, and that its texts are written to no log."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ async def test_no_log_shows_what_was_judged(
             for path in PATHS:
                 answer = await client.post(path, json=body_of(path, f"7 {SENTINEL}"))
                 assert answer.status_code in (200, 502)
-            # What is wrong with a request is told without its texts, to the log and to the client.
+            # Requests that are refused: neither the log nor the reply repeats their texts.
             for path, wrong in (
                 ("/get_reward", {"query": [SENTINEL], "prompts": [f"{SENTINEL}?"]}),
                 ("/get_reward", openrlhf(SENTINEL) | {"labels": [SENTINEL] * 2}),

@@ -105,7 +105,7 @@ async def test_near_the_deadline_nothing_is_tried_again() -> None:
 
 async def test_a_deadline_that_comes_near_after_a_retry_was_decided_on_does_not_lose_it() -> None:
     class Slowing(ReplicaWatch):
-        """Answers take no time when asked first, and ever longer then."""
+        """`usual_s` is 0 the first time it is read, and huge from then on."""
 
         asked = 0
 

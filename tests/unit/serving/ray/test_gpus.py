@@ -1,4 +1,4 @@
-"""GPU needs and the message about a shortage; no cluster here (tests/e2e has one)."""
+"""How many GPUs a service needs, and what is said where there are too few; without a cluster (tests/e2e has one)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def test_engines_elsewhere_need_none() -> None:
     ("cpu_build", "cluster", "profile", "expected"),
     [
         (True, 0, "", 0),
-        (True, 4, "1", 0),  # OpenRLHF's made-up GPUs
+        (True, 4, "1", 0),  # the fake GPUs of the CPU profile
         (True, 4, "", 2),
-        (False, 0, "", 2),  # a shortage, and the user is told
-        (False, 4, "1", 2),  # the profile is inert where vLLM is a GPU build
+        (False, 0, "", 2),  # there are too few, which `shortage` reports
+        (False, 4, "1", 2),  # the CPU profile does nothing to a CUDA build of vLLM
     ],
 )
 def test_only_a_cpu_build_may_do_without_gpus(

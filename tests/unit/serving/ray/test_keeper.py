@@ -1,4 +1,4 @@
-"""The keeper when things go wrong: the starter hears why, nothing stays behind, and the keeper ends."""
+"""The keeper when things go wrong: the owner is told why, nothing stays behind, and the keeper ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Killed = SimpleQueue[object]
 
 
 class App:
-    """A start that waits for `go_on` and, unless `works`, fails, of an application that Serve does not get rid of."""
+    """Stands for ServeApp: a start waits for `go_on`, and then fails unless `works`; taking it down always fails."""
 
     def __init__(self, *_: Any) -> None:
         self.works = False

@@ -1,4 +1,4 @@
-"""What Ray and Ray Serve raise, as the pipeline sees it."""
+"""Errors of Ray and Ray Serve become errors that the judge knows."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> ReplicaWatch:
 
 @pytest.fixture
 async def router(watch: ReplicaWatch) -> Any:
-    """With the replicas a and b."""
+    """A router with the replicas a and b."""
     router = LiveReplicasRouter(ENGINE, DeploymentHandleSource.REPLICA)
     router.initialize_state()
     router.update_replicas([Replica("a"), Replica("b")])

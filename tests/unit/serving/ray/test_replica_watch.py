@@ -159,7 +159,7 @@ async def test_a_silent_replica_is_found_by_what_is_usual(watch: ReplicaWatch, c
 
 
 async def test_where_all_are_silent_nothing_is_sent_twice(watch: ReplicaWatch, clock: Clock) -> None:
-    """A burst of long work on all replicas at once must not double itself."""
+    """Otherwise a burst of long requests to all replicas would double its own load."""
     attempts = [send_to(watch) for _ in range(8)]
     clock.now += PATIENCE_S + 1
     watch.ping_answered("a"), watch.ping_answered("b")
@@ -168,7 +168,7 @@ async def test_where_all_are_silent_nothing_is_sent_twice(watch: ReplicaWatch, c
 
 
 async def test_slow_first_answers_are_waited_for(watch: ReplicaWatch, clock: Clock) -> None:
-    """That one replica has answered the first of its requests is no reason to give it those of the other."""
+    """One replica has answered its first request: that does not make the other one, which has not, silent."""
     attempts = [send_to(watch) for _ in range(8)]
     first = next(attempt for attempt in attempts if attempt.replica == "a")
     clock.now += 2 * PATIENCE_S

@@ -1,4 +1,4 @@
-"""The job's process brings its service back, and knows when to stop."""
+"""The job's process starts a service that is gone again, at most `RESTARTS` times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ URL = "http://127.0.0.1:8790"
 
 
 class Service:
-    """What the supervisor sees, look by look, and how often it has started the service again."""
+    """What each look of the supervisor finds, and how often it has started the service again."""
 
     def __init__(self, looks: list[bool | None], fails: bool = False) -> None:
         self._looks: Iterator[bool | None] = iter(looks)

@@ -1,4 +1,4 @@
-"""A model that takes requests and answers none is told from one that is slow, or idle."""
+"""A model that hangs is told from one that is slow, and from one without requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HUNG_S = 100.0
 
 
 class Model:
-    """A watched model; time passes when told."""
+    """A model under watch, and its clock, which tests move on."""
 
     def __init__(self) -> None:
         self.now = 0.0
