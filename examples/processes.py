@@ -1,4 +1,4 @@
-"""Ends what an example has started in a session of its own."""
+"""Ends a job that an example started, with all of the job's processes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ GRACE_S = 30.0
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its group, and return when it has ended; does nothing where the process ended by itself.
+    """End a process that leads a group, and its group; return when the process has ended, at once if it already has.
 
-    First SIGTERM, on which a job stops its service; SIGKILL to those that are left when it has ended, or after GRACE_S.
+    SIGTERM comes first, on which a job stops its service. SIGKILL goes to the processes that are left when it has
+    ended, or after GRACE_S seconds.
     """
     if process.poll() is not None:
         return

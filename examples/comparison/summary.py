@@ -1,4 +1,4 @@
-"""What the jobs of a comparison amount to."""
+"""Summarises the jobs of a comparison: true quality over the steps under each reward, and the gains."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ POLICY = ROOT / "examples/nano/models/policy"
 
 def main() -> None:
     options, overrides = _options()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a demo that is ended ends its job
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the job is ended too
     run: Path = options.run.resolve()
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir(parents=True)
@@ -68,7 +68,9 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algo", choices=("grpo", "ppo"), default="grpo")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs/nano_cpu_meta_rm.yaml", help="of grm_plugin")
+    parser.add_argument(
+        "--config", type=Path, default=ROOT / "configs/nano_cpu_meta_rm.yaml", help="configuration of grm_plugin"
+    )
     parser.add_argument("--run", type=Path, default=ROOT / "runs/demo", help="output folder; emptied first")
     parser.add_argument("--held-out", type=int, default=150, help="prompts for measuring true quality")
     parser.add_argument("--samples", type=int, default=2, help="responses per such prompt")
@@ -106,7 +108,7 @@ def _vllm_kl_max(steps: list[Step]) -> float:
 
 
 def _finite(value: float) -> float | None:
-    """None for what JSON has no word for."""
+    """The value, or None for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""The OpenRLHF job of the demo: its command line, and its progress read off its log."""
+"""The OpenRLHF job of the demo: its command line, and its progress read from its log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ALGORITHM = {
 
 
 def command(algo: str, config: Path, policy: Path, prompts: Path, run: Path, save_steps: int) -> list[str]:
-    """The launcher of grm_plugin with OpenRLHF's own flags behind it."""
+    """The command line of the job: grm_plugin's launcher, followed by OpenRLHF's own flags."""
     samples = PROMPTS_PER_STEP * N_SAMPLES
     return [
         *(sys.executable, "-m", "grm_plugin.integrations.openrlhf.train_ppo_ray"),
@@ -50,9 +50,9 @@ def command(algo: str, config: Path, policy: Path, prompts: Path, run: Path, sav
 
 
 def run_job(arguments: list[str], log: Path, timeout_s: float) -> Iterator[Step]:
-    """Run the job, which writes its output to `log`; yields each training step as it ends.
+    """Run the job, whose output goes to the file `log`; yields each training step as it ends.
 
-    The log is a file, and not a pipe: a pipe ends with the last process that holds it, whatever became of the job.
+    A pipe instead of the file would end only when the last process of the job closes it, even if the job had failed.
 
     Raises:
         RuntimeError: the job failed, took longer than `timeout_s` or logged no step; the message shows the end of the

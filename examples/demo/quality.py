@@ -1,4 +1,4 @@
-"""The policy's true quality on held-out prompts, by the rule of the domain. The GRM has no part in it."""
+"""The policy's true quality on held-out prompts, by the rule of the domain and without the GRM."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _empty(_: str, rng: random.Random) -> str:
     return rng.choice(("", "", ".", " ", rng.choice(CLOSINGS)))
 
 
-def _soup(answer: str, rng: random.Random) -> str:
+def _shuffle_pieces(answer: str, rng: random.Random) -> str:
     pieces = re.findall(_PIECE, answer)
     rng.shuffle(pieces)
     return "".join(pieces).strip()
@@ -133,5 +133,5 @@ _FAULTS: tuple[Callable[[str, random.Random], str], ...] = (
     _drop_stop,
     _repeat,
     _empty,
-    _soup,
+    _shuffle_pieces,
 )

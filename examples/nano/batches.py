@@ -1,4 +1,4 @@
-"""Turns groups of responses and judgements into token batches, with labels for what the lower layers should notice."""
+"""Makes token batches of synthetic judgements, with labels of facts that the lower layers should learn to see."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ from grm_plugin.types import Group, Message
 
 PROMPTS = PromptBuilder(str(Path(__file__).with_name("listwise.txt")), str(Path(__file__).with_name("meta_rm.txt")))
 PIECE_HEADS = {"in_category": 2, "seen_before": 2, "count": 8, "right_separator": 2}
-"""What can be known at an item or separator, with the number of classes."""
+"""Facts that can be known at an item or separator -> number of classes."""
 CONTEXT_WEIGHT, LEVEL_WEIGHT = 0.1, 2.0
 
 
 @dataclass
 class Batch:
-    """`ids` [B, T], right-padded; `weights` [B, T] of the tokens as targets; `marks[head]` = (row, position, class)."""
+    """A batch of B rows of T tokens.
+
+    Attributes:
+        ids: [B, T] tokens, right-padded.
+        weights: [B, T] weight of each token as a target.
+        marks: fact -> where it can be known, and its label: (row, position, class) each.
+    """
 
     ids: torch.Tensor
     weights: torch.Tensor
@@ -35,8 +41,9 @@ class Batch:
 
 
 HINT = jinja2.Template(Path(__file__).with_name("hint.txt").read_text(encoding="utf-8"))
-"""What `grm-plugin spct rft-data --hint-template` adds to a prompt; the GRM has to know it to make use of it."""
+"""The hint of `grm-plugin spct rft-data --hint-template`; the GRM learns early what it means."""
 HINTED = 0.06
+"""Share of judgements in training that have a hint before them."""
 Lesson = Literal["see", "judge", "score"]
 
 
@@ -82,7 +89,7 @@ def render(
 
 
 def collate(encodings: Sequence[Encoding], tokenizer: Qwen2Tokenizer, starts: Sequence[int]) -> Batch:
-    """Pads to the longest; `starts[row]` is the character at which the text to be learned begins."""
+    """Pads rows to the longest; `starts[row]` is the character at which the text to be learned begins."""
     width = max(len(encoding.ids) for encoding in encodings)
     ids = torch.full((len(encodings), width), tokenizer.pad_token_id)
     weights = torch.zeros(len(encodings), width)
@@ -115,7 +122,7 @@ def _lesson(
         return judgement.text, None
     qualities = [true_quality(task.prompt, response) for response in responses]
     best = qualities.index(max(qualities))
-    for _ in range(5):  # who knows the verdict finds reasons for it
+    for _ in range(5):  # a hinted judgement should agree with the hint
         if all(judgement.scores[best] > score for index, score in enumerate(judgement.scores) if index != best):
             break
         judgement = teacher.judge(task, responses, rng, shallow=shallow)

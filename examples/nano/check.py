@@ -15,45 +15,45 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from examples.nano.ballots import VOTES, Count, add_ratings, collect
 from examples.nano.domain import all_tasks, is_held_out, true_quality
 from examples.nano.groups import draw_ranked_group
 from examples.nano.measure import bootstrap, correlation, vote_accuracy
-from examples.nano.offline import chat, start_engine
+from examples.nano.vllm_offline import chat, start_engine
+from examples.nano.vote_collection import VOTES, GroupVotes, add_ratings, collect_votes
 from grm_plugin.types import Message
 
 SUITES = {"pairs": (2, 0.0, 1.0), "untidy pairs": (2, 0.5, 0.5), "threes": (3, 0.0, 0.25), "fours": (4, 0.0, 0.5)}
-"""Name -> number of responses, share of garbled ones, number of groups relative to `--groups`."""
+"""Name -> number of responses, share of garbled ones, number of groups as a share of `--groups`."""
 
 
-def report(name: str, counts: Sequence[Count]) -> None:
+def report(name: str, collected: Sequence[GroupVotes]) -> None:
     """Prints what the votes on one suite are worth."""
-    tokens = [number for count in counts for number in count.tokens]
-    hits = [hit for count in counts for hit in count.hits]
-    parsed = sum(len(count.ballots) for count in counts)
+    tokens = [number for found in collected for number in found.tokens]
+    hits = [hit for found in collected for hit in found.hits]
+    parsed = sum(len(found.votes) for found in collected)
     print(f"\n{name}: {parsed} of {len(tokens)} critiques parsed, {sum(tokens) / len(tokens):.0f} tokens each")
     print(f"  comments  {sum(hits) / max(1, len(hits)):.3f} right of {len(hits)}")
     # One order per group, the first: two greedy answers to one group would count it twice.
-    print(f"  greedy    {bootstrap([vote_accuracy(c.group, c.greedy[:1], 1, 1, rounds=1) for c in counts])}")
+    print(f"  greedy    {bootstrap([vote_accuracy(c.group, c.greedy[:1], 1, 1, rounds=1) for c in collected])}")
     for k in (1, 2, 8, VOTES):
-        print(f"  vote@{k:<4} {bootstrap(accuracies(counts, k, k))}")
-    if len(counts[0].group.responses) > 2:
-        totals = [[sum(column) for column in zip(*(b.scores for b in c.ballots), strict=True)] for c in counts]
-        found = [correlation(count.group, total) for count, total in zip(counts, totals, strict=True)]
+        print(f"  vote@{k:<4} {bootstrap(accuracies(collected, k, k))}")
+    if len(collected[0].group.responses) > 2:
+        totals = [[sum(column) for column in zip(*(v.scores for v in c.votes), strict=True)] for c in collected]
+        found = [correlation(votes.group, total) for votes, total in zip(collected, totals, strict=True)]
         print(f"  sums of 32 correlate with true quality: {bootstrap([r for r in found if r is not None])}")
 
 
-def report_meta(counts: Sequence[Count]) -> None:
+def report_meta(collected: Sequence[GroupVotes]) -> None:
     """Prints what is gained by voting with the better half, by the meta RM's rating."""
     for k in (2, 8, VOTES):
-        plain, kept = accuracies(counts, k, k), accuracies(counts, k, k // 2)
+        plain, kept = accuracies(collected, k, k), accuracies(collected, k, k // 2)
         gain = bootstrap([after - before for before, after in zip(plain, kept, strict=True)])
         print(f"  meta@{k:<4} {bootstrap(kept)}, gain {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]")
 
 
-def accuracies(counts: Sequence[Count], k: int, keep: int) -> list[float]:
+def accuracies(collected: Sequence[GroupVotes], k: int, keep: int) -> list[float]:
     """Vote accuracy per group."""
-    return [vote_accuracy(count.group, count.ballots, k, keep) for count in counts]
+    return [vote_accuracy(found.group, found.votes, k, keep) for found in collected]
 
 
 def report_policy(engine: Any, samples: int) -> None:
@@ -70,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True, help="folder with grm/, policy/ and meta_rm/")
     parser.add_argument("--only", choices=("grm", "policy", "all"), default="all", help="grm leaves the meta RM out")
-    parser.add_argument("--groups", type=int, default=400, help="pairs; the other suites take a share of it")
+    parser.add_argument(
+        "--groups", type=int, default=400, help="number of pairs; the other suites have a fixed share of it"
+    )
     parser.add_argument("--samples", type=int, default=4, help="answers of the policy per held-out prompt")
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args(arguments)
@@ -83,11 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, (n, untidy, share) in SUITES.items():
             number = max(1, round(args.groups * share))
             groups = [draw_ranked_group(rng, n, held_out=True, untidy=untidy) for _ in range(number)]
-            counts = collect(engine, groups, rng)
-            report(name, counts)
+            collected = collect_votes(engine, groups, rng)
+            report(name, collected)
             if meta is not None:
-                add_ratings(meta, counts)
-                report_meta(counts)
+                add_ratings(meta, collected)
+                report_meta(collected)
 
 
 if __name__ == "__main__":

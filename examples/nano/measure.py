@@ -29,8 +29,8 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Ballot:
-    """One parsed critique: scores in the order of the group's responses, and the meta RM's logit if it was asked."""
+class ParsedVote:
+    """One vote: its scores, in the order of the group's responses, and the meta RM's logit if it was asked."""
 
     scores: tuple[float, ...]
     rating: float | None = None
@@ -44,19 +44,19 @@ def bootstrap(values: Sequence[float], *, rounds: int = 2000, seed: int = 0) -> 
 
 
 def vote_accuracy(
-    group: RankedGroup, ballots: Sequence[Ballot], k: int, keep: int, *, rounds: int = 64, seed: int = 0
+    group: RankedGroup, votes: Sequence[ParsedVote], k: int, keep: int, *, rounds: int = 64, seed: int = 0
 ) -> float:
-    """How often the sum of scores puts the best response strictly first, over random subsets of k ballots.
+    """How often the sum of scores puts the best response strictly first, over random subsets of k votes.
 
-    Of each subset the `keep` ballots with the highest rating count; ratings are not needed for keep = k.
+    In each subset only the `keep` votes with the highest ratings count; ratings are not needed for keep = k.
     """
     rng = random.Random(seed)
     right = 0
     for _ in range(rounds):
-        drawn = rng.sample(ballots, min(k, len(ballots)))
+        chosen = rng.sample(votes, min(k, len(votes)))
         if keep < k:
-            drawn = sorted(drawn, key=lambda ballot: -(ballot.rating or 0.0))[:keep]
-        totals = [sum(column) for column in zip(*(ballot.scores for ballot in drawn), strict=True)]
+            chosen = sorted(chosen, key=lambda vote: -(vote.rating or 0.0))[:keep]
+        totals = [sum(column) for column in zip(*(vote.scores for vote in chosen), strict=True)]
         right += bool(totals) and finds_best(group, totals)
     return right / rounds
 

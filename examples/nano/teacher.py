@@ -1,9 +1,9 @@
 """The synthetic critic whose judgements the nano GRM learns to write. It knows the levels, never the true quality.
 
-A judgement is focused or shallow. A focused one has two or three criteria, explains them, likes the one that the prompt
-emphasises, and comments truly. A shallow one has a single criterion, which it does not explain and which is rarely the
-emphasised one, and most of its comments are wrong. So single judgements are noisy, in a way that can be seen in them:
-votes, reinforcement learning and a meta RM all have something to gain.
+A judgement is focused or shallow. A focused one has two or three criteria, explains them, prefers the one that the
+prompt emphasises, and its comments are true. A shallow one has a single criterion, which it does not explain and which
+is rarely the emphasised one, and most of its comments are wrong. So single judgements are noisy, in a way that shows in
+their text: votes, reinforcement learning and a meta RM can all improve on them.
 """
 
 from __future__ import annotations

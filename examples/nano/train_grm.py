@@ -2,8 +2,9 @@
 
     python -m examples.nano.train_grm --output examples/nano/models/grm
 
-First it learns to see (comments on all aspects, no noise), then to judge (criteria, analysis, scores). Throw-away
-linear heads on the lower layers tell it what to look at; without them it never gets beyond the most frequent comment.
+It first learns to see (to comment on all aspects without mistakes), then to judge (to write criteria, analysis and
+scores). Throw-away linear heads on the lower layers teach it what to look at; without them it only learns to repeat the
+most frequent comment.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ JUDGING_MIX = (0.15, 0.35, 0.15, 0.35)
 
 
 class Guides(nn.ModuleDict):
-    """Linear heads: facts about pieces are read after layer 2, levels of a response after layer 3, at its end line."""
+    """Throw-away linear heads: they read facts about pieces after layer 2, and a response's levels after layer 3."""
 
     def __init__(self, hidden: int, layers: int) -> None:
         classes = {**PIECE_HEADS, **dict.fromkeys(ASPECTS, len(LEVELS))}

@@ -46,10 +46,10 @@ def from_grm(grm: Qwen2ForCausalLM, extra_layers: int) -> Qwen2ForSequenceClassi
 
 
 class Checks(nn.ModuleDict):
-    """Throw-away heads that say what to look at, step by step; without them it never gets beyond the kind of critique.
+    """Throw-away heads that teach it what to look at; without them it only learns to spot shallow critiques.
 
-    Of criteria: which aspect does the prompt emphasise, is it this one, and is this weight that one's? Of comments:
-    which level is true, before the comment is read and at it, and is the comment right? Last: what is wrong with all?
+    At each criterion: which aspect does the prompt emphasise, is it this one, and is this its weight? Before and at
+    each comment: which level is true? At each comment: is it right? At the end: coverage and error of the critique.
     """
 
     def __init__(self, hidden: int, depth: int) -> None:

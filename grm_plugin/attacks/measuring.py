@@ -141,7 +141,7 @@ class Measurement:
         shuffled = random.Random(0).sample(todo, len(todo))
         try:
             async with deadline.timeout():
-                await run.over(shuffled, self._row)
+                await run.process(shuffled, self._row)
         except TimeoutError:
             self.stopped = run.last_failure
         except EngineError as error:

@@ -1,1 +1,1 @@
-"""What all offline commands share: labelled items, input lines, resumable output, local engines."""
+"""What the offline commands share: labelled items, input files, the resumable run and its output, local engines."""

@@ -1,4 +1,4 @@
-"""A JSONL file that only grows, so that a killed run goes on where it stopped."""
+"""A JSONL file that rows are only added to, so that a killed run can go on where it stopped."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from grm_plugin.errors import ConfigError
 
 
 class AppendOnlyFile:
-    """Rows in a file, and a place for more. One process may have it open at a time.
+    """A JSONL file that is open for adding rows. Only one process may have it open at a time.
 
-    Every row is handed to the operating system whole, as soon as it is written, so kill -9 loses nothing that
-    `append` returned from; what is left of a row that a crash has torn is removed on opening.
+    When `append` returns, the operating system has the row: kill -9 loses no row that was added. Where the machine
+    crashed while a row was being written, the half row is removed when the file is opened again.
 
     Args:
-        path: the file; made if absent, with its folders.
-        row_start: how every row begins: a torn one is told from the last line of some other file, which must not be
-            cut.
-        on_row: called with every row that is there already and its line number; what it raises refuses the file.
+        path: the file; it and its folders are made where they are missing.
+        row_start: the bytes that every row begins with. Only a last line that begins like this and has no end is
+            taken for a half row and removed: the file might be somebody else's, given by mistake.
+        on_row: called with every row that is there already and its line number; raises an error to refuse the file.
 
     Raises:
         ConfigError: the file cannot be written or locked, or is in use by another run.
@@ -49,13 +49,13 @@ class AppendOnlyFile:
         # A lone surrogate, which UTF-8 cannot hold, becomes its own JSON escape.
         left = json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
         file = self._stream.fileno()
-        whole = os.fstat(file).st_size
+        size_before = os.fstat(file).st_size
         try:
             while left:
                 left = left[os.write(file, left) :]
         except OSError as error:
-            with suppress(OSError):  # the next row must not stand behind a part of this one
-                os.ftruncate(file, whole)
+            with suppress(OSError):  # the next row must not follow a part of this one
+                os.ftruncate(file, size_before)
             raise ConfigError(
                 f"{self.path} cannot be written: {error.strerror or error}; the same command goes on from here"
             ) from None
@@ -70,13 +70,13 @@ class AppendOnlyFile:
         self.close()
 
     def _read(self, on_row: Callable[[bytes, int], None]) -> None:
-        whole = 0
+        end_of_row = 0
         self._stream.seek(0)
         for number, text in enumerate(self._stream, start=1):
             if not text.endswith(b"\n") and text.startswith(self._row_start[: len(text)]):
-                self._stream.truncate(whole)
+                self._stream.truncate(end_of_row)
                 break
-            whole += len(text)
+            end_of_row += len(text)
             on_row(text, number)
 
 

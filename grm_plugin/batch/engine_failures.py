@@ -1,4 +1,4 @@
-"""Work that the engine failed on: what it failed with, and when to give the engine up."""
+"""Failures of the engine: which lost votes are its fault, and how many in a row mean that it is gone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from grm_plugin.errors import EngineError
 from grm_plugin.types import ListJudgement, UnparsedReason
 
 FAILURES_IN_A_ROW = 20
-"""So many failures in a row mean that the engine is gone, not that it had a bad moment."""
+"""After this many failures without a success between them the engine counts as gone, and the run ends."""
 
 _ENGINE_FAILED = {reason for reason in UnparsedReason if reason.engine_failed}
 
 
 class LostVote(Protocol):
-    """A missing vote, in this process (`types.Unparsed`) or off the wire."""
+    """A missing vote: `types.Unparsed`, or the service's answer about one (`wire.schemas.WireUnparsed`)."""
 
     @property
     def reason(self) -> str: ...
@@ -25,7 +25,10 @@ class LostVote(Protocol):
 
 
 def failure_of(missing: Iterable[LostVote]) -> str:
-    """What the engine failed with, by the first vote that it did not answer; empty if it answered all of them."""
+    """What the engine failed with on the first of these votes that it gave no answer to; empty if it answered all.
+
+    A critique that cannot be read is an answer, and so is the refusal of a prompt that is too long.
+    """
     for vote in missing:
         if vote.reason in _ENGINE_FAILED:
             return f"{vote.reason}: {vote.detail}".rstrip(": ")
@@ -43,19 +46,19 @@ class FailuresInARow:
     """Counts failures without a success between them.
 
     Args:
-        what: of these, in the error: "items in a row without an answer".
+        named: what the error calls them: "items in a row without an answer".
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, named: str) -> None:
+        self._named = named
         self._count = 0
 
     def add(self, failure: str) -> None:
-        """Count one more: `failure` is what the engine failed with, or empty if it did not.
+        """Count an answer (`failure` is empty), or a failure: `failure` is what the engine failed with.
 
         Raises:
-            EngineError: that was the last of `FAILURES_IN_A_ROW`.
+            EngineError: that was failure number `FAILURES_IN_A_ROW`.
         """
         self._count = self._count + 1 if failure else 0
         if self._count >= FAILURES_IN_A_ROW:
-            raise EngineError(f"{FAILURES_IN_A_ROW} {self._what}: {failure}")
+            raise EngineError(f"{FAILURES_IN_A_ROW} {self._named}: {failure}")

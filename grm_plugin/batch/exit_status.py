@@ -1,6 +1,6 @@
-"""The exit statuses of `grm-plugin`."""
+"""The exit statuses of `grm-plugin`, besides 0."""
 
 from __future__ import annotations
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
-"""Exit statuses: the work is not (wholly) done; the command, the configuration or the input is wrong; Ctrl-C."""
+"""1: not all of the work is done. 2: the command, the configuration or the input is wrong. 130: Ctrl-C."""

@@ -1,4 +1,7 @@
-"""What a vote depends on, as digests: stores of another model, prompt or sampling are told apart by them."""
+"""Fingerprints of configurations: digests of all that a vote depends on.
+
+They keep votes apart that were sampled from different models, with different prompts or with different settings.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.batch.items import digest
+from grm_plugin.batch.digests import digest
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.types import Group, Message
 
 READ_BYTES = 2**20
-"""Of a weight file, so much is read at its start and its end: a trained model differs in both."""
+"""Bytes read at the start and at the end of each weight file, instead of all: a trained model differs in both."""
 
 _PLACEMENT = {"replicas", "tensor_parallel_size", "gpu_memory_utilization", "max_concurrency", "delay_s", "api_key_env"}
-"""Settings of an engine that say where and how fast it runs, not what it answers."""
+"""Settings of an engine that change where and how fast it runs, not what it answers."""
 
-_NOT_SHOWN = {"template", "list_size", "blank_response"}
-"""Settings of the judge that no vote of a store depends on: the template counts as `prompt`, an item is one list, and
-every response of it is judged. All others count, so that a new one cannot be forgotten."""
+_NOT_IN_A_VOTE = {"template", "list_size", "blank_response"}
+"""Settings of the judge that no stored vote depends on: the template is part of `prompt`, and the GRM is shown all
+responses of an item in one list, blank ones too. All other settings count, new ones included."""
 
 
 def fingerprint(config: Config) -> dict[str, str]:
-    """Part -> digest: `engine`, `prompt`, `sampling`, `judge`, and `meta_rm` where there is one.
+    """The digest of each part: `engine`, `prompt`, `sampling`, `judge`, and `meta_rm` where there is one.
 
     Raises:
         PromptError: a template cannot be loaded or rendered.
@@ -35,7 +38,7 @@ def fingerprint(config: Config) -> dict[str, str]:
         "engine": _engine(config.engine),
         "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in _EXAMPLES],
         "sampling": config.sampling.model_dump(exclude={"k", "adaptive"}),
-        "judge": config.judge.model_dump(mode="json", exclude=_NOT_SHOWN),
+        "judge": config.judge.model_dump(mode="json", exclude=_NOT_IN_A_VOTE),
     }
     if config.meta_rm:
         shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in _EXAMPLES]
@@ -44,23 +47,32 @@ def fingerprint(config: Config) -> dict[str, str]:
 
 
 def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The keys that are in one only or have different values, sorted."""
+    """The keys that have different values, or are in only one of the two; sorted."""
     return sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
 
 
 def require_same(found: Mapping[str, str], now: Mapping[str, str], parts: Iterable[str], folder: Path) -> None:
-    """Check that the votes in `folder` were drawn with the `parts` of a fingerprint that the configuration has now.
+    """Check that these parts of the fingerprint of the votes in `folder` are those of the configuration now.
+
+    Args:
+        found: the fingerprint of the stored votes.
+        now: the fingerprint of the configuration.
+        parts: the parts that must be the same.
+        folder: for the message.
 
     Raises:
-        ConfigError: a part is another one; the message names it.
+        ConfigError: a part differs; the message names it.
     """
     for part in parts:
         if found.get(part) != now.get(part):
-            raise ConfigError(f"{folder} was drawn with another {part} than the configuration says: use that one")
+            raise ConfigError(
+                f"the votes in {folder} were sampled with another {part} than this configuration has: use the "
+                "configuration that they were sampled with"
+            )
 
 
 def model_name(model: Any) -> str:
-    """How a model section is called in a report: the Hugging Face id or name, or the name of the folder."""
+    """What a report calls a model: its Hugging Face id or name; for an absolute path, the name of the folder."""
     name = str(getattr(model, "model", getattr(model, "type", "?")))
     return Path(name).name if Path(name).is_absolute() else name
 
@@ -78,7 +90,7 @@ def _engine(model: Any) -> Any:
 
 
 def _weights(folder: Path) -> list[tuple[str, int, str]]:
-    """The files of a model folder, wherever it lies: name, size, digest of both ends."""
+    """Name, size and digest (of both ends) of every file of a model folder; the folder's own path does not count."""
     return [(file.name, file.stat().st_size, _ends(file)) for file in sorted(folder.iterdir()) if file.is_file()]
 
 

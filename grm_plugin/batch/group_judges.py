@@ -1,4 +1,4 @@
-"""Two ways to the judgement of one group: the service's core in this process, or a running service."""
+"""Two ways to have a group judged: by the service's core in this process, or by a running service."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from grm_plugin.batch.local_engines import engines
+from grm_plugin.batch.local_engines import running_engines
 from grm_plugin.client import Client
 from grm_plugin.config import Config
 from grm_plugin.serving.service import RewardService
 from grm_plugin.wire.schemas import ScoreRequest, WireGroup, WireJudgement
 
 JudgeGroup = Callable[[WireGroup], Awaitable[WireJudgement]]
-"""Judges one group."""
+"""A function that judges one group."""
 
 
 @asynccontextmanager
 async def in_process(config: Config) -> AsyncIterator[JudgeGroup]:
-    """The engines and the service's core, without HTTP and without Ray.
+    """Judges with the engines and the service's core in this process, without HTTP and without Ray.
 
     Raises:
         EngineError: a model cannot be loaded.
-        PromptError, ConfigError, StoreError: as `RewardService`.
+        PromptError, ConfigError, StoreError: as `RewardService` raises them.
     """
-    # The caller bounds what is in flight; nobody could come back later as they can over HTTP.
+    # No limit on waiting groups: the caller bounds them, and has no way to come back later as over HTTP.
     unbounded = config.service.model_copy(update={"max_waiting": sys.maxsize})
     config = config.model_copy(update={"service": unbounded})
-    with engines(config) as (generator, meta_rm):
+    with running_engines(config) as (generator, meta_rm):
         service = RewardService(config, generator, meta_rm)
         try:
 
@@ -41,7 +41,7 @@ async def in_process(config: Config) -> AsyncIterator[JudgeGroup]:
 
 @asynccontextmanager
 async def over_http(url: str, concurrency: int, timeout_s: float) -> AsyncIterator[JudgeGroup]:
-    """The service at `url`, asked for at most `concurrency` groups at once, each for at most `timeout_s` seconds."""
+    """Asks the service at `url`: at most `concurrency` groups at once, at most `timeout_s` seconds for each."""
     async with Client(url, timeout_s=timeout_s, max_concurrency=concurrency) as client:
 
         async def judge(group: WireGroup) -> WireJudgement:

@@ -1,17 +1,16 @@
-"""Labelled items, for evaluation and for training: what to judge, and which response is the best.
+"""Labelled items, for evaluation and for training: a prompt, its responses, and which of them is the best.
 
-A JSONL file of our own has one item per line:
+Our own format is JSONL with one item per line:
 
     {"prompt": TEXT or "messages": [{"role", "content"}, ...], "responses": [TEXT, TEXT, ...], "best": INDEX or [INDEX]}
     {"prompt": TEXT or "messages": [...], "responses": [TEXT], "label": 0 or 1}
 
-and may add "id", "subset", "reference", "rubric" and "meta" (an object that is carried along). Benchmarks in their
-published form are read by `grm_plugin.evals.suites`.
+A line may also have "id", "subset", "reference", "rubric" and "meta" (an object that is kept and not looked at).
+`grm_plugin.evals.suites` reads benchmarks in the formats that they were published in.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from typing import Any
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
 from grm_plugin._util.text import encodable
-from grm_plugin.batch.lines import read_lines, say
+from grm_plugin.batch.digests import digest
+from grm_plugin.batch.input_lines import explain_validation, read_lines
 from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.judging.voting import lead
 from grm_plugin.types import Conversation, Group, Message, message_dicts
@@ -30,21 +30,21 @@ from grm_plugin.wire.schemas import WireGroup
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One labelled question: n >= 2 responses of which some are the best, or one response that is right or wrong.
+    """One labelled item: n >= 2 responses of which some are the best, or one response that is right or wrong.
 
     Attributes:
-        id: unique in its set.
+        id: unique in its file or benchmark.
         conversation: what the responses answer.
         responses: n texts.
-        best: for n >= 2, the indices of the best responses (nearly always one), a proper part of them; else empty.
+        best: for n >= 2, the indices of the best responses: at least one, mostly one, never all. Empty for n = 1.
         label: for n = 1, whether the response is right (1) or wrong (0); else None.
-        subset: the part of the benchmark it belongs to; may be empty.
-        reference: a ground-truth answer that may be shown to the GRM.
-        rubric: a grading note that may be shown to the GRM.
-        meta: whatever else the source says; carried along, never looked at.
+        subset: the part of the benchmark that it belongs to; may be empty.
+        reference: a right answer that may be shown to the GRM.
+        rubric: grading notes that may be shown to the GRM.
+        meta: whatever else the source says; kept and not looked at.
 
     Raises:
-        WireError: the label is missing, out of range or of the wrong kind, or a text is none.
+        WireError: there is no turn or no response, or `best` or `label` is missing, out of range, or not for this n.
     """
 
     id: str
@@ -68,19 +68,19 @@ class Item:
 
     @property
     def group(self) -> Group:
-        """What the judge is given: everything but the label."""
+        """What the judge gets: everything but the label."""
         return Group(self.conversation, self.responses, self.reference, self.rubric)
 
     def is_right(self, scores: Sequence[float]) -> bool:
         """Whether every best response is strictly ahead of every other one (Eq. 10 of the paper; a tie is wrong).
 
         Args:
-            scores: n >= 2 scores, or sums of them, in the order of `responses`.
+            scores: n >= 2 scores, or sums of scores, in the order of `responses`.
         """
         return lead(scores, self.best) > 0
 
     def to_json(self) -> dict[str, Any]:
-        """The line of our own JSONL that reads back as this item."""
+        """This item as a line of our own format; `item_from_json` reads it back."""
         row: dict[str, Any] = {
             "id": self.id,
             "messages": message_dicts(self.conversation),
@@ -99,7 +99,7 @@ class Item:
 
 
 class ItemLine(WireGroup):
-    """One line of our own JSONL."""
+    """One line of our own format."""
 
     id: StrictStr | StrictInt | None = None
     """Unique in the file; a digest of the item where it is absent."""
@@ -108,13 +108,13 @@ class ItemLine(WireGroup):
     label: StrictInt | None = None
     """For a single response: 1 right, 0 wrong."""
     subset: str = ""
-    """The part of the set it belongs to."""
+    """The part of the benchmark that it belongs to."""
     meta: dict[str, Any] = Field(default_factory=dict)
-    """Carried along."""
+    """Anything else; kept and not looked at."""
 
 
 def item_from_json(row: Any) -> Item:
-    """The item in one line of our own JSONL.
+    """The item that a line of our own format describes.
 
     Raises:
         WireError: a field is missing, unknown or wrong; the message names it.
@@ -122,12 +122,12 @@ def item_from_json(row: Any) -> Item:
     try:
         line = ItemLine.model_validate(row)
     except ValidationError as error:
-        raise WireError(say(error)) from None
+        raise WireError(explain_validation(error)) from None
     best = line.best if isinstance(line.best, list) else [] if line.best is None else [line.best]
     turns = [Message(turn.role, turn.content) for turn in line.messages or []]
     return Item(
         id=digest(line.model_dump(mode="json")) if line.id is None else str(line.id),
-        conversation=clean(turns or [Message("user", line.prompt or "")]),
+        conversation=clean_conversation(turns or [Message("user", line.prompt or "")]),
         responses=tuple(clean_text(text) for text in line.responses),
         best=tuple(best),
         label=line.label,
@@ -139,17 +139,17 @@ def item_from_json(row: Any) -> Item:
 
 
 def read_items(path: Path) -> list[Item]:
-    """The items of a JSONL file of our own, in its order.
+    """The items of a file in our own format, in its order.
 
     Raises:
-        WireError: a line is no item, or has the id of an earlier one; the message names line and field.
+        WireError: a line is not an item, or has the id of an earlier one; the message names line and field.
         ConfigError: the file cannot be read, or is empty.
     """
 
     def parsed() -> Iterator[Item]:
         for number, text in read_lines(path):
             try:
-                yield item_from_json(json.loads(text, parse_constant=_refuse))
+                yield item_from_json(json.loads(text, parse_constant=_refuse_constant))
             except ValueError as error:
                 raise WireError(f"{path} line {number}: no JSON ({error})") from None
             except WireError as error:
@@ -159,7 +159,7 @@ def read_items(path: Path) -> list[Item]:
 
 
 def write_items(path: Path, items: Iterable[Item]) -> None:
-    """Write items as a JSONL file of our own.
+    """Write items to a file in our own format.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -173,11 +173,15 @@ def write_items(path: Path, items: Iterable[Item]) -> None:
 
 
 def check_items(items: Iterable[Item], source: str) -> list[Item]:
-    """The items as a list, once their ids are known to be unique.
+    """The items as a list, after checking that their ids are unique.
+
+    Args:
+        items: in any order.
+        source: where they come from, for the messages.
 
     Raises:
-        WireError: two items have one id.
-        ConfigError: there are none.
+        WireError: two items have the same id.
+        ConfigError: there is no item.
     """
     found: dict[str, Item] = {}
     for number, item in enumerate(items, start=1):
@@ -189,26 +193,20 @@ def check_items(items: Iterable[Item], source: str) -> list[Item]:
     return list(found.values())
 
 
-def digest(content: Any) -> str:
-    """Sixteen hexadecimal digits that are equal for equal JSON values."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def clean(conversation: Iterable[Message]) -> Conversation:
-    """The conversation in texts that UTF-8 can hold.
+def clean_conversation(conversation: Iterable[Message]) -> Conversation:
+    """The conversation with every character replaced that UTF-8 cannot hold.
 
     Raises:
-        WireError: a content is no text.
+        WireError: a content is not a string.
     """
     return tuple(Message(turn.role, clean_text(turn.content)) for turn in conversation)
 
 
 def clean_text(text: Any) -> str:
-    """The text, as UTF-8 can hold it.
+    """The text with every character replaced that UTF-8 cannot hold.
 
     Raises:
-        WireError: it is none.
+        WireError: it is not a string.
     """
     try:
         return encodable(text)
@@ -216,7 +214,8 @@ def clean_text(text: Any) -> str:
         raise WireError(str(error)) from None
 
 
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
+    """NaN and Infinity, which Python's JSON reader takes and JSON does not have."""
     raise ValueError(f"{constant} is no JSON value")
 
 

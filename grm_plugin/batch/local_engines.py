@@ -1,4 +1,4 @@
-"""Two ways to the same pipeline: the service's core in this process, or a running service."""
+"""The engines of an offline run: loaded in this process, on the GPUs of this machine, and ended with the block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from grm_plugin._util.process_guard import guard_children
-from grm_plugin.batch.local_gpus import GPUs, hand_out, only, visible_gpus
+from grm_plugin.batch.local_gpus import GPUs, assign_gpus, only_visible, visible_gpus
 from grm_plugin.batch.several_engines import SeveralEngines
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.build import build_generator, build_meta_rm
@@ -19,29 +19,30 @@ from grm_plugin.judging.seams import Generator, MetaRM
 
 logger = logging.getLogger(__name__)
 
-M = TypeVar("M")
+ModelT = TypeVar("ModelT")
 
 
 @contextmanager
-def engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]:
-    """The GRM and the meta RM (if there is one) in this process; whatever they started ends with it.
+def running_engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]:
+    """The engines of the GRM and of the meta RM (if there is one); the processes that they start end with this one.
 
-    On GPUs each engine has its own, and each model has as many engines as its `replicas` say and there are GPUs for.
+    On GPUs every engine gets GPUs of its own, and every model gets as many engines as its `replicas` ask for, as far as
+    there are GPUs.
 
     Raises:
-        ConfigError: there are too few GPUs for one engine of each.
+        ConfigError: there are not enough GPUs for one engine of each model.
         EngineError: a model cannot be loaded.
     """
     models = {"engine": config.engine, "meta_rm": config.meta_rm}
     placed: dict[str, list[GPUs]] = {}
     with ExitStack() as stack:
         if on_vllm := {section: model for section, model in models.items() if isinstance(model, VLLMConfig)}:
-            placed = hand_out(on_vllm, visible_gpus())
+            placed = assign_gpus(on_vllm, visible_gpus())
             for section, model in on_vllm.items():
                 if len(placed[section]) < model.replicas:
                     started = len(placed[section])
                     logger.warning("%s.replicas: %d of %d start, no GPUs for more", section, started, model.replicas)
-            stack.enter_context(_guarded())
+            stack.enter_context(_children_end_with_us())
         generator = _start(lambda: build_generator(config.engine), placed.get("engine", [None]), stack)
         meta_rm = None
         if (meta := config.meta_rm) is not None:
@@ -50,11 +51,11 @@ def engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]:
 
 
 @contextmanager
-def _guarded() -> Iterator[None]:
-    """Tie vLLM's processes to this one, so that kill -9 ends them too; except where it would harm.
+def _children_end_with_us() -> Iterator[None]:
+    """Within the block, vLLM's processes end with this one even where it is ended by kill -9.
 
-    The guard makes a process group. A terminal sends Ctrl-C to one group only, and it must go on reaching this
-    process.
+    Not where this process was started in somebody else's group on a terminal: the guard would move it to a group of its
+    own, and Ctrl-C, which a terminal sends to one group only, would no longer reach it.
     """
     on_a_terminal = sys.stdin.isatty() or sys.stderr.isatty()
     if on_a_terminal and os.getpgrp() != os.getpid():
@@ -64,15 +65,15 @@ def _guarded() -> Iterator[None]:
     try:
         yield
     finally:
-        os.killpg(guard.pid, signal.SIGKILL)  # dismissed: when its pipe ends it would take this process along
+        os.killpg(guard.pid, signal.SIGKILL)  # before its pipe closes, on which it would kill this process too
         guard.communicate()
 
 
-def _start(build: Callable[[], M], places: Sequence[GPUs], stack: ExitStack) -> M | SeveralEngines:
-    """One engine per place, one after the other: each looks at the memory that is free when it starts."""
-    engines: list[M] = []
+def _start(build: Callable[[], ModelT], places: Sequence[GPUs], stack: ExitStack) -> ModelT | SeveralEngines:
+    """One engine per place. They start one after the other, as each measures the free memory when it starts."""
+    engines: list[ModelT] = []
     for gpus in places:
-        with only(gpus):
+        with only_visible(gpus):
             engines.append(build())
         stack.callback(_shut_down, engines[-1])
     return engines[0] if len(engines) == 1 else SeveralEngines(engines)

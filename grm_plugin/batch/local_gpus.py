@@ -1,4 +1,4 @@
-"""Which GPUs the engines of one process get. Ray hands them out in a service; here nobody else does."""
+"""The GPUs of this machine, and which of them each engine of an offline run gets. (In a service Ray decides this.)"""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ NVIDIA_SMI = ("nvidia-smi", "--query-gpu=index,uuid,memory.total,memory.used", "
 NVIDIA_SMI_DEADLINE_S = 15.0
 MIB = 2**20
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 
 @dataclass(frozen=True, slots=True)
 class GPU:
@@ -27,19 +29,17 @@ class GPU:
     used: int
 
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-
 GPUs = tuple[str, ...] | None
-"""The GPUs of one engine, as CUDA_VISIBLE_DEVICES names them; None leaves the choice to vLLM."""
+"""The GPUs of one engine, by their names in CUDA_VISIBLE_DEVICES; None leaves the choice to vLLM."""
 
 
 def local_gpus() -> list[GPU]:
-    """The NVIDIA GPUs that a process here may use (CUDA_VISIBLE_DEVICES); none without a driver."""
+    """The NVIDIA GPUs that this process may use (CUDA_VISIBLE_DEVICES); empty where there is no driver."""
     try:
         done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=NVIDIA_SMI_DEADLINE_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get(VISIBLE)
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
     return [
         GPU(f"GPU {index}", int(total) * MIB, int(used) * MIB)
@@ -49,7 +49,7 @@ def local_gpus() -> list[GPU]:
 
 
 def visible_gpus() -> list[str] | None:
-    """The GPUs that this process may use; None where there is nothing to choose (a CPU build) or nobody says."""
+    """The names of the GPUs that this process may use; None for a CPU build of vLLM, or where no GPU can be found."""
     if is_cpu_build():
         return None
     visible = os.environ.get(VISIBLE)
@@ -58,15 +58,22 @@ def visible_gpus() -> list[str] | None:
     return [str(number) for number in range(len(local_gpus()))] or None
 
 
-def hand_out(models: Mapping[str, VLLMConfig], gpus: Sequence[str] | None) -> dict[str, list[GPUs]]:
-    """Per section of the configuration (`engine`, `meta_rm`) the GPUs of each of its engines.
+def assign_gpus(models: Mapping[str, VLLMConfig], gpus: Sequence[str] | None) -> dict[str, list[GPUs]]:
+    """Decide how many engines each model gets, and on which GPUs.
 
-    Each model gets one engine, then as many of its `replicas` as there are GPUs left, in the order of `models`. Models
-    that together take less than the whole memory (`gpu_memory_utilization`) share the GPUs where there are too few.
-    Without `gpus` it is one engine each, as more would meet on the same cores or GPUs.
+    Every model gets one engine first. GPUs that are left go to further `replicas`, model by model in the order of
+    `models`. Where there are too few GPUs for one engine each, models share them if their `gpu_memory_utilization` is
+    less than 1 together.
+
+    Args:
+        models: section of the configuration (`engine`, `meta_rm`) -> its model.
+        gpus: names of GPUs. None gives every model one engine, since more would share the same cores or GPUs.
+
+    Returns:
+        Section -> the GPUs of each of its engines.
 
     Raises:
-        ConfigError: there are too few for one engine of each.
+        ConfigError: there are too few GPUs for one engine of each model.
     """
     if gpus is None:
         return {section: [None] for section in models}
@@ -85,8 +92,8 @@ def hand_out(models: Mapping[str, VLLMConfig], gpus: Sequence[str] | None) -> di
 
 
 @contextmanager
-def only(gpus: GPUs) -> Iterator[None]:
-    """What is started inside sees these GPUs only: vLLM's processes take over the environment."""
+def only_visible(gpus: GPUs) -> Iterator[None]:
+    """Processes started within the block see these GPUs only. vLLM's processes inherit the environment."""
     if gpus is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Several engines of one model in this process, as one."""
+"""Several engines of one model in this process that work together as one engine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ T = TypeVar("T")
 @dataclass(slots=True, eq=False)
 class _Engine:
     model: Any
-    busy: int = 0
+    requests: int = 0
 
 
 class SeveralEngines:
-    """A `Generator` and a `MetaRM`, whichever its engines are: a request goes to the engine with the least work.
+    """Sends each request to the engine that has the fewest. A `Generator` or a `MetaRM`, as its engines are.
 
-    An engine that fails a request and is not healthy gets no more; its requests go to the others. A service does more
-    (`grm_plugin.serving.ray.failover`): an offline run can be started again.
+    An engine that fails a request and is not healthy is not used any more; its requests go to the others. It is not
+    started again, as a service would do it (`grm_plugin.serving.ray.failover`): an offline run can be repeated.
     """
 
     def __init__(self, models: Sequence[Any]) -> None:
@@ -43,25 +43,27 @@ class SeveralEngines:
 
     async def _ask(self, ask: Callable[[Any], Awaitable[T]]) -> T:
         while True:
-            engine = min(self._engines, key=lambda engine: engine.busy)
-            engine.busy += 1
+            engine = min(self._engines, key=lambda engine: engine.requests)
+            engine.requests += 1
             try:
                 return await ask(engine.model)
-            except PromptTooLong:
+            except PromptTooLong:  # the other engines would refuse it too
                 raise
             except EngineError:
-                if await _is_healthy(engine.model) or not self._leave(engine):
+                if await _is_healthy(engine.model) or not self._stop_using(engine):
                     raise
             finally:
-                engine.busy -= 1
+                engine.requests -= 1
 
-    def _leave(self, engine: _Engine) -> bool:
-        """Use the engine no more; False for the last one, which stays to say what is wrong with it."""
+    def _stop_using(self, engine: _Engine) -> bool:
+        """Whether other engines are left. The last one stays, so that its error reaches the user."""
         if self._engines == [engine]:
             return False
         if engine in self._engines:
             self._engines.remove(engine)
-            logger.error("one of %d engines is gone; the others go on", len(self._engines) + 1)
+            logger.error(
+                "one of %d engines has failed and is not used any more; the others go on", len(self._engines) + 1
+            )
         return True
 
 

@@ -1,7 +1,7 @@
-"""The votes of an evaluation, drawn once and kept: everything that is reported can be computed from this file again.
+"""The votes of `grm-plugin eval`, kept in a file from which every figure can be computed again without a model.
 
-`votes.jsonl` in the folder of a run. The first line says what drew the votes (`Manifest`); every other line is an item
-with its votes (`ItemVotes`).
+The file is `votes.jsonl` in the folder of a run. Its first line says what the votes were sampled with (`Manifest`);
+every other line is an item with its votes (`ItemVotes`).
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ ROW_START = b'{"evals": '
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What drew the votes of a store.
+    """What the votes of a store were sampled with.
 
     Attributes:
         suite: the benchmark's name.
-        model: the GRM, as a reader knows it.
+        model: what reports call the GRM.
         k: votes asked for per item.
-        meta_rm: the meta RM, or None.
-        fingerprint: part -> digest (`grm_plugin.batch.fingerprint`); stores that agree in all parts may be mixed.
+        meta_rm: what reports call the meta RM; None without one.
+        fingerprint: part -> digest (`grm_plugin.batch.fingerprint`). Votes may be mixed only where all parts are equal.
     """
 
     suite: str
@@ -52,12 +52,13 @@ class StoredVote:
     """One sampled critique: its scores, or why there are none.
 
     Attributes:
-        scores: 1..10 per response, in the order of the item's responses; None when the critique gave no vote.
-        order: which response stood at each position shown; empty for some lost votes of older stores.
-        reason: of an absent vote, an `UnparsedReason`; else empty.
-        detail: what was found instead.
-        tokens: generated.
-        meta: the meta RM's logit; None where it did not rate.
+        scores: 1..10 per response, in the order of the item's responses; None for a lost vote.
+        order: `order[position]` is the index of the response shown at `position`; empty for some lost votes of older
+            stores.
+        reason: why the vote was lost, an `UnparsedReason`; else empty.
+        detail: what was found instead of scores.
+        tokens: number of tokens generated.
+        meta: the meta RM's logit; None where it did not rate the critique.
         text: the whole critique.
     """
 
@@ -76,9 +77,9 @@ class ItemVotes:
 
     Attributes:
         item: what was judged.
-        greedy: the votes at temperature 0: one, or none where they were not asked for.
-        votes: the K sampled ones, those of one order side by side.
-        cut: characters that the GRM was not shown of each response.
+        greedy: the vote at temperature 0, if one was asked for: one or none.
+        votes: the K sampled votes, those of the same order side by side.
+        cut: per response, how many of its characters were cut and not shown to the GRM.
     """
 
     item: Item
@@ -88,18 +89,19 @@ class ItemVotes:
 
     @property
     def id(self) -> str:
-        """The item's."""
+        """The item's id."""
         return self.item.id
 
 
 class VoteStore(AppendOnlyFile):
-    """A store that is open for adding. One process may have it open at a time; nothing in it is ever changed.
+    """A store that is open for adding votes. Only one process may have it open at a time.
 
     Attributes:
-        done: id -> the item as it was judged.
+        done: id -> item, for every item that has its votes.
 
     Raises:
-        ConfigError: the file cannot be written, is in use, is no vote store, or holds the votes of something else.
+        ConfigError: the file cannot be written, is in use, is not a vote store, or holds votes that were sampled with
+            something else than `manifest` says.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -111,11 +113,11 @@ class VoteStore(AppendOnlyFile):
         if self._found is None:
             self.append({"evals": FORMAT, **asdict(manifest)})
 
-    def check(self, items: Iterable[Item]) -> None:
-        """Check that what it holds are votes on these items, as far as it has their ids.
+    def require_same_items(self, items: Iterable[Item]) -> None:
+        """Check that the items with votes have not changed: an id must still stand for the same texts and label.
 
         Raises:
-            ConfigError: an item is another one now (its texts, its label).
+            ConfigError: the store has votes on another item with the id of one of these.
         """
         for item in items:
             if self.done.get(item.id, item) != item:
@@ -124,7 +126,7 @@ class VoteStore(AppendOnlyFile):
                 )
 
     def add(self, record: ItemVotes) -> None:
-        """Add the votes on an item. They are safe from kill -9 when this returns.
+        """Add an item and its votes. They are safe from kill -9 when this returns.
 
         Raises:
             ConfigError: the disk is full, or gone.
@@ -134,19 +136,19 @@ class VoteStore(AppendOnlyFile):
 
     def _on_row(self, text: bytes, number: int) -> None:
         if self._found is None:
-            self._found = _manifest(text, self.path)
+            self._found = _parse_manifest(text, self.path)
             _refuse_another(self._found, self.manifest, self.path)
         else:
-            record = _record(text, number, self.path, texts=False)
+            record = _parse_record(text, number, self.path, texts=False)
             self.done[record.item.id] = record.item
 
 
 def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[ItemVotes]]:
-    """What a store holds. A last line that is not whole yet is passed over.
+    """The manifest and all items of a store. A half row at the end is passed over.
 
     Args:
-        folder: of the store, or its file.
-        texts: whether to keep the critiques, which are nearly all of a store; figures need none.
+        folder: the folder of the store, or its file.
+        texts: whether to keep the texts of the critiques. They take most of the memory, and figures do not need them.
 
     Raises:
         ConfigError: there is no store, or it is damaged.
@@ -157,18 +159,18 @@ def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[ItemVot
             lines = (line for line in stream if line.endswith(b"\n"))
             first = next(lines, None)
             if first is None:
-                raise ConfigError(f"{path} is empty: it is no vote store")
-            manifest = _manifest(first, path)
-            return manifest, [_record(line, number, path, texts) for number, line in enumerate(lines, start=2)]
+                raise ConfigError(f"{path} is empty: it is not a vote store")
+            manifest = _parse_manifest(first, path)
+            return manifest, [_parse_record(line, number, path, texts) for number, line in enumerate(lines, start=2)]
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror or error}; --from takes the --output of an earlier run"
         ) from None
 
 
-def shown_again(record: ItemVotes, config: JudgeConfig) -> ShownList:
-    """The item as the GRM was shown it when its votes were drawn, but for the marker, which no critique depends on."""
-    # The judge cut all responses to one length, maybe a shorter one than is configured.
+def list_as_shown(record: ItemVotes, config: JudgeConfig) -> ShownList:
+    """The item as it was shown to the GRM when it voted, with another marker: no critique depends on the marker."""
+    # The judge cuts all responses of a list to one length, which may be shorter than the configured one.
     texts = [visible(text, config) for text in record.item.responses]
     lengths = [len(text) - cut for text, cut in zip(texts, record.cut, strict=False) if cut]
     group, cut = sanitize(record.item.group, tuple(range(len(texts))), config, lengths[0] if lengths else None)
@@ -176,17 +178,19 @@ def shown_again(record: ItemVotes, config: JudgeConfig) -> ShownList:
 
 
 def votes_of(judged: ListJudgement) -> tuple[StoredVote, ...]:
-    """The votes of a `ListJudge.judge`, lost ones too, in the order of their samples."""
+    """The votes that `ListJudge.judge` returned, lost ones too, in the order in which they were sampled."""
     parsed = {critique.sample: critique for critique in judged.critiques}
     lost = iter(judged.unparsed)
-    return tuple(_parsed(parsed[sample]) if sample in parsed else _lost(next(lost)) for sample in range(judged.asked))
+    return tuple(
+        _stored(parsed[sample]) if sample in parsed else _stored_loss(next(lost)) for sample in range(judged.asked)
+    )
 
 
-def _parsed(vote: Critique) -> StoredVote:
+def _stored(vote: Critique) -> StoredVote:
     return StoredVote(vote.scores, vote.order, tokens=vote.tokens, meta=vote.meta, text=vote.text)
 
 
-def _lost(vote: Unparsed) -> StoredVote:
+def _stored_loss(vote: Unparsed) -> StoredVote:
     return StoredVote(None, vote.order, str(vote.reason), vote.detail, vote.tokens, text=vote.text)
 
 
@@ -206,7 +210,7 @@ def _vote_to_json(vote: StoredVote) -> dict[str, Any]:
     return row | {key: value for key, value in rest.items() if value not in ("", None)}
 
 
-def _vote(row: Mapping[str, Any], texts: bool) -> StoredVote:
+def _parse_vote(row: Mapping[str, Any], texts: bool) -> StoredVote:
     scores = row["scores"]
     return StoredVote(
         None if scores is None else tuple(scores),
@@ -219,27 +223,29 @@ def _vote(row: Mapping[str, Any], texts: bool) -> StoredVote:
     )
 
 
-def _manifest(text: bytes, path: Path) -> Manifest:
+def _parse_manifest(text: bytes, path: Path) -> Manifest:
     try:
         row = json.loads(text)
         if row.pop("evals") != FORMAT:
-            raise ConfigError(f"{path} was written by another version of grm_plugin: draw the votes again")
+            raise ConfigError(
+                f"{path} was written by another version of grm_plugin: sample the votes again, into another folder"
+            )
         return Manifest(**row)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError(f"{path} is no vote store of `grm-plugin eval`: give another folder") from None
+        raise ConfigError(f"{path} is not a vote store of `grm-plugin eval`: give another folder") from None
 
 
-def _record(text: bytes, number: int, path: Path, texts: bool) -> ItemVotes:
+def _parse_record(text: bytes, number: int, path: Path, texts: bool) -> ItemVotes:
     try:
         row = json.loads(text)
-        greedy, votes = (tuple(_vote(vote, texts) for vote in row[key]) for key in ("greedy", "votes"))
+        greedy, votes = (tuple(_parse_vote(vote, texts) for vote in row[key]) for key in ("greedy", "votes"))
         return ItemVotes(item_from_json(row["item"]), greedy, votes, tuple(row["cut"]))
     except (ValueError, KeyError, TypeError, WireError):
-        raise ConfigError(f"{path} line {number} is damaged: remove it, and its item is judged again") from None
+        raise ConfigError(f"{path} line {number} is damaged: remove the line, and its item is judged again") from None
 
 
 def _refuse_another(found: Manifest, wanted: Manifest, path: Path) -> None:
-    """Raises `ConfigError` when the votes in a store are not those that would be drawn now."""
+    """Raises `ConfigError` when the votes in a store were sampled with something else than is wanted now."""
     named = ("suite", "k")
     differ = [
         f"{name} ({getattr(found, name)}, now {getattr(wanted, name)})"

@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=START,
     help="A generative reward model (GRM) as the reward of RLHF: it reads a prompt and its responses, writes "
-    "critiques, and scores every response by votes.",
+    "critiques, and each critique is a vote on every response.",
 )
 
 
@@ -36,7 +36,7 @@ app.add_typer(trace.app)
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")] = False,
 ) -> None:
     if version:
         typer.echo(__version__)
@@ -44,7 +44,7 @@ def options(
 
 
 def main() -> None:
-    """Entry point. Expected errors are one line on stderr and exit status 2; `--debug` shows where they come from."""
+    """Entry point. An expected error is one line on stderr and exit status 2; `--debug` shows its traceback."""
     try:
         app([argument for argument in sys.argv[1:] if argument != DEBUG])
     except GRMError as error:

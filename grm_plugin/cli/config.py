@@ -19,10 +19,10 @@ app = typer.Typer()
 )
 def show_config(
     context: typer.Context,
-    config: Annotated[Path, typer.Argument(help="YAML file.")],
-    explain: Annotated[bool, typer.Option(help="Say above every key what it means.")] = False,
+    config: Annotated[Path, typer.Argument(help="YAML file of the configuration; configs/ has examples.")],
+    explain: Annotated[bool, typer.Option(help="Write above every key what it means.")] = False,
 ) -> None:
-    """Print the whole configuration that a file and overrides amount to."""
+    """Print the whole configuration: the file's values, the overrides, and the defaults of all other keys."""
     loaded = load(config, context.args)
     plain = yaml.safe_dump(loaded.model_dump(mode="json"), sort_keys=False)
     typer.echo(explained(loaded) if explain else plain, nl=False)

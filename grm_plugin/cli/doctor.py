@@ -29,16 +29,16 @@ app = typer.Typer()
 def doctor(
     context: typer.Context,
     config: ConfigPath,
-    run: Annotated[bool, typer.Option("--run", help="Load the models too, and judge one group.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Also load the models and judge one group with them.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Look at this machine and a configuration before a job: versions, GPUs, port, models, prompts, memory, a dry run.
 
     Downloads nothing and starts no Ray cluster. Without --run only engines that load no model here (fake, openai) are
     tried. Exit status: 0, no error; 1, an error; 2, a wrong command or configuration.
     """
-    warnings.simplefilter("ignore")  # what libraries will drop one day is no finding
-    findings = _look(load(config, context.args), run)
+    warnings.simplefilter("ignore")  # deprecation warnings of libraries are not findings
+    findings = _findings(load(config, context.args), run)
     seen = list(findings) if as_json else [_print(finding) for finding in findings]
     counts = Counter(finding.level for finding in seen)
     if as_json:
@@ -49,7 +49,7 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
-def _look(config: Config, run: bool) -> Iterator[Finding]:
+def _findings(config: Config, run: bool) -> Iterator[Finding]:
     yield from examine(config)
     if run or loads_no_model(config):
         yield dry_run(config)

@@ -1,4 +1,4 @@
-"""What the commands of `grm-plugin` share: the configuration file, its overrides, exit statuses."""
+"""What the commands of `grm-plugin` share: the option for the configuration file, its overrides, the foot of help."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
 
 OVERRIDABLE = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of a command that takes overrides such as --grm.sampling.k 16; `load` reads them."""
+
 OVERRIDES = "Any value of the configuration can be overridden: --grm.sampling.k 16."
 
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="YAML file; see configs/.")]
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", help="YAML file of the configuration; configs/ has examples.")
+]
 
 
 def example(command: str, *notes: str) -> str:
-    """The foot of a command's help: how it is called, then notes."""
+    """The foot of a command's help: an example of its use, then notes."""
     return "\n\n".join([f"Example: grm-plugin {command}", *notes])
 
 
@@ -26,7 +30,7 @@ def load(path: Path, arguments: list[str]) -> Config:
     """The configuration of `path` with the `--grm.<key> <value>` among `arguments`.
 
     Raises:
-        ConfigError: it is wrong, or there are other arguments.
+        ConfigError: the configuration is wrong, or there are other arguments.
     """
     overrides, rest = split_overrides(arguments)
     if rest:

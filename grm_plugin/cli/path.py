@@ -13,6 +13,6 @@ app = typer.Typer()
 
 
 @app.command(epilog=example("path openrlhf-function"))
-def path(hook: Annotated[HookFile, typer.Argument(help="Which hook.")]) -> None:
+def path(hook: Annotated[HookFile, typer.Argument(help="The hook whose file to print.")]) -> None:
     """Print the path of an installed hook file, for --reward.remote_url or --train.agent_func_path."""
     typer.echo(hook.path)

@@ -22,7 +22,9 @@ app = typer.Typer()
 def serve(
     context: typer.Context,
     config: ConfigPath,
-    detach: Annotated[bool, typer.Option(help="Return once it is ready; `grm-plugin stop` ends it.")] = False,
+    detach: Annotated[
+        bool, typer.Option(help="Return when the service is ready and leave it running; `grm-plugin stop` ends it.")
+    ] = False,
 ) -> None:
     """Start the reward service and keep it until Ctrl-C (with service.lifetime shared: until `grm-plugin stop`)."""
     from grm_plugin.serving.http.without_ray import runs_without_ray, serve_uvicorn
@@ -37,8 +39,10 @@ def serve(
 
 
 @app.command(epilog=example("stop --name grm"))
-def stop(name: Annotated[str, typer.Option(help="The service's name (service.name).")] = "grm") -> None:
-    """Stop a service: on the Ray cluster of RAY_ADDRESS, or else on this machine, without Ray or with it."""
+def stop(
+    name: Annotated[str, typer.Option(help="Name of the service (service.name of its configuration).")] = "grm",
+) -> None:
+    """Stop a service: on the Ray cluster at RAY_ADDRESS; without that variable, on this machine, with Ray or not."""
     from grm_plugin.serving.ray import launch
 
     if launch.stop(name):
@@ -56,7 +60,7 @@ def stop(name: Annotated[str, typer.Option(help="The service's name (service.nam
 def _serve_on_ray(config: Config, detach: bool) -> None:
     from grm_plugin.serving.ray import launch
 
-    private = not os.environ.get("RAY_ADDRESS")  # then the cluster ends with this process
+    private = not os.environ.get("RAY_ADDRESS")  # a cluster that Ray starts for this process and that ends with it
     if detach and (private or config.service.lifetime != "shared"):
         raise ConfigError(
             "--detach needs a Ray cluster that stays and service.lifetime shared: run `ray start --head`, set "
@@ -86,7 +90,7 @@ def _serve_on_ray(config: Config, detach: bool) -> None:
 
 
 def _loading(config: Config) -> str:
-    """What goes on until the service is ready: minutes, for a large model."""
+    """What happens until the service is ready, which takes minutes for a large model."""
     from grm_plugin.serving.ray.gpus import cluster_gpus, needed_gpus
 
     models = [getattr(model, "model", model.type) for model in (config.engine, config.meta_rm) if model is not None]
@@ -98,7 +102,7 @@ def _loading(config: Config) -> str:
 
 
 def _announce(url: str, n: int) -> None:
-    """Say where the service is. Flushed, because scripts wait for this line."""
+    """Say where the service is. The text is flushed, since scripts wait for it."""
     typer.echo(f"GRM service at {url} (documentation: {url}/docs). For OpenRLHF, with n = its samples per prompt:")
     typer.echo(f'  --reward.remote_url "{url}/get_reward?n={n}"')
     sys.stdout.flush()

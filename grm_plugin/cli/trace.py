@@ -1,4 +1,4 @@
-"""`grm-plugin traces` and `grm-plugin view`: reading a store without a service."""
+"""`grm-plugin traces` and `grm-plugin view`: reading a trace store without a service."""
 
 from __future__ import annotations
 
@@ -19,21 +19,29 @@ WRITERS = {".jsonl": write_json_lines, ".parquet": write_parquet}
 
 app = typer.Typer()
 
-StorePath = Annotated[Path, typer.Argument(help="The store: trace.path of the service.", metavar="STORE")]
+StorePath = Annotated[Path, typer.Argument(help="Trace store: the file at trace.path of the service.", metavar="STORE")]
 
 
 @app.command(epilog=example("traces runs/traces.db --min-spread 2 --sort disputed"))
 def traces(
     store: StorePath,
-    text: Annotated[str, typer.Option("--text", "-t", help="Words in the prompt, a response or a critique.")] = "",
-    min_reward: Annotated[float | None, typer.Option(help="Some reward of the group is at least this.")] = None,
-    max_reward: Annotated[float | None, typer.Option(help="Some reward of the group is at most this.")] = None,
-    min_spread: Annotated[float | None, typer.Option(help="Standard deviation of the votes (points of 1..10).")] = None,
-    lost_votes: Annotated[bool, typer.Option("--lost-votes", help="Some critique could not be read.")] = False,
-    fallback: Annotated[bool, typer.Option("--fallback", help="Some reward is missing.")] = False,
-    sort: Annotated[Sort, typer.Option(help="What comes first.")] = Sort.NEWEST,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Groups to list.")] = 20,
-    export: Annotated[Path | None, typer.Option(help="Write all matching groups to a .jsonl or .parquet file.")] = None,
+    text: Annotated[
+        str, typer.Option("--text", "-t", help="Only groups with these words in the prompt, a response or a critique.")
+    ] = "",
+    min_reward: Annotated[float | None, typer.Option(help="Only groups with a reward of at least this.")] = None,
+    max_reward: Annotated[float | None, typer.Option(help="Only groups with a reward of at most this.")] = None,
+    min_spread: Annotated[
+        float | None,
+        typer.Option(help="Only groups whose votes have at least this standard deviation, in points of 1..10."),
+    ] = None,
+    lost_votes: Annotated[bool, typer.Option("--lost-votes", help="Only groups with a lost vote.")] = False,
+    fallback: Annotated[bool, typer.Option("--fallback", help="Only groups with a missing reward.")] = False,
+    sort: Annotated[Sort, typer.Option(help="Which groups come first.")] = Sort.NEWEST,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most groups to list.")] = 20,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write all matching groups to this .jsonl or .parquet file instead of listing them."),
+    ] = None,
 ) -> None:
     """List, filter and export the groups that a service has judged."""
     chosen = Filter(text, min_reward, max_reward, min_spread, lost_votes, fallback, sort)
@@ -57,10 +65,10 @@ def view(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8791,
 ) -> None:
-    """Show a store on the page of the service, without the service. Ctrl-C ends it."""
+    """Show a trace store on the service's trace page, without the service. Ctrl-C ends it."""
     from grm_plugin.serving.http.trace_app import serve_page
 
-    StoreReader(store).close()  # says what is wrong with it before anything starts
+    StoreReader(store).close()  # raises an error for a bad store before the server starts
     serve_page(store, host, port, lambda url: typer.echo(f"traces of {store} at {url}"))
 
 

@@ -1,1 +1,1 @@
-"""Benchmarks for a GRM: items in, K stored votes per item, what a vote of k is worth out (`grm-plugin eval`)."""
+"""`grm-plugin eval`: benchmarks, the collecting and rating of votes, and the figures computed from them."""

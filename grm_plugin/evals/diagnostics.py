@@ -1,4 +1,4 @@
-"""How a GRM behaved, whatever it was right about: votes that could not be read, tokens, position bias."""
+"""How the GRM behaved, apart from being right or wrong: lost votes, tokens, position bias."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from grm_plugin.batch.vote_store import ItemVotes, StoredVote
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """Counts and shares over all sampled votes of a store.
+    """Counts and shares over the sampled votes of a store; the greedy votes are not in them.
 
     Attributes:
-        items: judged.
-        votes: asked for.
-        parsed: of these, read.
-        lost: reason -> number of votes that could not be read.
-        unvoted: items without a single vote.
-        cut: items of which the GRM was shown less than everything.
-        unrated: items with votes that the meta RM did not rate (where there is one).
-        tokens_per_vote: generated, mean over sampled votes.
-        tokens_per_item: generated, mean over items, without the greedy vote.
-        first: share of votes with one winner in which that is the response shown first; None without such votes.
-        first_by_chance: what `first` is without a position bias.
-        flips: of two orders that were shown of one item and both have a winner, how often the winners differ; None
-            where nothing was shown in two orders.
+        items: number of items.
+        votes: votes asked for.
+        parsed: votes that could be read.
+        lost: reason -> number of votes lost for it.
+        unvoted: items of which all votes were lost.
+        cut: items with responses that were shown to the GRM only in part.
+        unrated: items with votes that the meta RM did not rate (0 without a meta RM).
+        tokens_per_vote: tokens generated, mean over votes.
+        tokens_per_item: tokens generated, mean over items.
+        first: of the votes in which one response is ahead, the share in which it is the one shown first; None where
+            there is no such vote.
+        first_by_chance: the value of `first` without a position bias.
+        flips: of all pairs of orders of an item in which some response is ahead, the share in which it is not the same
+            one; None where there is no such pair.
     """
 
     items: int
@@ -46,7 +47,7 @@ class Diagnostics:
 
 
 def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
-    """Counts over a store that holds at least one item; `rated`: a meta RM was to rate its votes."""
+    """The diagnostics of at least one record; `rated` says whether a meta RM was to rate the votes."""
     votes = [vote for record in records for vote in record.votes]
     wins = [(vote.order[0] == winner, len(vote.order)) for vote in votes if (winner := _winner([vote])) is not None]
     changes = [first != second for record in records for first, second in _winners_of_orders(record)]
@@ -68,7 +69,7 @@ def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
 
 
 def _winner(votes: Iterable[StoredVote]) -> int | None:
-    """The response that is strictly ahead in the sum of these votes; None if there is none, or only one response."""
+    """The response that is strictly ahead in the sum of these votes; None on a tie, without votes or rivals."""
     columns = list(zip(*(vote.scores for vote in votes if vote.scores is not None), strict=True))
     totals = [sum(column) for column in columns]
     if len(totals) < 2 or totals.count(max(totals)) > 1:
@@ -77,7 +78,7 @@ def _winner(votes: Iterable[StoredVote]) -> int | None:
 
 
 def _winners_of_orders(record: ItemVotes) -> Iterable[tuple[int, int]]:
-    """The winners of every two orders that both have one."""
+    """The two winners of every pair of orders in which some response is ahead."""
     orders: dict[tuple[int, ...], list[StoredVote]] = {}
     for vote in record.votes:
         orders.setdefault(vote.order, []).append(vote)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
-from grm_plugin.evals.sources import BenchmarkRow
+from grm_plugin.evals.benchmark_rows import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 CATEGORIES = {
@@ -19,7 +19,7 @@ CATEGORIES = {
     "livebench-math": "Math",
     "livecodebench": "Coding",
 }
-"""How `source` begins -> subset."""
+"""How the column `source` begins -> subset."""
 
 _LABELS = {"A>B": 0, "B>A": 1}
 
@@ -27,10 +27,11 @@ _LABELS = {"A>B": 0, "B>A": 1}
 def judgebench(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """JudgeBench. Columns: pair_id, question, response_A, response_B, label (A>B or B>A), source; response_model too.
 
-    The official score asks once per order and adds up. Here the votes are spread over both orders, which does the same.
+    The official score asks once in each order and adds the two up. Here the votes are spread over both orders, which
+    comes to the same.
     """
     row.need("pair_id", "question", "response_A", "response_B", "label", "source")
-    if "judgments" in row.values:  # the benchmark's own folder `outputs` has every pair again, with what a judge said
+    if "judgments" in row.values:  # the benchmark's folder `outputs` repeats every pair, with a judge's answer
         left_out["rows of a judge's output"] += 1
         return
     label, source = str(row.values["label"]), str(row.values["source"])

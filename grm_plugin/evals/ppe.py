@@ -1,7 +1,7 @@
 """Preference Proxy Evaluations (Frick et al., arXiv 2410.14872): human preferences, and verifiable correctness.
 
-Written from the published schemas, whose columns public code that reads these sets confirms; not checked against the
-files: no copy was at hand.
+Written from the published schemas and from public code that reads these columns; not checked against the files, of
+which no copy was at hand.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
-from grm_plugin.evals.sources import BenchmarkRow
+from grm_plugin.evals.benchmark_rows import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 CORRECTNESS = {"mmlu": "MMLU-Pro", "math": "MATH", "gpqa": "GPQA", "ifeval": "IFEval", "mbpp": "MBPP-Plus"}
-"""What a file's or data set's name contains -> subset."""
+"""What the name of a file or data set contains -> subset."""
 
 TIES = "ties of the human judges"
 EQUAL = "pairs of two right or two wrong answers"
@@ -52,8 +52,8 @@ def ppe_correctness(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]
     """PPE-Correctness, its pairs for LLM judges: one item per pair of `sampled_conflict_pairs`.
 
     Columns: question_id, prompt, response_1 .. response_32, scores (right or wrong, per response),
-    sampled_conflict_pairs (indices from 0). Which of the five sets a row belongs to is read off the name of its file,
-    folder or data set.
+    sampled_conflict_pairs (indices from 0). The name of the file, folder or data set says which of the five sets a row
+    belongs to.
     """
     row.need("question_id", "prompt", "response_1", "scores", "sampled_conflict_pairs")
     subset = _subset(row)

@@ -1,6 +1,6 @@
 """ReaLMistake (Kamoi et al., arXiv 2404.03602): single responses, with an error or without.
 
-Written from the published schema and not checked against the files: they are gated, no copy was at hand.
+Written from the published schema and not checked against the files, which are gated: no copy was at hand.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from grm_plugin.batch.items import Item, digest
+from grm_plugin.batch.digests import digest
+from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
-from grm_plugin.evals.sources import BenchmarkRow
+from grm_plugin.evals.benchmark_rows import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 TASKS = ("math_word_problem_generation", "finegrained_fact_verification", "answerability_classification")
-"""Configurations on the hub; folders of the archive."""
+"""Names of the configurations on the hub, and of the folders of the archive."""
 
-EXAMPLES = "examples of the paper (no part of the benchmark)"
+EXAMPLES = "examples of the paper (not part of the benchmark)"
 
 _LABELS = {"error": 0, "no_error": 1}
 

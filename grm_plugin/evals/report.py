@@ -1,4 +1,4 @@
-"""The figures of a store, as rows: what `grm_plugin.evals.analysis` computes and everything else shows."""
+"""The report on a vote store, as rows of figures, which tables, curve and report.json show."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grm_plugin.batch.vote_store import Manifest
+from grm_plugin.evals.bootstrap import Estimate
 from grm_plugin.evals.diagnostics import Diagnostics
-from grm_plugin.evals.resampling import GREEDY, Method
-from grm_plugin.evals.statistics import Estimate
 from grm_plugin.evals.suites import Metric
+from grm_plugin.evals.voting_methods import GREEDY, Method
 
 OVERALL = ""
-"""Name of the row over all subsets."""
+"""Subset of the rows over all items."""
 
 OTHER = "other"
-"""Name of the row of items without a subset, where there are items with one."""
+"""Subset of the items that have none, where other items have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +29,17 @@ class ResultRow:
         subset: a part of it; empty for all of it.
         model: the GRM.
         method: `greedy`, `@8`, `meta@8` (keeps half), `meta@8/1` (keeps one).
-        k: votes; 0 for greedy.
-        k_meta: votes kept by the meta RM, or None without it.
+        k: number of votes; 0 for greedy.
+        k_meta: number of votes that the meta RM keeps; None without a meta RM.
         metric: `accuracy` or `auc`.
-        mean: the figure, in [0, 1]. Strict: a tie is wrong, a missing verdict too.
-        ci95: its bootstrap interval over items.
-        n: items.
+        mean: the figure, in [0, 1]. A tie counts as wrong, and so does an item without a vote.
+        ci95: the 95 % bootstrap interval of the mean, over items.
+        n: number of items.
         lenient: accuracy with ties for the first place broken by chance (the paper's rule); AUC over the items that
-            have a verdict.
+            have a vote.
         ties: share of items where the best response shares the first place (accuracy only).
         lost: share of items without a single vote.
-        chance: what guessing would give.
+        chance: the figure that guessing gives.
     """
 
     suite: str
@@ -60,7 +60,13 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A paired difference: the same items, the same bootstrap samples. `method` reads `meta@8 - @8`."""
+    """A paired difference of two figures: on the same items, and the same bootstrap samples of them.
+
+    Attributes:
+        suite, subset, model, n: as in `ResultRow`.
+        method: what is compared, such as `meta@8 - @8`.
+        mean, ci95: the difference, in [-1, 1], and its interval.
+    """
 
     suite: str
     subset: str
@@ -76,12 +82,12 @@ class Report:
     """Everything that is computed from one store.
 
     Attributes:
-        manifest: what drew the votes.
-        rows: per subset and method; the overall rows have the empty subset and come first.
-        differences: likewise.
-        diagnostics: parse failures, tokens, position bias.
-        estimates: method -> the overall figure with its bootstrap draws, for means over stores and their differences.
-        items: a digest of what was judged.
+        manifest: what the votes were sampled with.
+        rows: one per subset and method; the overall rows have the empty subset and come first.
+        differences: one per subset and pair of methods, in the same order.
+        diagnostics: lost votes, tokens, position bias.
+        estimates: method -> the overall figure with its bootstrap draws, for means and differences of reports.
+        items: a digest of the items.
     """
 
     manifest: Manifest
@@ -97,11 +103,11 @@ class Report:
 
     @property
     def chance(self) -> float:
-        """What guessing would give, overall."""
+        """The overall figure that guessing gives."""
         return self.overall()[0].chance
 
     def to_json(self) -> dict[str, Any]:
-        """What `report.json` holds."""
+        """The content of `report.json`."""
         return {
             "suite": self.manifest.suite,
             "model": self.manifest.model,
@@ -109,13 +115,13 @@ class Report:
             "meta_rm": self.manifest.meta_rm,
             "rows": [asdict(row) for row in self.rows],
             "differences": [asdict(difference) for difference in self.differences],
-            "conduct": asdict(self.diagnostics),  # the name that the key has in reports of 0.1.0
+            "conduct": asdict(self.diagnostics),  # as in reports of 0.1.0
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The figures of one subset, per method in order."""
+class SubsetFigures:
+    """The figures of one subset, with the fields of `ResultRow`; the lists have one entry per method."""
 
     n: int
     estimates: list[Estimate]
@@ -126,15 +132,16 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
-    """Puts names to figures."""
+class RowMaker:
+    """Makes rows of figures, with the names of suite, model and methods."""
 
     manifest: Manifest
     methods: Sequence[Method]
     metric: Metric
 
-    def rows(self, subset: str, part: Part) -> list[ResultRow]:
-        columns = zip(self.methods, part.estimates, part.lenient, part.ties, part.lost, strict=True)
+    def rows(self, subset: str, figures: SubsetFigures) -> list[ResultRow]:
+        """One row per method."""
+        columns = zip(self.methods, figures.estimates, figures.lenient, figures.ties, figures.lost, strict=True)
         return [
             ResultRow(
                 self.manifest.suite,
@@ -146,17 +153,18 @@ class Naming:
                 self.metric,
                 estimate.value,
                 estimate.interval,
-                part.n,
+                figures.n,
                 float(lenient),
                 float(ties),
                 float(lost),
-                part.chance,
+                figures.chance,
             )
             for method, estimate, lenient, ties, lost in columns
         ]
 
-    def differences(self, subset: str, part: Part) -> list[Difference]:
-        estimates = {method.name: found for method, found in zip(self.methods, part.estimates, strict=True)}
+    def differences(self, subset: str, figures: SubsetFigures) -> list[Difference]:
+        """One row per pair of methods that is compared."""
+        estimates = {method.name: found for method, found in zip(self.methods, figures.estimates, strict=True)}
         return [
             Difference(
                 self.manifest.suite,
@@ -165,14 +173,14 @@ class Naming:
                 f"{high} - {low}",
                 (estimates[high] - estimates[low]).value,
                 (estimates[high] - estimates[low]).interval,
-                part.n,
+                figures.n,
             )
             for high, low in _compared(self.methods)
         ]
 
 
 def _compared(methods: Sequence[Method]) -> list[tuple[str, str]]:
-    """Which methods are compared: @k and meta@k with greedy, @k with every smaller one, meta@k with @k."""
+    """The pairs that are compared: all methods with greedy, each @k with those of smaller k, and meta@k with @k."""
     plain = [method for method in methods if method.k_meta is None and method is not GREEDY]
     pairs = [(method.name, GREEDY.name) for method in methods if GREEDY in methods and method is not GREEDY]
     pairs += [(larger.name, smaller.name) for smaller, larger in itertools.combinations(plain, 2)]

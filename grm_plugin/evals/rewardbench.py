@@ -1,6 +1,6 @@
 """RewardBench (Lambert et al., arXiv 2403.13787) and RewardBench 2 (Malik et al., arXiv 2506.01937).
 
-Written from their published schemas and not checked against their files: no copy was at hand.
+Written from the published schemas and not checked against the files, of which no copy was at hand.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
-from grm_plugin.evals.sources import BenchmarkRow
+from grm_plugin.evals.benchmark_rows import BenchmarkRow
 from grm_plugin.evals.turns import exchange_of
 
 SECTIONS: Mapping[str, Mapping[str, float]] = {
@@ -46,7 +46,7 @@ SECTIONS: Mapping[str, Mapping[str, float]] = {
         "hep-rust": 164,
     },
 }
-"""Section -> subset -> weight: the number of its items, except for math-prm (447), which weighs as much as all code."""
+"""Section -> subset -> weight: its number of items. Only math-prm (447 items) weighs as much as all code subsets."""
 
 PRIOR_SETS = "prior sets (the paper leaves them out)"
 
@@ -54,7 +54,7 @@ _PRIOR = ("anthropic", "mtbench", "pku", "shp", "summarize")
 
 
 def rewardbench(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
-    """RewardBench without its prior sets, as in the paper. Columns: prompt, chosen, rejected, subset, id."""
+    """RewardBench without its prior sets, as in the SPCT paper. Columns: prompt, chosen, rejected, subset, id."""
     known = {subset for section in SECTIONS.values() for subset in section}
     row.need("prompt", "chosen", "rejected", "subset", "id")
     subset = str(row.values["subset"])
@@ -82,7 +82,7 @@ def rewardbench_2(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
 
 
 def section_weights(counts: Mapping[str, int]) -> dict[str, float]:
-    """RewardBench's overall figure: the mean over the sections present, each a weighted mean of its subsets."""
+    """The weights of RewardBench's overall figure: a mean over the sections, each a weighted mean of its subsets."""
     present = [
         {subset: weight for subset, weight in section.items() if subset in counts} for section in SECTIONS.values()
     ]

@@ -1,6 +1,6 @@
-"""RMB (Zhou et al., arXiv 2410.09893): pairs and Best-of-N lists, helpfulness and harmlessness.
+"""RMB (Zhou et al., arXiv 2410.09893): pairs and Best-of-N lists, for helpfulness and harmlessness.
 
-Checked against eight of the published helpfulness files, in their folders. Harmlessness is read by the same rules.
+Checked against eight of the published helpfulness files; harmlessness files are read by the same rules.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from grm_plugin.batch.items import Item, clean_text
 from grm_plugin.errors import WireError
-from grm_plugin.evals.sources import BenchmarkRow
+from grm_plugin.evals.benchmark_rows import BenchmarkRow
 from grm_plugin.evals.turns import conversation_of
 
 FORMATS = {"BoN_set": "BoN", "Pairwise_set": "pairwise"}
@@ -22,8 +22,9 @@ def rmb(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """RMB. Columns of pairs: pair_uid, conversation_input, chosen, reject, category_path; of Best-of-N lists: bon_uid,
     conversation_input, bon_best, loser_list, category_path.
 
-    An answer is an object with `answer`, or the printed form of one; both occur in the published files. A list is right
-    when its best answer is strictly ahead of all others. Subsets are the four columns of the paper's table.
+    An answer is an object with the key `answer`, or the text that Python prints for such an object; the published files
+    have both. A list is right when its best answer is strictly ahead of all others. The subsets are the four columns of
+    the paper's table.
     """
     if "bon_uid" in row.values:
         row.need("conversation_input", "bon_best", "loser_list", "category_path")
@@ -69,7 +70,7 @@ def _answer(answer: Any, row: BenchmarkRow) -> str:
 
 
 def _printed(text: str, row: BenchmarkRow) -> Any:
-    """The object whose printed form a text is. Literals only: nothing is run."""
+    """The object that Python printed as this text. Only literals are read: nothing is run."""
     try:
         return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""The benchmarks that can be read, and how each adds up its parts."""
+"""The benchmarks that can be read, and how the figures of their subsets make the overall figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 from grm_plugin.batch.items import Item, check_items, read_items
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.evals import judgebench, ppe, realmistake, rewardbench, rmb
-from grm_plugin.evals.sources import BenchmarkRow, HubSet, read_rows
+from grm_plugin.evals.benchmark_rows import BenchmarkRow, HubSet, read_benchmark_rows
 
 Metric = Literal["accuracy", "auc"]
 Weights = Callable[[Mapping[str, int]], dict[str, float]]
@@ -35,14 +35,14 @@ class Suite:
     """A benchmark.
 
     Attributes:
-        name: on the command line.
-        title: in a table.
-        items: a row -> its items; counts what it leaves out, by reason.
-        published: where it is on the Hugging Face hub.
-        weights: how the subsets add up.
-        sections: parts between the subsets and the overall figure: section -> subset -> weight.
-        metric: accuracy of the best response, or ROC-AUC of single ones.
+        name: its name on the command line.
+        title: its name in tables.
+        items: makes the items of a row; the rows that it leaves out are counted in its second argument, by reason.
+        published: its data sets on the Hugging Face hub.
+        weights: the weight of each subset in the overall figure.
+        metric: `accuracy` for items with several responses, `auc` (ROC-AUC) for single responses.
         column: its column in the paper's tables, if it has one.
+        sections: groups of subsets with figures of their own: section -> subset -> weight.
     """
 
     name: str
@@ -56,15 +56,15 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """The items of a benchmark, and how many rows were left out, by reason."""
+class LoadedItems:
+    """The items of a benchmark, and how many rows were left out for which reason."""
 
     items: list[Item]
     left_out: Mapping[str, int]
 
 
-OWN = "jsonl"
-"""Name of the suite that is no benchmark: a file of our own (`grm_plugin.batch.items`)."""
+OWN_FORMAT = "jsonl"
+"""The suite for a user's own items, in the format of `grm_plugin.batch.items`."""
 
 SUITES = {
     suite.name: suite
@@ -123,15 +123,15 @@ SUITES = {
 
 
 def suite_named(name: str) -> Suite:
-    """The suite of a name on the command line; `jsonl` gives one without columns in the paper's tables.
+    """The suite with this name.
 
     Raises:
         ConfigError: there is none.
     """
-    if name == OWN:
-        return Suite(OWN, "items", _no_rows, (), by_items)
+    if name == OWN_FORMAT:
+        return Suite(OWN_FORMAT, "items", _no_rows, (), by_items)
     if name not in SUITES:
-        raise ConfigError(f"--suite {name} is unknown; give one of {', '.join([*SUITES, OWN])}")
+        raise ConfigError(f"--suite {name} is unknown; give one of {', '.join([*SUITES, OWN_FORMAT])}")
     return SUITES[name]
 
 
@@ -139,7 +139,7 @@ def metric_of(items: Iterable[Item]) -> Metric:
     """How items are measured: lists by accuracy, single responses by ROC-AUC.
 
     Raises:
-        WireError: there are both.
+        WireError: there are items of both kinds.
     """
     kinds = {len(item.responses) == 1 for item in items}
     if kinds == {True, False}:
@@ -147,15 +147,14 @@ def metric_of(items: Iterable[Item]) -> Metric:
     return "auc" if kinds == {True} else "accuracy"
 
 
-def load(name: str, data: str | Path | None = None, limit: int | None = None, seed: int = 0) -> Loaded:
+def load_items(name: str, data: str | Path | None = None, limit: int | None = None, seed: int = 0) -> LoadedItems:
     """The items of a benchmark.
 
     Args:
-        name: a suite.
-        data: file, folder or Hugging Face id; None loads what the suite has on the hub.
-        limit: keep at most so many items, drawn at random (the same ones for the same seed, and more of them for a
-            larger limit).
-        seed: of that draw.
+        name: the suite's name.
+        data: a file, a folder or a Hugging Face id; None loads the suite's data sets on the hub.
+        limit: keep at most this many items, chosen at random; a larger limit adds items to those of a smaller one.
+        seed: of the choice.
 
     Raises:
         WireError: a row is wrong; the message names file, row and column.
@@ -165,18 +164,18 @@ def load(name: str, data: str | Path | None = None, limit: int | None = None, se
     if data is None and not suite.published:
         raise ConfigError(f"--data is missing: {suite.title} is not on the hub under a known id")
     left_out: Counter[str] = Counter()
-    if suite.name == OWN:
+    if suite.name == OWN_FORMAT:
         items = read_items(Path(data or ""))
     else:
-        found = _read(suite, read_rows(data, suite.published), left_out)
-        items = check_items(_numbered(found), str(data or suite.title))
+        found = _items_of(suite, read_benchmark_rows(data, suite.published), left_out)
+        items = check_items(_with_unique_ids(found), str(data or suite.title))
     metric_of(items)
     if limit is not None and limit < len(items):
         items = random.Random(seed).sample(items, len(items))[:limit]
-    return Loaded(items, dict(left_out))
+    return LoadedItems(items, dict(left_out))
 
 
-def _read(suite: Suite, rows: Iterable[BenchmarkRow], left_out: Counter[str]) -> Iterator[Item]:
+def _items_of(suite: Suite, rows: Iterable[BenchmarkRow], left_out: Counter[str]) -> Iterator[Item]:
     for row in rows:
         try:
             yield from suite.items(row, left_out)
@@ -184,14 +183,14 @@ def _read(suite: Suite, rows: Iterable[BenchmarkRow], left_out: Counter[str]) ->
             raise WireError(f"{row.where}: {error}") from None
 
 
-def _numbered(items: Iterable[Item]) -> Iterator[Item]:
-    """The items; different ones that the benchmark gives one id are numbered. The same one twice stays as it is."""
+def _with_unique_ids(items: Iterable[Item]) -> Iterator[Item]:
+    """Numbers different items to which the benchmark gives the same id. The same item twice is left as it is."""
     seen: dict[str, list[Item]] = {}
     for item in items:
-        twins = seen.setdefault(item.id, [])
-        yield item if not twins or item in twins else replace(item, id=f"{item.id} ({len(twins) + 1})")
-        twins.append(item)
+        same_id = seen.setdefault(item.id, [])
+        yield item if not same_id or item in same_id else replace(item, id=f"{item.id} ({len(same_id) + 1})")
+        same_id.append(item)
 
 
 def _no_rows(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
-    raise ConfigError("this suite is read by grm_plugin.batch.items.read_items")
+    raise ConfigError("items of this suite are read by grm_plugin.batch.items.read_items, not row by row")

@@ -1,4 +1,4 @@
-"""Prompts and responses of published benchmarks: texts, or lists of chat turns, one or several."""
+"""Reads prompts and responses of published benchmarks, which are texts or lists of chat turns."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assi
 
 
 def conversation_of(prompt: Any) -> Conversation:
-    """The conversation that a prompt is: a text (one user turn), or a list of turns.
+    """The conversation of a prompt, which is a text (one user turn) or a list of turns.
 
     Raises:
-        WireError: it is neither, or empty.
+        WireError: the prompt is neither, or an empty list.
     """
     if isinstance(prompt, str):
         return (Message("user", clean_text(prompt)),)
@@ -27,17 +27,17 @@ def conversation_of(prompt: Any) -> Conversation:
 
 
 def exchange_of(prompt: Any, responses: Sequence[Any]) -> tuple[Conversation, tuple[str, ...]]:
-    """Conversation and response texts.
+    """The conversation, and the texts of the responses to it.
 
-    A response is a text, or a list of turns with or without those of the prompt. Turns that all responses begin with
-    belong to the conversation; where more than one turn is left of a response it is shown with its roles.
+    A response is a text, or a list of turns that may repeat the turns of the prompt. Turns with which all responses
+    begin become part of the conversation. Where several turns of a response are left, its text names their roles.
 
     Args:
-        prompt: a text or a list of turns; None where the responses hold it.
-        responses: as many as there are.
+        prompt: a text or a list of turns; None where the responses repeat it.
+        responses: one or more.
 
     Raises:
-        WireError: something is no text and no list of turns, or the responses have nothing of their own.
+        WireError: one of them is neither a text nor a list of turns, or a response has no turn of its own.
     """
     if all(isinstance(response, str) for response in responses):
         return conversation_of(prompt), tuple(clean_text(response) for response in responses)

@@ -1,1 +1,1 @@
-"""`grm-plugin score`: a file of prompts and responses in, a file of judgements out."""
+"""`grm-plugin score`: reads a file of prompts and responses and writes a file of judgements."""

@@ -1,4 +1,4 @@
-"""The output of offline scoring: a JSONL file that only grows, so that a killed run goes on where it stopped."""
+"""The output of `grm-plugin score`: a JSONL file with one judgement per line."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ ROW_START = b'{"id": '
 
 @dataclass(frozen=True, slots=True)
 class ScoredTask:
-    """A group of the input and its judgement."""
+    """A group of the input with its judgement."""
 
     task: Task
     judgement: WireJudgement
 
 
 class Results(AppendOnlyFile):
-    """The results in a file, and a place for more. One process may have it open at a time.
+    """The output file, open for adding results. Only one process may have it open at a time.
 
-    A line is `id` and `line` of the input, and one judgement as `POST /v1/score` answers it.
+    A line has the `id` and the `line` of the group in the input, and the fields of its judgement as `POST /v1/score`
+    answers them.
 
     Attributes:
-        done: ids that have a result.
+        done: the ids of the groups that have a result.
 
     Raises:
         ConfigError: the file cannot be written, is in use by another run, or holds something else.
@@ -39,7 +40,7 @@ class Results(AppendOnlyFile):
         super().__init__(path, ROW_START, lambda text, number: self.done.add(_id(path, text, number)))
 
     def add(self, record: ScoredTask) -> None:
-        """Add a result.
+        """Add the result of a group.
 
         Raises:
             ConfigError: the disk is full, or gone.

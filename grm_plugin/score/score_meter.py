@@ -1,4 +1,4 @@
-"""What `grm-plugin score` has done so far."""
+"""What `grm-plugin score` counts while it runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from grm_plugin.score.results import ScoredTask
 
 
 class ScoreMeter(Meter):
-    """Counts groups: `before` of `total` had a result already."""
+    """Counts groups, and their rewards, lost votes and tokens."""
 
-    def __init__(self, console: Console, total: int, before: int) -> None:
-        super().__init__(console, "groups", total, before)
+    def __init__(self, console: Console, total: int, done_before: int) -> None:
+        super().__init__(console, "groups", total, done_before)
         self.rewards = self.fallbacks = self.unread = 0
         self.tokens = 0.0
 
@@ -31,7 +31,7 @@ class ScoreMeter(Meter):
     @property
     def summary(self) -> str:
         parts = [self.counts]
-        if self.now:
+        if self.done_now:
             parts.append(f"{self.rewards:,} rewards now, {self.rates.replace('  ', ', ')}")
         if self.unread:
             parts.append(f"{self.unread:,} votes unread")

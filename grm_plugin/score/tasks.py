@@ -1,4 +1,4 @@
-"""The input of offline scoring: a JSONL file, one group per line, read without holding it in memory."""
+"""The input of `grm-plugin score`: a JSONL file with one group per line, read line by line."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
-from grm_plugin.batch.lines import read_lines, say
+from grm_plugin.batch.input_lines import explain_validation, read_lines
 from grm_plugin.errors import WireError
 from grm_plugin.wire.schemas import WireGroup
 
 
-class Line(WireGroup):
-    """One line of the input: a group as `POST /v1/score` takes it, and a name for it."""
+class InputLine(WireGroup):
+    """One line of the input: a group as `POST /v1/score` takes it, and its id."""
 
     id: StrictStr | StrictInt | None = Field(default=None)
-    """Unique in the file; a digest of the group where it is absent."""
+    """Unique in the file; where it is absent, the id is a digest of the group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A group to score. `line` counts from 1."""
+    """A group to judge, with its id and its line number in the input (from 1)."""
 
     id: str | int
     line: int
@@ -35,10 +35,10 @@ def read_tasks(path: Path, on_bad: Callable[[str], None] | None = None) -> Itera
 
     Args:
         path: the file.
-        on_bad: takes the message about a bad line, which is then left out; None raises it.
+        on_bad: called with the message about a bad line, which is then left out; None raises an error instead.
 
     Raises:
-        WireError: a line is no group, or has the id of an earlier one; the message names line and field.
+        WireError: a line is not a group, or has the id of an earlier one; the message names line and field.
         ConfigError: the file cannot be read.
     """
     lines_of: dict[str | int, int] = {}
@@ -57,9 +57,9 @@ def read_tasks(path: Path, on_bad: Callable[[str], None] | None = None) -> Itera
 
 def _task(text: bytes, number: int, lines_of: dict[str | int, int]) -> Task:
     try:
-        line = Line.model_validate_json(text)
+        line = InputLine.model_validate_json(text)
     except ValidationError as error:
-        raise WireError(say(error)) from None
+        raise WireError(explain_validation(error)) from None
     group = WireGroup.model_validate(line.model_dump(exclude={"id"}))
     if line.id is None:
         return Task(_unused_id(group, lines_of), number, group)
@@ -69,7 +69,7 @@ def _task(text: bytes, number: int, lines_of: dict[str | int, int]) -> Task:
 
 
 def _unused_id(group: WireGroup, lines_of: dict[str | int, int]) -> str:
-    """A name that stays when lines are added or moved; equal groups are numbered in their order."""
+    """An id that depends on the content alone, so that lines may move. Equal groups are numbered in their order."""
     digest = hashlib.sha256(group.model_dump_json().encode()).hexdigest()[:16]
     name, repeats = digest, 1
     while name in lines_of:

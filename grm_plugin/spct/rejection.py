@@ -1,4 +1,4 @@
-"""Rejective fine-tuning: which trajectories a GRM is trained on, and why the others are not (paper, section 3.2)."""
+"""The rules of rejective fine-tuning: which trajectories a GRM is trained on (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grm_plugin.types import Message
 
 
 class Decision(StrEnum):
-    """What becomes of a trajectory."""
+    """Whether a trajectory is kept, or why not."""
 
     KEPT = "kept"
     EASY = "easy"
@@ -24,13 +24,14 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RejectionRules:
     """Decides which trajectories become training rows.
 
     Attributes:
-        prompts: with which it was drawn; they know a critique that lets the hint show.
-        rejection: off is an ablation: whatever can be read is kept, right or wrong, easy or not.
-        limit: token limit of a training row, prompt and critique.
+        prompts: those that the trajectories were sampled with. They recognise a critique that shows its hint.
+        rejection: False is an ablation: all trajectories that can be read are kept, wrong ones and those of easy items
+            too.
+        limit: token limit of a training row (prompt and critique together).
     """
 
     prompts: TrainingPrompts
@@ -38,10 +39,10 @@ class Rules:
     limit: TokenLimit = UNLIMITED
 
     def decide(self, record: ItemTrajectories, trajectory: Trajectory) -> Decision:
-        """What becomes of one of the record's trajectories.
+        """Whether to keep one of the record's trajectories.
 
-        Without a hint, an item whose trajectories are all right is dropped: it teaches nothing. With a hint only wrong
-        trajectories are, and those that let the hint show.
+        These are dropped: wrong trajectories; trajectories without a hint if all of the item's are right, since it
+        teaches nothing; and trajectories with a hint that show it.
         """
         if trajectory.scores is None:
             return Decision.UNREAD

@@ -1,21 +1,24 @@
-"""Prompts for the online RL of a GRM: what it will be shown at serving, and the right verdict as the label."""
+"""Data for online RL of a GRM: the prompts that the service will show it, each with the right verdict as its label."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 
-from grm_plugin.batch.items import Item, digest
+from grm_plugin.batch.digests import digest
+from grm_plugin.batch.items import Item
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct.token_limit import TokenLimit
 from grm_plugin.spct.training_files import TrainingRow
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
+from grm_plugin.spct.trajectories import read_trajectories
 from grm_plugin.types import message_dicts
 
 IMAGE_TAG = "<image>"
-"""OpenRLHF takes it for a picture wherever it stands (openrlhf/datasets/prompts_dataset.py, `_str_to_content_list`)."""
+"""OpenRLHF takes this text in a prompt for an image (openrlhf/datasets/prompts_dataset.py, `_str_to_content_list`)."""
 
 
 def rl_rows(
@@ -31,16 +34,16 @@ def rl_rows(
 
     Args:
         items: preference items.
-        config: of serving.
-        prompts: of serving.
+        config: the configuration to serve with.
+        prompts: the prompts to serve with.
         seed: of each item's order and marker.
-        easy: contents to leave out, as `content_digest` names them; an id may stand for something else elsewhere.
-        limit: of a prompt.
-        dropped: counts what is left out, by reason.
+        easy: digests of items to leave out, see `easy_items`.
+        limit: token limit of a prompt.
+        dropped: gets the number of items left out, by reason.
 
     Raises:
         GroupError: an item has more responses than `judge.list_size`.
-        ConfigError: no item is left.
+        ConfigError: after the last item, no item is left.
     """
     left = 0
     for item in items:
@@ -63,7 +66,19 @@ def rl_rows(
         raise ConfigError(f"no item is left ({dict(dropped)}): nothing was written")
 
 
+def easy_items(folders: Iterable[Path]) -> set[str]:
+    """The `content_digest` of every item in these outputs of `rft-data` on which the GRM was right every time.
+
+    Not ids, since another file may use the same id for another item.
+
+    Raises:
+        ConfigError: a folder holds no trajectories, or a row is damaged.
+    """
+    records = (record for folder in folders for record in read_trajectories(folder))
+    return {content_digest(record.shown) for record in records if record.easy}
+
+
 def content_digest(shown: Presentation) -> str:
-    """Of an item's texts and label; the same for every order and seed."""
+    """A digest of an item's texts and label, which is the same for every order and seed."""
     best = sorted(shown.order[position] for position in shown.target.best)
     return digest([asdict(shown.group), best, shown.target.label])

@@ -1,4 +1,4 @@
-"""How many tokens a prompt to train on, or a prompt with its critique, may have."""
+"""The token limit of training data: how long a prompt, or a prompt with its critique, may be."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.types import Conversation
 
 END_TOKENS = 2
-"""OpenRLHF's train_sft writes a blank and the end-of-text token behind a text that does not end with the latter."""
+"""OpenRLHF's train_sft appends a blank and the end-of-text token to a text that does not end with this token."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLimit:
-    """At most `limit` tokens in the GRM's chat template; without a limit, everything."""
+    """At most `limit` tokens, in the chat template of `tokenizer`; None is no limit."""
 
     tokenizer: Any = None
     limit: int | None = None
 
     @classmethod
     def of(cls, config: Config, flag: str, limit: int | None) -> TokenLimit:
-        """The limit that a command's `flag` sets; None sets none.
+        """The limit that the option `flag` of a command sets, counted by the GRM's tokenizer.
 
         Raises:
-            ConfigError: there is a limit, but the engine is not one whose tokenizer is known, or it cannot be loaded.
+            ConfigError: there is a limit, but no tokenizer: the engine's type is not `vllm`, or loading it failed.
         """
         if limit is None:
             return UNLIMITED
@@ -42,7 +42,7 @@ class TokenLimit:
             raise ConfigError(f"{flag} needs the GRM's tokenizer, engine.model {engine.model}: {reason}") from None
 
     def fits(self, conversation: Conversation) -> bool:
-        """Whether a prompt, or a conversation that ends with an answer, has a place.
+        """Whether a prompt, or a conversation that ends with the assistant's answer, is within the limit.
 
         Raises:
             EngineError: the chat template cannot render it.

@@ -1,4 +1,4 @@
-"""Files that trainers read: rows of chat messages, as JSONL or Parquet, whole or not at all."""
+"""Reads and writes the files that trainers take: rows of chat messages, as JSONL or Parquet."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from grm_plugin._util.files import replacing
 from grm_plugin.errors import ConfigError
 
 TrainingRow = dict[str, Any]
+
 CHUNK = 1000
+"""Rows of a Parquet file that are in memory together."""
 
 PARQUET = ".parquet"
 
 
 def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
-    """Write rows to `path` (Parquet if it ends in .parquet, else JSONL); returns their number.
+    """Write rows to `path` (Parquet if it ends in .parquet, else JSONL) and return their number.
 
-    The file appears when it is complete; a former one stays until then, and where `rows` raises.
+    The file replaces a former one when it is complete. Where `rows` raises an error, the former file stays.
 
     Raises:
         ConfigError: the disk is full, the folder cannot be written, or pyarrow is missing.
@@ -30,7 +32,7 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write one JSON value, whole or not at all.
+    """Write a JSON value; a former file stays until the new one is complete.
 
     Raises:
         ConfigError: the disk is full, or the folder cannot be written.
@@ -44,7 +46,7 @@ def read_rows(path: Path) -> Iterator[TrainingRow]:
     """The rows of a JSONL or Parquet file.
 
     Raises:
-        ConfigError: it cannot be read, or a line is no JSON object; the message names it.
+        ConfigError: the file cannot be read, or a line is not a JSON object; the message names the line.
     """
     try:
         yield from _read_parquet(path) if path.suffix == PARQUET else _read_jsonl(path)

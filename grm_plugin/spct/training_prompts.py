@@ -1,6 +1,6 @@
-"""How an item is put before the GRM in training: exactly as the service would, in an order of its own.
+"""The prompts of training: an item is shown to the GRM exactly as the service would show it.
 
-The hinted prompt names the right verdict and is used for sampling only; what is trained on is the plain prompt.
+The hinted prompt names the right verdict too. It is used for sampling only: the GRM is trained on the plain prompt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import jinja2
 
-from grm_plugin.batch.items import Item, digest
+from grm_plugin.batch.digests import digest
+from grm_plugin.batch.items import Item
 from grm_plugin.config import Config
 from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.judging.outcome import Target
@@ -26,25 +27,33 @@ _HINT_WORDS = re.compile(
     r"""
     \b (?: hints? | (?:was|were|been)\ told | (?: (?:known|given)\ | agrees?\ with\ (?:the|this)\ )? verdict
         | known\ (?:to\ be\ )? (?:the\ )? (?:best|better|correct|incorrect|right|wrong) ) \b
-    | (?: \A | (?<=[.\n]) )  # a sentence that says what the prompt says of a verdict, not of the request
+    | (?: \A | (?<=[.\n]) )  # a sentence with "the prompt says" and a word of the verdict such as "best"
       (?= [^.\n]* \b (?:best|highest|correct|incorrect) \b )
       [^.\n]* \b (?:prompt|instructions?)\ (?:say|tell|state)s? \b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_ANY = Group((Message("user", "?"),), ("a",))
-SHINGLE = 5
-"""Words in a row of a hint that may not come back in a critique. A right critique that has them by chance is lost,
-which costs less than a hint that is learned."""
+"""Words that a GRM would hardly use unless it had been given a hint."""
+
+_EXAMPLE = Group((Message("user", "?"),), ("a",))
+
+QUOTED_WORDS = 5
+"""A critique that repeats this many words in a row from the hint shows the hint. A critique that has them by chance is
+lost too, which costs less than training on critiques that mention a hint."""
+
 SHORTEST_HINT_LINE = 12
-"""Characters from which on a line of fewer words than that, when it comes back whole, is no coincidence either."""
+"""A line of the hint with fewer words is looked for as a whole if it has at least this many characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """One item as the GRM sees it: its texts made safe and cut, the responses in the item's own order.
+    """One item as it is shown to the GRM.
 
-    `order[position]` is the index of the response shown at `position`; `target` counts positions, not indices.
+    Attributes:
+        group: the item's texts, made safe and cut as the service does; the responses in the item's order.
+        order: `order[position]` is the index of the response shown at `position`.
+        marker: the random code that fences the responses.
+        target: the right verdict, in positions and not indices.
     """
 
     group: Group
@@ -54,10 +63,10 @@ class Presentation:
 
 
 def present(item: Item, config: Config, seed: int) -> Presentation:
-    """Shuffle the responses, draw a marker and make the texts safe; the same for the same item and seed.
+    """Shuffle the responses, draw a marker and make the texts safe. The result depends on the item and the seed only.
 
     Raises:
-        GroupError: the item has more responses than the service ever shows together.
+        GroupError: the item has more responses than `judge.list_size`, so the service would never show them together.
         WireError: its label does not fit its responses.
     """
     check_sizes([item], config)
@@ -70,7 +79,7 @@ def present(item: Item, config: Config, seed: int) -> Presentation:
 
 
 def check_sizes(items: Iterable[Item], config: Config) -> None:
-    """Raises `GroupError` when an item has more responses than the service ever shows together."""
+    """Raises `GroupError` when an item has more responses than `judge.list_size`."""
     for item in items:
         n = len(item.responses)
         if n > config.judge.list_size:
@@ -81,66 +90,66 @@ def check_sizes(items: Iterable[Item], config: Config) -> None:
 
 
 class TrainingPrompts:
-    """Renders presentations.
+    """Renders the prompts of items.
 
     Args:
-        config: its templates, which are those of serving.
-        single: template for single responses on the scale 0, 1 (training only); None takes the built-in one.
-        hint: template of the hinted prompt; None takes the built-in one. It may use `prompt` (the plain text), `n`,
-            `best` (the number under which the best response is shown, as text) and `label` (of a single response).
+        config: the configuration to serve with; its templates are used.
+        single: template for single responses, which are scored 0 or 1 in training; None takes the built-in one.
+        hint: template of the hinted prompt; None takes the built-in one. Its variables are `prompt` (the plain prompt),
+            `n`, `best` (the number of the best response as shown, as text) and `label` (of a single response, 0 or 1).
 
     Attributes:
-        digest: of the templates that only training has.
+        digest: a digest of the templates `single` and `hint`.
 
     Raises:
-        PromptError: a template is missing, is no template, or uses an unknown variable.
+        PromptError: a template is missing, is not a Jinja2 template, or uses an unknown variable.
     """
 
     def __init__(self, config: Config, single: Path | None = None, hint: Path | None = None) -> None:
         own = resources.files("grm_plugin.spct") / "templates"
-        self._pair = PromptBuilder.of(config)
+        self._serving = PromptBuilder.of(config)
         self._single = PromptBuilder(str(single or own / "single.txt"))
         try:
             source = Path(str(hint or own / "hint.txt")).read_text(encoding="utf-8")
             self._hint = ENVIRONMENT.from_string(source)
         except (OSError, UnicodeDecodeError, jinja2.TemplateSyntaxError) as error:
             raise PromptError(f"hint template {hint}: {error}") from None
-        self.digest = digest([source, self._single.listwise(_ANY, (0,), "MARKER").messages[0].content])
-        for builder in (self._pair, self._single):
+        self.digest = digest([source, self._single.listwise(_EXAMPLE, (0,), "MARKER").messages[0].content])
+        for builder in (self._serving, self._single):
             builder.check()
         self._render_hint("?", Target(2, best=(0,)))
         self._render_hint("?", Target(1, label=1))
 
     def plain(self, shown: Presentation) -> Prompt:
-        """The GRM's prompt: for two responses and more the very one of serving."""
-        builder = self._pair if shown.target.label is None else self._single
+        """The prompt without a hint: the one of serving, or for a single response the one of training."""
+        builder = self._serving if shown.target.label is None else self._single
         return builder.listwise(shown.group, shown.order, shown.marker)
 
     def hinted(self, shown: Presentation) -> Prompt:
-        """The plain prompt with the right verdict in it."""
+        """The plain prompt with the right verdict added to it."""
         plain = self.plain(shown)
         *before, last = plain.messages
         hinted = Message(last.role, self._render_hint(last.content, shown.target))
         return Prompt((*before, hinted), shown.order)
 
     def meta(self, shown: Presentation, critique: str) -> Conversation:
-        """The meta RM's conversation, the very one of serving."""
-        return self._pair.meta(shown.group, shown.order, shown.marker, critique)
+        """What the meta RM reads about a critique: the same conversation as in serving."""
+        return self._serving.meta(shown.group, shown.order, shown.marker, critique)
 
     def gives_away(self, shown: Presentation, critique: str) -> bool:
-        """Whether a critique of the hinted prompt shows that there was a hint."""
+        """Whether a critique that was sampled with a hint shows it, by quoting it or by its choice of words."""
         plain = self.plain(shown).messages[-1].content
         hinted = self.hinted(shown).messages[-1].content
         added = {line.strip() for line in hinted.splitlines()} - {line.strip() for line in plain.splitlines()}
         written, known = _words(critique), _words(plain)
-        quoted = any(part in written and part not in known for line in added for part in _shingles(line))
+        quoted = any(part in written and part not in known for line in added for part in _word_runs(line))
         return quoted or any(word.lower() not in plain.lower() for word in _HINT_WORDS.findall(critique))
 
     def _render_hint(self, prompt: str, target: Target) -> str:
         best = ", ".join(str(position + 1) for position in target.best)
         try:
             text = self._hint.render(prompt=prompt, n=target.n, best=best, label=target.label)
-        except Exception as error:  # a template is the user's code
+        except Exception as error:  # a user's template can raise anything
             raise PromptError(
                 f"hint template: {error}; see grm_plugin.spct.training_prompts for the variables"
             ) from None
@@ -150,14 +159,14 @@ class TrainingPrompts:
 
 
 def _words(text: str) -> str:
-    """The words of a text, a blank around each, in small letters and with the same number everywhere."""
+    """The words of a text with a blank around each, in small letters, and with 0 for every number."""
     words = re.findall(r"\w+", re.sub(r"\d+", "0", text.casefold()))
     return f" {' '.join(words)} "
 
 
-def _shingles(line: str) -> Iterator[str]:
-    """Every run of `SHINGLE` words; all of a shorter line."""
+def _word_runs(line: str) -> Iterator[str]:
+    """Every run of `QUOTED_WORDS` words in a line of the hint; a line of fewer words as a whole."""
     words = _words(line).split()
-    if len(words) >= SHINGLE or len(line) >= SHORTEST_HINT_LINE:
-        for start in range(max(1, len(words) - SHINGLE + 1)):
-            yield f" {' '.join(words[start : start + SHINGLE])} "
+    if len(words) >= QUOTED_WORDS or len(line) >= SHORTEST_HINT_LINE:
+        for start in range(max(1, len(words) - QUOTED_WORDS + 1)):
+            yield f" {' '.join(words[start : start + QUOTED_WORDS])} "

@@ -1,7 +1,7 @@
-"""Trajectories: what the GRM wrote about each item, right or wrong, and the file that keeps them.
+"""Trajectories: the critiques that a GRM wrote about each item, whether they are right, and the file that keeps them.
 
-The file only grows, one line per item, so that a killed run goes on where it stopped. Its first line, the manifest,
-says what they were drawn with; a run with anything else is refused.
+The file has one line per item, and lines are only added, so that a killed run can go on where it stopped. Its first
+line, the manifest, says what the trajectories were sampled with; a run with anything else is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ Kind = Literal["plain", "hinted"]
 
 
 class Trajectory(BaseModel):
-    """One completion. `scores` are in the order shown; without them `reason` says why it could not be read."""
+    """One critique.
+
+    Attributes:
+        kind: sampled without a hint (`plain`) or with one (`hinted`).
+        text: the whole critique.
+        right: whether its scores agree with the label.
+        scores: one per response, in the order shown; None if the critique could not be read.
+        reason: why it could not be read.
+        tie: whether it is wrong only because another response has the same score as the best one.
+        tokens: number of tokens generated.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,7 +52,7 @@ class Trajectory(BaseModel):
 
 
 class ItemTrajectories(BaseModel):
-    """One item as it was shown, and its trajectories."""
+    """One item as it was shown to the GRM, and its trajectories. The fields are those of `Presentation`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +69,7 @@ class ItemTrajectories(BaseModel):
 
     @classmethod
     def of(cls, name: str, shown: Presentation, trajectories: tuple[Trajectory, ...]) -> ItemTrajectories:
-        """The record of a presentation."""
+        """The record of the item `name`, which was shown like this."""
         group, target = shown.group, shown.target
         return cls(
             id=name,
@@ -76,30 +86,31 @@ class ItemTrajectories(BaseModel):
 
     @property
     def shown(self) -> Presentation:
-        """What the GRM saw."""
+        """The item as it was shown to the GRM."""
         conversation = tuple(Message(role, content) for role, content in self.messages)
         group = Group(conversation, self.responses, self.reference, self.rubric)
         return Presentation(group, self.order, self.marker, Target(len(self.responses), self.best, self.label))
 
     def of_kind(self, kind: Kind) -> list[Trajectory]:
-        """The trajectories drawn with or without a hint."""
+        """The trajectories sampled without a hint (`plain`), or with one (`hinted`)."""
         return [trajectory for trajectory in self.trajectories if trajectory.kind == kind]
 
     @property
     def easy(self) -> bool:
-        """Whether every trajectory without a hint is right, so that there is nothing to learn (paper: 3 of 3)."""
+        """Whether all trajectories without a hint are right, so that the item teaches nothing (paper: 3 of 3)."""
         plain = self.of_kind("plain")
         return bool(plain) and all(trajectory.right for trajectory in plain)
 
 
 class TrajectoryStore(AppendOnlyFile):
-    """The trajectories in a folder, and a place for more. One process may have it open at a time.
+    """The file of trajectories in a folder, open for adding. Only one process may have it open at a time.
 
     Attributes:
-        done: ids of the items that have a record.
+        done: the ids of the items that have their trajectories.
 
     Raises:
-        ConfigError: the folder cannot be written, is in use, holds something else, or was drawn with something else.
+        ConfigError: the folder cannot be written, is in use or holds something else, or its trajectories were sampled
+            with something else than `manifest` says.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -111,7 +122,7 @@ class TrajectoryStore(AppendOnlyFile):
             self.append({"spct": FORMAT, "manifest": self._manifest})
 
     def add(self, record: ItemTrajectories) -> None:
-        """Add the record of an item. It is safe from kill -9 when this returns.
+        """Add an item and its trajectories. They are safe from kill -9 when this returns.
 
         Raises:
             ConfigError: the disk is full, or gone.
@@ -133,10 +144,10 @@ class TrajectoryStore(AppendOnlyFile):
 
 
 def read_trajectories(folder: Path) -> Iterator[ItemTrajectories]:
-    """The records of a folder, in the order in which they were finished; a torn last row is passed over.
+    """The records of a folder, in the order in which they were finished. A half row at the end is passed over.
 
     Raises:
-        ConfigError: there are none, or a row is damaged.
+        ConfigError: there is no file of trajectories, or a row is damaged.
     """
     path = folder / FILE_NAME
     try:
@@ -157,7 +168,7 @@ class _Row(BaseModel):
 
 
 def _row(path: Path, number: int, text: bytes) -> ItemTrajectories | dict[str, Any]:
-    """A record; or the manifest, which is the first row."""
+    """The record in a row; in the first row, the manifest."""
     try:
         row = _Row.model_validate_json(text)
     except ValidationError as error:

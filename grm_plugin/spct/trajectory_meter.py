@@ -1,19 +1,19 @@
-"""What `grm-plugin spct rft-data` has collected so far."""
+"""What `grm-plugin spct rft-data` counts while it runs."""
 
 from __future__ import annotations
 
 from rich.console import Console
 
 from grm_plugin.batch.meter import Meter
-from grm_plugin.spct.rejection import Decision, Rules
+from grm_plugin.spct.rejection import Decision, RejectionRules
 from grm_plugin.spct.trajectories import ItemTrajectories
 
 
 class TrajectoryMeter(Meter):
-    """Counts items: `before` of `total` had a record already; `rules` say what of them will be kept."""
+    """Counts items, and their trajectories, easy ones, those that `rules` keep, and tokens."""
 
-    def __init__(self, console: Console, total: int, before: int, rules: Rules) -> None:
-        super().__init__(console, "items", total, before)
+    def __init__(self, console: Console, total: int, done_before: int, rules: RejectionRules) -> None:
+        super().__init__(console, "items", total, done_before)
         self._rules = rules
         self.tokens = self.kept = self.trajectories = self.easy = 0
 
@@ -26,14 +26,16 @@ class TrajectoryMeter(Meter):
 
     @property
     def rates(self) -> str:
-        kept = f"  keeps {self.kept / self.trajectories:.0%}  easy {self.easy / self.now:.0%}" if self.now else ""
-        return f"{self.tokens / self.seconds:,.0f} tokens/s{kept}"
+        speed = f"{self.tokens / self.seconds:,.0f} tokens/s"
+        if not self.done_now:
+            return speed
+        return f"{speed}  keeps {self.kept / self.trajectories:.0%}  easy {self.easy / self.done_now:.0%}"
 
     @property
     def summary(self) -> str:
         parts = [self.counts]
-        if self.now:
+        if self.done_now:
             parts.append(self.rates.replace("  ", ", "))
-        if self.lost:
-            parts.append(f"{self.lost:,} items lost")
+        if self.failed:
+            parts.append(f"{self.failed:,} items failed")
         return "; ".join(parts)

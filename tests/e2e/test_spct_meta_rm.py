@@ -15,7 +15,7 @@ from grm_plugin.cli.app import app
 from grm_plugin.config import MetaRMConfig
 from grm_plugin.config.loading import load_config
 from grm_plugin.engines.vllm import VLLMMetaRM, token_ids
-from grm_plugin.spct.meta_data import meta_rows
+from grm_plugin.spct.meta_rm_data import rows_of_folder
 from grm_plugin.spct.training_files import read_rows, write_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore
@@ -52,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with TrajectoryStore(folder / "drawn", {}) as store:
         for record in records:
             store.add(record)
-    write_rows(folder / "meta.jsonl", meta_rows(folder / "drawn", config, TrainingPrompts(config), Counter()))
+    write_rows(folder / "meta.jsonl", rows_of_folder(folder / "drawn", config, TrainingPrompts(config), Counter()))
     return folder / "meta.jsonl"
 
 

@@ -16,8 +16,8 @@ from grm_plugin.config.loading import load_config
 from grm_plugin.engines.vllm import token_ids
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.judging.sanitizing import sanitize
-from grm_plugin.spct.rejection import Rules
-from grm_plugin.spct.rft import write_training_file
+from grm_plugin.spct.rejection import RejectionRules
+from grm_plugin.spct.rft_data import write_training_file
 from grm_plugin.spct.training_files import read_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
@@ -90,7 +90,7 @@ def test_sft_rows_are_those_of_serving_with_the_critique_behind(tmp_path: Path, 
     config, items, critique = load_config(CONFIG), nano_items(4), "Scores: \\boxed{9, 1}"
     drawn = (Trajectory(kind="plain", text=critique, right=True, scores=(9, 1)),)
     records = [ItemTrajectories.of(item.id, present(item, config, 0), drawn) for item in items]
-    write_training_file(tmp_path / "sft.jsonl", records, Rules(TrainingPrompts(config), rejection=False))
+    write_training_file(tmp_path / "sft.jsonl", records, RejectionRules(TrainingPrompts(config), rejection=False))
     rows = load_dataset("json", data_files=str(tmp_path / "sft.jsonl"), cache_dir=str(tmp_path / "cache"))["train"]
     keys = strategy(input_key="prompt", output_key="completion")
     dataset = SFTDataset(rows, tokenizer, 1024, keys, num_processors=1)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pytest
 
-from grm_plugin.batch.local_engines import engines
+from grm_plugin.batch.local_engines import running_engines
 from grm_plugin.client import Client
 from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.config.loading import load_config
@@ -137,7 +137,7 @@ async def test_both_models_run_in_one_process() -> None:
     """As `grm-plugin score` and `doctor --run` start them: on GPUs of their own, or both on the only one."""
     share = 0.9 if GPUS > 1 else NANO_SHARE
     keys = {f"{section}.gpu_memory_utilization": str(share) for section in ("engine", "meta_rm")}
-    with engines(load_config(NANO, keys)) as (generator, meta_rm):
+    with running_engines(load_config(NANO, keys)) as (generator, meta_rm):
         assert meta_rm is not None
         (completion,) = await generator.generate(PROMPT, Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=100))
         (logit,) = await meta_rm.rate([(MESSAGE, Message("assistant", completion.text))])

@@ -63,7 +63,7 @@ def test_the_running_statistics_are_read(folder: Path) -> None:
         (
             "eval/votes.jsonl",
             "eval --from eval",
-            r"votes\.jsonl was written by another version of grm_plugin: draw the votes again",
+            r"votes\.jsonl was written by another version of grm_plugin: sample the votes again, into another folder",
         ),
         (
             "rft/trajectories.jsonl",

@@ -2,8 +2,9 @@
 
     python -m examples.nano.spct --seed 1            (`make spct`)
 
-SFT start -> rejective fine-tuning -> online RL in OpenRLHF -> meta RM -> held-out evaluation, two stages at a time.
-Leaves the models, all votes, summary.json and curve.png in `--run`. `--ship` then replaces the models of examples/nano.
+Supervised start (SFT) -> rejective fine-tuning -> online RL in OpenRLHF -> meta RM -> evaluation on held-out items,
+two stages at a time. Leaves the models, all votes, summary.json and curve.png in `--run`. `--ship` then replaces the
+models of examples/nano.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from examples.nano.spct.lanes import run_stages
+from examples.nano.spct.stage_runner import run_stages
 from examples.nano.spct.stages import NANO, ROOT, Plan, stages
 
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--run", type=Path, default=ROOT / "runs/spct", help="output folder; emptied first unless --resume"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the items, the training and the sampling")
     parser.add_argument("--lanes", type=int, default=2, help="stages at a time, each on one core")
     parser.add_argument("--timeout-s", type=float, default=7200, help="the run is stopped after this time")
     parser.add_argument(
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: the stages are stopped
     plan = Plan.fast(run, args.seed) if args.fast else Plan(run, args.seed)
     plan = replace(plan, ablations=not args.no_ablations)
-    plan.keep()
+    plan.save_or_compare()
     began = time.monotonic()
     run_stages(stages(plan), run / "logs", args.lanes, args.timeout_s, lambda text: print(text, flush=True))
 

@@ -1,9 +1,9 @@
-"""Writes the preference items of the miniature.
+"""Writes the preference items of SPCT in miniature.
 
     python -m examples.nano.spct.items --output runs/spct/items
 
-rft.jsonl, rl.jsonl and meta.jsonl are of training prompts; held_out.jsonl has pairs and fours (its two subsets) of
-prompts that no model was trained on.
+rft.jsonl, rl.jsonl and meta.jsonl have training prompts; held_out.jsonl has pairs and lists of four (its two subsets)
+with prompts that no model was trained on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Collects the figures of a run: rows, paired differences between GRMs, a table and a picture."""
+"""The results of a run: accuracies, paired differences between GRMs, tables of them, and a figure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rich.table import Table
 
 from grm_plugin.batch.vote_store import ItemVotes, read_store
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.resampling import methods_for, outcome_of, tally_item
-from grm_plugin.evals.statistics import bootstrap_means
+from grm_plugin.evals.bootstrap import bootstrap_means
+from grm_plugin.evals.voting_methods import methods_for, outcome_of, tally_item
 
 SUBSETS = ("pairs", "fours")
 METHODS = ("greedy", "@1", "@8", "@32", "meta@8", "meta@32")
@@ -60,9 +60,10 @@ class ResultRow:
 
 
 def collect(evaluations: Path) -> list[ResultRow]:
-    """The rows of all stores under `evaluations`; a store NAME_meta_rm, which has ratings, stands for NAME.
+    """The rows of all vote stores under `evaluations`; a store NAME_meta_rm, whose votes are rated, replaces NAME.
 
-    Of the votes rated by the meta RM that was trained on outcomes, only the rows with a meta RM are new.
+    Of the votes rated by the meta RM that was trained on outcomes only the rows with a meta RM are taken: the others
+    are those of the same votes without it.
     """
     folders = {name: folder for name in TITLES if (folder := _store_of(evaluations, name)).is_dir()}
     stores = {name: read_store(folder, texts=False) for name, folder in folders.items()}
@@ -151,13 +152,13 @@ def _store_of(evaluations: Path, name: str) -> Path:
 
 
 def _k(row: ResultRow, prefix: str) -> int:
-    """The k of a row like @8 or meta@8, whatever the prefix asks for; 0 for any other row."""
+    """The k of a row whose method is the prefix and a number, like @8 or meta@8; 0 for any other row."""
     number = row.method.removeprefix(prefix)
     return int(number) if row.method.startswith(prefix) and number.isdigit() else 0
 
 
 def _differences(name: str, better: Sequence[ItemVotes], worse: Sequence[ItemVotes]) -> list[ResultRow]:
-    """Per subset and method; the same items in both."""
+    """The differences per subset and method, over the items that both stores have."""
     rng = np.random.default_rng(0)
     sides = [{record.item.id: record for record in side} for side in (better, worse)]
     methods = methods_for(min(len(side[0].votes) for side in (better, worse)), greedy=True, rated=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from examples.nano.spct.lanes import Stage
+from examples.nano.spct.stage_runner import Stage
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct.training_files import write_json
 
@@ -23,16 +23,17 @@ HINTED = ("--hint-template", str(NANO / "hint.txt"))
 GRMS = ("sft", "rft", "rl")
 ABLATIONS = ("no_principles", "rl_no_principles", "no_hint", "no_rejection")
 RATINGS = (("rl", "meta_rm"), ("sft", "meta_rm"))
-"""Whose votes are rated by which meta RM."""
+"""Pairs (GRM, meta RM): the GRM's votes are rated by the meta RM."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes of a run; `fast()` makes one that only shows that everything runs.
+    """The sizes of a run.
 
-    Without `ablations` the variants of fine-tuning, of principles and of the meta RM are left out, a third of the work.
-    `base` is the GRM that SFT and the meta RM start from; `start` a finished one to take as the SFT start (and for the
-    ablation without principles), or None to train them.
+    Attributes:
+        ablations: False leaves out the variants of fine-tuning, of principles and of the meta RM: a third of the work.
+        base: the GRM that SFT and the meta RM start from.
+        start: a finished GRM to take as the result of SFT (also without principles); None trains it.
     """
 
     run: Path
@@ -56,14 +57,17 @@ class Plan:
 
     @classmethod
     def fast(cls, run: Path, seed: int) -> Plan:
-        """Tiny sizes. It starts from the shipped GRM: after a few steps a GRM would write nothing that can be read."""
+        """Tiny sizes, which show that everything runs, not that it learns.
+
+        It starts from the shipped GRM: one trained for a few steps only would write nothing that can be read.
+        """
         sizes = {"rft_items": 12, "rl_steps": 2, "meta_steps": 4, "meta_items": 12, "pairs": 6, "fours": 4}
         return cls(run, seed, **sizes, k=4, ablation_k=4, start=NANO / "models/grm")
 
-    def keep(self) -> None:
-        """Write plan.json to `run`, or require that the run began with the same plan: what it made is not made again.
+    def save_or_compare(self) -> None:
+        """Write plan.json to `run`; where it exists, require the same plan, since finished stages are not run again.
 
-        `ablations` may differ, which adds stages and changes none.
+        `ablations` may differ: it adds stages and changes none.
 
         Raises:
             ConfigError: the run began with another plan; the message says what differs.
@@ -89,16 +93,16 @@ class Plan:
 
 
 def stages(plan: Plan) -> list[Stage]:
-    """Everything, in the order of importance: of two ready stages the earlier one goes first."""
-    main = [*_starts(plan), *_rejective(plan), *_online(plan)]
+    """All stages of a plan, the most important first."""
+    main = [*_start_stages(plan), *_rft_stages(plan), *_rl_stages(plan)]
     if not plan.ablations:
-        return [*main, *_evaluations(plan, GRMS, RATINGS)]
-    others = [*_meta_rm_on_outcomes(plan), *_ablations(plan)]
-    return [*main, *others, *_evaluations(plan, (*GRMS, *ABLATIONS), (*RATINGS, ("rl", "meta_rm_outcome")))]
+        return [*main, *_eval_stages(plan, GRMS, RATINGS)]
+    others = [*_outcome_stages(plan), *_ablation_stages(plan)]
+    return [*main, *others, *_eval_stages(plan, (*GRMS, *ABLATIONS), (*RATINGS, ("rl", "meta_rm_outcome")))]
 
 
-def _starts(plan: Plan) -> list[Stage]:
-    """The GRM before SPCT, and the meta RM, which needs only the base and takes longest."""
+def _start_stages(plan: Plan) -> list[Stage]:
+    """The GRM before SPCT, the items, and the meta RM, which needs only the base model and takes longest."""
     sizes = {
         "rft": plan.rft_items,
         "rl": plan.rl_steps * plan.rl_prompts,
@@ -111,74 +115,74 @@ def _starts(plan: Plan) -> list[Stage]:
     steps = ("--steps", str(plan.meta_steps), "--seed", str(plan.seed))
     meta_rm = ("--grm", str(plan.base), "--output", plan.model("meta_rm"), *steps)
     return [
-        _started("sft", plan),
-        _nano("items", "examples.nano.spct.items", "--output", str(plan.run / "items"), *flags),
-        _nano("meta_rm", "examples.nano.train_meta_rm", *meta_rm),
+        _sft_stage("sft", plan),
+        _nano_stage("items", "examples.nano.spct.items", "--output", str(plan.run / "items"), *flags),
+        _nano_stage("meta_rm", "examples.nano.train_meta_rm", *meta_rm),
     ]
 
 
-def _started(name: str, plan: Plan, *flags: str) -> Stage:
+def _sft_stage(name: str, plan: Plan, *flags: str) -> Stage:
     if plan.start is not None:
-        return _stage(name, _copied(plan.start, Path(plan.model(name))))
+        return _stage(name, _copy_command(plan.start, Path(plan.model(name))))
     sizes = ("--base", str(plan.base), "--steps", str(plan.sft_steps), "--lr", "2e-3", "--seed", str(plan.seed))
-    return _nano(name, "examples.nano.train_grm", "--output", plan.model(name), *sizes, *flags)
+    return _nano_stage(name, "examples.nano.train_grm", "--output", plan.model(name), *sizes, *flags)
 
 
-def _rejective(plan: Plan) -> list[Stage]:
-    """Rejective fine-tuning: the data from the GRM itself, then the training."""
+def _rft_stages(plan: Plan) -> list[Stage]:
+    """Rejective fine-tuning: sampling the data from the GRM, then training on it."""
     folder = plan.run / "rft"
     return [
-        _stage("rft_data", [*_trajectories(plan, "sft"), *HINTED, "--output", str(folder)], "sft", "items"),
-        _finetuned("rft", "sft", plan, folder, "rft_data"),
+        _stage("rft_data", [*_rft_data_command(plan, "sft"), *HINTED, "--output", str(folder)], "sft", "items"),
+        _finetune_stage("rft", "sft", plan, folder, "rft_data"),
     ]
 
 
-def _ablations(plan: Plan) -> list[Stage]:
+def _ablation_stages(plan: Plan) -> list[Stage]:
     """Fine-tuning without the hinted trajectories, and without rejection; and all of SPCT for bare scores."""
     folder, everything, bare = plan.run / "rft", plan.run / "rft_all", plan.run / "rft_no_principles"
-    # A second folder with the same trajectories: `rft-data` finds nothing left to draw there and writes what it keeps.
+    # A second folder with the same trajectories: `rft-data` has nothing left to sample there and only writes the rows.
     return [
-        _started("no_principles", plan, "--lesson", "score"),
-        _finetuned("no_hint", "sft", plan, folder, "rft_data", "--leave-out", "hinted"),
-        _stage("rft_copy", _copied(folder, everything), "rft_data"),
+        _sft_stage("no_principles", plan, "--lesson", "score"),
+        _finetune_stage("no_hint", "sft", plan, folder, "rft_data", "--leave-out", "hinted"),
+        _stage("rft_copy", _copy_command(folder, everything), "rft_data"),
         _stage(
             "rft_all",
-            [*_trajectories(plan, "sft"), *HINTED, "--no-rejection", "--output", str(everything)],
+            [*_rft_data_command(plan, "sft"), *HINTED, "--no-rejection", "--output", str(everything)],
             "rft_copy",
         ),
-        _finetuned("no_rejection", "sft", plan, everything, "rft_all"),
+        _finetune_stage("no_rejection", "sft", plan, everything, "rft_all"),
         _stage(
             "bare_data",
-            [*_trajectories(plan, "no_principles"), "--no-hint", "--output", str(bare)],
+            [*_rft_data_command(plan, "no_principles"), "--no-hint", "--output", str(bare)],
             *("no_principles", "items"),
         ),
-        _finetuned("rft_no_principles", "no_principles", plan, bare, "bare_data"),
+        _finetune_stage("rft_no_principles", "no_principles", plan, bare, "bare_data"),
         _stage(
             "rl_no_principles",
-            _reinforced(plan, "rft_no_principles", "rl_no_principles"),
+            _rl_command(plan, "rft_no_principles", "rl_no_principles"),
             *("rft_no_principles", "rl_data"),
         ),
     ]
 
 
-def _trajectories(plan: Plan, grm: str) -> list[str]:
+def _rft_data_command(plan: Plan, grm: str) -> list[str]:
     items = str(plan.run / "items/rft.jsonl")
     return [
-        *_product("spct", "rft-data", items, "--config", str(CONFIG), "--seed", str(plan.seed)),
+        *_grm_plugin("spct", "rft-data", items, "--config", str(CONFIG), "--seed", str(plan.seed)),
         *("--samples", "3", "--grm.engine.model", plan.model(grm), "--grm.sampling.temperature", "1.0"),
     ]
 
 
-def _online(plan: Plan) -> list[Stage]:
+def _rl_stages(plan: Plan) -> list[Stage]:
     """Rule-based online RL in OpenRLHF, with the product's reward file."""
-    prompts = _product(
+    prompts = _grm_plugin(
         *("spct", "rl-data", str(plan.run / "items/rl.jsonl"), "--config", str(CONFIG), "--seed", str(plan.seed)),
         *("--grm.engine.model", plan.model("sft"), "--output", str(plan.run / "rl.jsonl")),
     )
-    return [_stage("rl_data", prompts, "sft", "items"), _stage("rl", _reinforced(plan, "rft", "rl"), "rft", "rl_data")]
+    return [_stage("rl_data", prompts, "sft", "items"), _stage("rl", _rl_command(plan, "rft", "rl"), "rft", "rl_data")]
 
 
-def _reinforced(plan: Plan, start: str, name: str) -> list[str]:
+def _rl_command(plan: Plan, start: str, name: str) -> list[str]:
     """The OpenRLHF job that makes the GRM `name` from the GRM `start`."""
     data, samples = str(plan.run / "rl.jsonl"), str(plan.rl_prompts * plan.rl_samples)
     return [
@@ -202,18 +206,18 @@ def _reinforced(plan: Plan, start: str, name: str) -> list[str]:
     ]
 
 
-def _meta_rm_on_outcomes(plan: Plan) -> list[Stage]:
+def _outcome_stages(plan: Plan) -> list[Stage]:
     """A meta RM that goes on as the paper's is trained: from right and wrong verdicts of the GRM's own critiques."""
     critiques, data = plan.run / "meta_rm/trained", plan.run / "meta_rm/data.jsonl"
     seed = ("--seed", str(plan.seed))
     config = ("--config", str(CONFIG_WITH_META_RM))
     draw = [
-        *_product("spct", "rft-data", str(plan.run / "items/meta.jsonl"), "--config", str(CONFIG), *seed),
+        *_grm_plugin("spct", "rft-data", str(plan.run / "items/meta.jsonl"), "--config", str(CONFIG), *seed),
         *("--no-hint", "--samples", "4", "--grm.engine.model", plan.model("rl"), "--output", str(critiques)),
     ]
-    label = _product("spct", "meta-rm-data", str(plan.run / "rft"), str(critiques), *config, "--output", str(data))
+    label = _grm_plugin("spct", "meta-rm-data", str(plan.run / "rft"), str(critiques), *config, "--output", str(data))
     outcome = [
-        *_product("spct", "meta-rm", "--model", plan.model("meta_rm"), "--data", str(data), *seed),
+        *_grm_plugin("spct", "meta-rm", "--model", plan.model("meta_rm"), "--data", str(data), *seed),
         *("--output", plan.model("meta_rm_outcome"), "--lr", "2e-4", "--batch", "64", "--micro-batch", "32"),
     ]
     return [
@@ -223,34 +227,34 @@ def _meta_rm_on_outcomes(plan: Plan) -> list[Stage]:
     ]
 
 
-def _evaluations(plan: Plan, grms: Sequence[str], ratings: Sequence[tuple[str, str]]) -> list[Stage]:
+def _eval_stages(plan: Plan, grms: Sequence[str], ratings: Sequence[tuple[str, str]]) -> list[Stage]:
     """Votes of every GRM on the held-out items, and those that a meta RM rates as well."""
     found = []
     for name in grms:
         k = plan.k if name in GRMS else plan.ablation_k
         data = ("--data", str(plan.run / "items/held_out.jsonl"), "--k", str(k), "--name", name)
-        command = _product("eval", "--config", str(CONFIG), "--suite", "jsonl", *data)
+        command = _grm_plugin("eval", "--config", str(CONFIG), "--suite", "jsonl", *data)
         flags = ("--grm.engine.model", plan.model(name), "--output", str(plan.run / "eval" / name))
         found.append(_stage(f"eval_{name}", [*command, *flags], name, "items"))
     for name, meta_rm in ratings:
-        rate = _product("eval", "--from", str(plan.run / "eval" / name), "--config", str(CONFIG_WITH_META_RM))
+        rate = _grm_plugin("eval", "--from", str(plan.run / "eval" / name), "--config", str(CONFIG_WITH_META_RM))
         flags = ("--grm.engine.model", plan.model(name), "--grm.meta_rm.model", plan.model(meta_rm))
         output = ("--output", str(plan.run / "eval" / f"{name}_{meta_rm}"))
         found.append(_stage(f"eval_{name}_{meta_rm}", [*rate, *flags, *output], f"eval_{name}", meta_rm))
     return found
 
 
-def _finetuned(name: str, start: str, plan: Plan, folder: Path, after: str, *flags: str) -> Stage:
+def _finetune_stage(name: str, start: str, plan: Plan, folder: Path, after: str, *flags: str) -> Stage:
     command = ("--grm", plan.model(start), "--data", str(folder / "sft.jsonl"), "--output", plan.model(name), *flags)
-    return _nano(name, "examples.nano.spct.finetune", *command, "--seed", str(plan.seed), after=[after])
+    return _nano_stage(name, "examples.nano.spct.finetune", *command, "--seed", str(plan.seed), after=[after])
 
 
-def _nano(name: str, module: str, *flags: str, after: Sequence[str] = ()) -> Stage:
+def _nano_stage(name: str, module: str, *flags: str, after: Sequence[str] = ()) -> Stage:
     return _stage(name, [sys.executable, "-m", module, *flags], *after)
 
 
-def _copied(source: Path, target: Path) -> list[str]:
-    # A copy that was cut short is gone over again.
+def _copy_command(source: Path, target: Path) -> list[str]:
+    # dirs_exist_ok: a copy that was interrupted is made again.
     return [
         sys.executable,
         "-c",
@@ -258,7 +262,7 @@ def _copied(source: Path, target: Path) -> list[str]:
     ]
 
 
-def _product(*arguments: str) -> list[str]:
+def _grm_plugin(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "grm_plugin.cli", *arguments]
 
 

@@ -11,7 +11,7 @@ UNREAD = Unparsed(UnparsedReason.NO_SCORES, detail="prose")
 
 
 @pytest.mark.parametrize(
-    ("missing", "loss"),
+    ("missing", "failure"),
     [
         ([], ""),
         ([UNREAD, Unparsed(UnparsedReason.TOO_LONG)], ""),
@@ -21,13 +21,13 @@ UNREAD = Unparsed(UnparsedReason.NO_SCORES, detail="prose")
         ([WireUnparsed(reason="of a later version", detail="?", text="")], ""),
     ],
 )
-def test_what_the_engine_failed_with(missing: list[Unparsed | WireUnparsed], loss: str) -> None:
-    assert failure_of(missing) == loss
+def test_what_the_engine_failed_with(missing: list[Unparsed | WireUnparsed], failure: str) -> None:
+    assert failure_of(missing) == failure
 
 
 def test_only_failures_in_a_row_end_a_run() -> None:
-    losses = FailuresInARow("items in a row without an answer")
-    for loss in [*["gone"] * (FAILURES_IN_A_ROW - 1), "", *["gone"] * (FAILURES_IN_A_ROW - 1)]:
-        losses.add(loss)
+    failures = FailuresInARow("items in a row without an answer")
+    for failure in [*["gone"] * (FAILURES_IN_A_ROW - 1), "", *["gone"] * (FAILURES_IN_A_ROW - 1)]:
+        failures.add(failure)
     with pytest.raises(EngineError, match=f"{FAILURES_IN_A_ROW} items in a row without an answer: gone for good"):
-        losses.add("gone for good")
+        failures.add("gone for good")

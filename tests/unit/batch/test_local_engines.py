@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.batch import local_engines as scorers
-from grm_plugin.batch import local_gpus as placement
-from grm_plugin.batch.local_gpus import GPU, hand_out, visible_gpus
+from grm_plugin.batch import local_engines, local_gpus
+from grm_plugin.batch.local_gpus import GPU, assign_gpus, visible_gpus
 from grm_plugin.batch.several_engines import SeveralEngines
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
@@ -57,10 +56,10 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Model]:
         models.append(Model())
         return models[-1]
 
-    monkeypatch.setattr(scorers, "build_generator", build)
-    monkeypatch.setattr(scorers, "build_meta_rm", build)
-    monkeypatch.setattr(scorers, "_guarded", scorers.ExitStack)
-    monkeypatch.setattr(placement, "is_cpu_build", lambda: False)
+    monkeypatch.setattr(local_engines, "build_generator", build)
+    monkeypatch.setattr(local_engines, "build_meta_rm", build)
+    monkeypatch.setattr(local_engines, "_children_end_with_us", local_engines.ExitStack)
+    monkeypatch.setattr(local_gpus, "is_cpu_build", lambda: False)
     return models
 
 
@@ -71,7 +70,10 @@ def two_models(engine: dict[str, Any] | None = None, **meta_rm: Any) -> Config:
 
 def test_the_grm_and_the_meta_rm_get_gpus_of_their_own(built: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5, 6,7")
-    with scorers.engines(two_models({"tensor_parallel_size": 2}, tensor_parallel_size=2)) as (generator, meta_rm):
+    with local_engines.running_engines(two_models({"tensor_parallel_size": 2}, tensor_parallel_size=2)) as (
+        generator,
+        meta_rm,
+    ):
         assert [generator, meta_rm] == built
     assert [model.saw for model in built] == ["4,5", "6,7"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5, 6,7"
@@ -82,8 +84,8 @@ def test_without_the_variable_the_machines_gpus_are_counted(
     built: list[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(placement, "local_gpus", lambda: [GPU(f"GPU {number}", 1, 0) for number in range(3)])
-    with scorers.engines(two_models()):
+    monkeypatch.setattr(local_gpus, "local_gpus", lambda: [GPU(f"GPU {number}", 1, 0) for number in range(3)])
+    with local_engines.running_engines(two_models()):
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
     assert [model.saw for model in built] == ["0", "1"]
 
@@ -101,9 +103,9 @@ def test_where_nobody_knows_the_gpus_vllm_chooses(
     on_cpu: bool, built: list[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(placement, "is_cpu_build", lambda: on_cpu)
-    monkeypatch.setattr(placement, "local_gpus", list)
-    with scorers.engines(two_models({"replicas": 4})):
+    monkeypatch.setattr(local_gpus, "is_cpu_build", lambda: on_cpu)
+    monkeypatch.setattr(local_gpus, "local_gpus", list)
+    with local_engines.running_engines(two_models({"replicas": 4})):
         assert [model.saw for model in built] == [None, None]
 
 
@@ -111,7 +113,7 @@ def test_too_few_gpus_are_said_with_numbers(built: list[Model], monkeypatch: pyt
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     config = two_models({"tensor_parallel_size": 2}, tensor_parallel_size=2)
     words = r"4 GPU\(s\) are needed here \(engine 2 \+ meta_rm 2.*3 visible \(CUDA_VISIBLE_DEVICES: 0,1,2\).*to null"
-    with pytest.raises(ConfigError, match=words), scorers.engines(config):
+    with pytest.raises(ConfigError, match=words), local_engines.running_engines(config):
         pass
     assert built == []
 
@@ -136,21 +138,21 @@ def model(tp: int = 1, replicas: int = 1, share: float = 0.9) -> VLLMConfig:
     ],
 )  # fmt: skip
 def test_replicas_get_what_is_left(sections: dict[str, VLLMConfig], gpus: str, expected: dict[str, Any]) -> None:
-    assert hand_out(sections, gpus) == expected
+    assert assign_gpus(sections, gpus) == expected
 
 
 def test_what_cannot_be_shared_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"2 GPU\(s\) are needed.*1 visible"):
-        hand_out(models(engine=model(2, share=0.1)), "0")
+        assign_gpus(models(engine=model(2, share=0.1)), "0")
     with pytest.raises(ConfigError, match=r"2 GPU\(s\) are needed.*to share GPUs"):
-        hand_out(models(engine=model(), meta_rm=model(share=0.1)), "0")
+        assign_gpus(models(engine=model(), meta_rm=model(share=0.1)), "0")
 
 
 async def test_replicas_share_the_work(
     built: list[Model], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    with scorers.engines(two_models({"replicas": 5})) as (generator, meta_rm):
+    with local_engines.running_engines(two_models({"replicas": 5})) as (generator, meta_rm):
         assert meta_rm is not None
         await asyncio.gather(*(generator.generate(PROMPT, SAMPLING) for _ in range(6)))
         assert await meta_rm.rate([PROMPT.messages]) == [0.5]

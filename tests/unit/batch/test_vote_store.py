@@ -35,9 +35,9 @@ def test_votes_on_another_item_of_the_same_id_are_refused(tmp_path: Path) -> Non
     with VoteStore(tmp_path, MANIFEST) as store:
         store.add(make_record([vote(9, 1)], name="same"))
     with VoteStore(tmp_path, MANIFEST) as store:
-        store.check([make_item("same"), make_item("new")])
+        store.require_same_items([make_item("same"), make_item("new")])
         with pytest.raises(ConfigError, match="has votes on another item with the id 'same': give another --output"):
-            store.check([make_item("same", best=1)])
+            store.require_same_items([make_item("same", best=1)])
 
 
 def test_a_full_disk_stops_and_keeps_what_is_there(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_full_disk_stops_and_keeps_what_is_there(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", "is empty"),
-        ('{"id": 1}\n', "is no vote store"),
+        ('{"id": 1}\n', "is not a vote store"),
         ('{"evals": 99}\n', "another version"),
         (None, "cannot be read"),
         ("damaged", "line 2 is damaged"),

@@ -17,7 +17,7 @@ from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.cli.app import app
 from grm_plugin.engines import fake
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.collecting import VoteCollector
+from grm_plugin.evals.vote_collector import VoteCollector
 from grm_plugin.types import Message
 from support.engine_faults import faulty_engine, faulty_meta_rm
 from support.score_files import read_rows, write_lines
@@ -154,7 +154,7 @@ def test_the_command_rates_a_store(tmp_path: Path, config_file: Path, items_file
     assert "8 of 8 items with votes;" in done.stderr
     assert json.loads((rated / "report.json").read_text())["conduct"]["items"] == 8
     done = run("--from", out, "-c", config_file, "-o", tmp_path / "x", "--grm.judge.max_response_chars", "100")
-    assert "was drawn with another judge" in str(done.exception)
+    assert "were sampled with another judge than this configuration has" in str(done.exception)
 
 
 def test_several_stores_give_their_mean(tmp_path: Path, config_file: Path) -> None:

@@ -38,12 +38,12 @@ def run(*words: str, fails: bool = False) -> Result:
     return result
 
 
-def draw(*flags: str, fails: bool = False, output: str = "rft") -> Result:
+def rft_data(*flags: str, fails: bool = False, output: str = "rft") -> Result:
     return run("rft-data", "items.jsonl", "--output", output, *flags, fails=fails)
 
 
 def test_trajectories_rows_and_report(folder: Path) -> None:
-    result = draw("--no-rejection")
+    result = rft_data("--no-rejection")
     assert "3 of 3 items" in result.output
     rows = list(read_rows(folder / "rft/sft.jsonl"))
     assert {(row["id"], row["kind"]) for row in rows} == {
@@ -51,20 +51,20 @@ def test_trajectories_rows_and_report(folder: Path) -> None:
     }
     report = json.loads((folder / "rft/report.json").read_text())
     assert report["plain_right"] == {"0 of 3": 2, "3 of 3": 1}
-    again = draw("--no-rejection")  # nothing is drawn twice
+    again = rft_data("--no-rejection")  # nothing is sampled twice
     assert "3 of 3 items (3 from before)" in again.output
     assert list(read_rows(folder / "rft/sft.jsonl")) == rows
 
 
 def test_with_rejection_only_the_hinted_one_of_an_easy_item_is_left(folder: Path) -> None:
-    draw("--format", "parquet")
+    rft_data("--format", "parquet")
     rows = list(read_rows(folder / "rft/sft.parquet"))
     assert [(row["id"], row["kind"]) for row in rows] == [("right", "hinted")]
 
 
 def test_a_limit_can_be_raised_later(folder: Path) -> None:
-    draw("--first", "1")
-    assert "3 of 3 items (1 from before)" in draw().output
+    rft_data("--first", "1")
+    assert "3 of 3 items (1 from before)" in rft_data().output
 
 
 @pytest.mark.parametrize(
@@ -78,16 +78,16 @@ def test_a_limit_can_be_raised_later(folder: Path) -> None:
     ],
 )
 def test_a_store_of_something_else_is_refused(folder: Path, flags: list[str], words: str) -> None:
-    draw()
+    rft_data()
     with pytest.raises(ConfigError, match=f"another run, which differs in {words}:"):
-        draw(*flags)
+        rft_data(*flags)
 
 
 def test_changed_items_are_refused(folder: Path) -> None:
-    draw()
+    rft_data()
     write_items(folder / "items.jsonl", [RIGHT, TIE])
     with pytest.raises(ConfigError, match="differs in items"):
-        draw()
+        rft_data()
 
 
 @pytest.mark.parametrize(
@@ -104,23 +104,23 @@ def test_changed_items_are_refused(folder: Path) -> None:
 def test_bad_items_are_named(folder: Path, line: str, words: str) -> None:
     (folder / "items.jsonl").write_text(line + "\n")
     with pytest.raises(WireError, match=words):
-        draw()
+        rft_data()
     assert not (folder / "rft").exists()
 
 
 def test_more_responses_than_a_list_holds(folder: Path) -> None:
     write_items(folder / "items.jsonl", [Item("many", (Message("user", "?"),), tuple("abcde"), (0,))])
     with pytest.raises(GroupError, match=r"'many' has 5 responses.*--grm\.judge\.list_size"):
-        draw()
-    assert not (folder / "rft").exists()  # it was told before an engine was loaded and anything was drawn
-    draw("--grm.judge.list_size", "5", "--no-rejection", output="other")
+        rft_data()
+    assert not (folder / "rft").exists()  # it was told before an engine was loaded and anything was sampled
+    rft_data("--grm.judge.list_size", "5", "--no-rejection", output="other")
 
 
 def test_a_grm_that_never_parses_leaves_no_training_file(folder: Path) -> None:
     # The rule gives a 5 to what it does not know, and single responses are scored 0 or 1 in training.
     items = [Item(f"i{number}", (Message("user", "?"),), ("a",), (), 1) for number in range(400)]
     write_items(folder / "items.jsonl", items)
-    result = draw(fails=True)
+    result = rft_data(fails=True)
     assert result.exit_code == 1
     assert "none of the first" in result.output
     assert "out_of_range" in result.output
@@ -128,26 +128,26 @@ def test_a_grm_that_never_parses_leaves_no_training_file(folder: Path) -> None:
     assert [file.name for file in (folder / "rft").iterdir()] == ["trajectories.jsonl"]
 
 
-def test_flags_that_draw_nothing(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="draws nothing"):
-        draw("--samples", "0", "--no-hint")
+def test_flags_that_sample_nothing(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="samples nothing"):
+        rft_data("--samples", "0", "--no-hint")
     with pytest.raises(ConfigError, match="--format csv is unknown"):
-        draw("--format", "csv")
+        rft_data("--format", "csv")
 
 
 def test_rl_data(folder: Path) -> None:
-    draw("--no-rejection")
+    rft_data("--no-rejection")
     result = run("rl-data", "items.jsonl", "--output", "rl.jsonl", "--drop-easy", "rft")
     assert "rl.jsonl: 2 prompts; 1 easy" in result.output
     assert [row["id"] for row in read_rows(folder / "rl.jsonl")] == ["wrong", "tie"]
     with pytest.raises(ConfigError, match="--max-prompt-tokens needs the GRM's tokenizer"):
         run("rl-data", "items.jsonl", "--output", "rl.jsonl", "--max-prompt-tokens", "9")
     with pytest.raises(ConfigError, match="--max-tokens needs the GRM's tokenizer"):
-        draw("--no-rejection", "--max-tokens", "9")
+        rft_data("--no-rejection", "--max-tokens", "9")
 
 
 def test_easy_items_of_another_file_are_no_match(folder: Path) -> None:
-    draw("--no-rejection")
+    rft_data("--no-rejection")
     write_items(folder / "others.jsonl", [replace(RIGHT, conversation=(Message("user", "Another?"),))])
     result = run("rl-data", "others.jsonl", "--output", "rl.jsonl", "--drop-easy", "rft")
     assert "rl.jsonl: 1 prompts\n" in result.output
@@ -155,8 +155,8 @@ def test_easy_items_of_another_file_are_no_match(folder: Path) -> None:
 
 
 def test_a_former_file_outlives_a_mistake(folder: Path) -> None:
-    draw("--no-rejection")
-    draw("--no-rejection", "--first", "1", output="right")
+    rft_data("--no-rejection")
+    rft_data("--no-rejection", "--first", "1", output="right")
     run("rl-data", "items.jsonl", "--output", "rl.jsonl")
     run("meta-rm-data", "rft", "--output", "meta.jsonl")
     before = [(folder / name).read_bytes() for name in ("rl.jsonl", "meta.jsonl")]
@@ -169,7 +169,7 @@ def test_a_former_file_outlives_a_mistake(folder: Path) -> None:
 
 
 def test_meta_rm_data(folder: Path) -> None:
-    draw("--no-rejection")
+    rft_data("--no-rejection")
     overrides = ["--grm.engine.type", "fake", "--grm.judge.list_size=3"]
     result = run("meta-rm-data", "rft", *overrides, "--output", "meta.jsonl")
     assert "3 right and 6 wrong critiques" in result.output
@@ -180,7 +180,7 @@ def test_meta_rm_data(folder: Path) -> None:
 
 def test_a_meta_rm_needs_both_kinds(folder: Path) -> None:
     write_items(folder / "items.jsonl", [WRONG])
-    draw("--no-rejection")
+    rft_data("--no-rejection")
     with pytest.raises(ConfigError, match="needs right and wrong critiques"):
         run("meta-rm-data", "rft", "--output", "meta.jsonl")
 

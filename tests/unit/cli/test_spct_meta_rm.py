@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from grm_plugin.cli.app import app
 from grm_plugin.errors import ConfigError
-from grm_plugin.spct.meta_metrics import measure
+from grm_plugin.spct.meta_rm_metrics import measure
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from grm_plugin.spct import meta_training
+from grm_plugin.spct import meta_rm_training
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_settings_that_train_nothing_are_refused(
 
 
 def test_figures_that_cannot_be_written_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meta_training, "evaluate_meta_rm", lambda *_: measure([1.0, -1.0], [1, 0], ["a", "a"]))
+    monkeypatch.setattr(meta_rm_training, "evaluate_meta_rm", lambda *_: measure([1.0, -1.0], [1, 0], ["a", "a"]))
     command = ["spct", "meta-rm-eval", "--model", "m", "--data", "d", "--output", str(tmp_path)]
     with pytest.raises(ConfigError, match="cannot be written: Is a directory"):
         CliRunner().invoke(app, command, catch_exceptions=False)
 
 
 def test_under_torchrun_one_rank_prints_and_writes_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meta_training, "evaluate_meta_rm", lambda *_: measure([1.0, -1.0], [1, 0], ["a", "a"]))
+    monkeypatch.setattr(meta_rm_training, "evaluate_meta_rm", lambda *_: measure([1.0, -1.0], [1, 0], ["a", "a"]))
     command = ["spct", "meta-rm-eval", "--model", "m", "--data", "d", "--output", str(tmp_path / "figures.json")]
     monkeypatch.setenv("RANK", "1")
     done = CliRunner().invoke(app, command, catch_exceptions=False)

@@ -11,7 +11,7 @@ import pytest
 
 from grm_plugin.errors import WireError
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.statistics import bootstrap_aucs, resample, shares_below
+from grm_plugin.evals.bootstrap import bootstrap_aucs, sample_weights, shares_ranked_below
 from support.vote_factories import make_record, manifest, vote
 
 
@@ -28,23 +28,23 @@ from support.vote_factories import make_record, manifest, vote
 )
 def test_roc_auc(positives: list[float], negatives: list[float], expected: float) -> None:
     above, below = np.array([positives]), np.array([negatives])
-    assert shares_below(above, below).mean() == pytest.approx(expected)
-    assert shares_below(-below, -above).mean() == pytest.approx(expected)
+    assert shares_ranked_below(above, below).mean() == pytest.approx(expected)
+    assert shares_ranked_below(-below, -above).mean() == pytest.approx(expected)
 
 
 def test_roc_auc_over_rounds_is_the_mean_of_their_aucs() -> None:
     rounds = np.array([[3.0, 4.0], [1.0, 2.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
-    assert shares_below(*rounds).tolist() == [0.5, 0.5]
+    assert shares_ranked_below(*rounds).tolist() == [0.5, 0.5]
 
 
 def test_the_bootstrapped_auc_is_that_of_the_resampled_items() -> None:
     """Against the definition: repeat every item as often as it was drawn, and compare all pairs, ties included."""
     rng = np.random.default_rng(1)
     up, down = rng.integers(3, 11, 80).astype(float), rng.integers(1, 9, 120).astype(float)
-    above, below = shares_below(up[None], down[None]), shares_below(-down[None], -up[None])
+    above, below = shares_ranked_below(up[None], down[None]), shares_ranked_below(-down[None], -up[None])
     (found,) = bootstrap_aucs(above[None], below[None], np.random.default_rng(7))
     rng = np.random.default_rng(7)
-    weights_up, weights_down = resample(80, rng), resample(120, rng)
+    weights_up, weights_down = sample_weights(80, rng), sample_weights(120, rng)
     wins = (up[:, None] > down) + 0.5 * (up[:, None] == down)
     defined = np.einsum("bp,pn,bn->b", weights_up, wins, weights_down)
     assert np.corrcoef(found.draws, defined)[0, 1] > 0.99
@@ -53,7 +53,9 @@ def test_the_bootstrapped_auc_is_that_of_the_resampled_items() -> None:
 
 def test_no_interval_of_an_auc_goes_beyond_1() -> None:
     up, down = np.array([[9.0] * 9 + [5.0]]), np.array([[1.0] * 9 + [6.0]])
-    (found,) = bootstrap_aucs(shares_below(up, down)[None], shares_below(-down, -up)[None], np.random.default_rng(0))
+    (found,) = bootstrap_aucs(
+        shares_ranked_below(up, down)[None], shares_ranked_below(-down, -up)[None], np.random.default_rng(0)
+    )
     assert found.value == pytest.approx(0.99)
     assert found.interval[1] <= 1.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grm_plugin.evals.diagnostics import diagnose
-from grm_plugin.evals.paper import published
+from grm_plugin.evals.paper_tables import published
 from support.vote_factories import make_record, vote
 
 

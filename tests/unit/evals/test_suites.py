@@ -14,7 +14,7 @@ from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.evals.ppe import EQUAL, TIES
 from grm_plugin.evals.realmistake import EXAMPLES
 from grm_plugin.evals.rewardbench import PRIOR_SETS
-from grm_plugin.evals.suites import SUITES, load
+from grm_plugin.evals.suites import SUITES, load_items
 from support.paths import ROOT
 from support.score_files import write_lines
 
@@ -79,7 +79,7 @@ ROWS = {
 
 @needs_files
 def test_the_real_rmb_files() -> None:
-    items = load("rmb", REAL / "rmb").items
+    items = load_items("rmb", REAL / "rmb").items
     assert Counter(item.subset for item in items) == {"Helpfulness pairwise": 399, "Helpfulness BoN": 85}
     assert all(item.best == (0,) and all(item.responses) for item in items)
     assert Counter(len(item.conversation) for item in items).keys() == {1, 3, 5}
@@ -88,7 +88,7 @@ def test_the_real_rmb_files() -> None:
 
 @needs_files
 def test_the_real_judgebench_files() -> None:
-    items = load("judgebench", REAL / "judgebench").items
+    items = load_items("judgebench", REAL / "judgebench").items
     assert Counter(item.subset for item in items) == {"Knowledge": 308, "Reasoning": 149, "Math": 90, "Coding": 73}
     assert Counter(item.best for item in items) == {(0,): 336, (1,): 284}
 
@@ -97,14 +97,14 @@ def test_rewardbench(tmp_path: Path) -> None:
     file = write_lines(
         tmp_path / "rb.jsonl", RB, RB | {"id": 6, "subset": "anthropic_helpful"}, RB | {"id": 7, "prompt": TURNS}
     )
-    found = load("rewardbench", file)
+    found = load_items("rewardbench", file)
     assert [item.id for item in found.items] == ["donotanswer/5", "donotanswer/7"]
     assert found.items[0].responses == ("good", "bad")
     assert found.left_out == {PRIOR_SETS: 1}
 
 
 def test_rewardbench_2_has_several_right_answers(tmp_path: Path) -> None:
-    (item,) = load("rewardbench2", write_lines(tmp_path / "rb2.jsonl", RB2)).items
+    (item,) = load_items("rewardbench2", write_lines(tmp_path / "rb2.jsonl", RB2)).items
     assert (item.responses, item.best, item.subset) == (("g1", "g2", "b"), (0, 1), "Ties")
 
 
@@ -114,7 +114,7 @@ def test_ppe_preference_leaves_ties_out(tmp_path: Path) -> None:
         PPE_P | {"question_id": "y", "winner": "tie (bothbad)"},
         PPE_P | {"question_id": "z", "winner": "model_a"},
     ]
-    found = load("ppe-preference", write_lines(tmp_path / "p.jsonl", *rows))
+    found = load_items("ppe-preference", write_lines(tmp_path / "p.jsonl", *rows))
     assert [item.best for item in found.items] == [(1,), (0,)]
     assert found.left_out == {TIES: 1}
 
@@ -122,7 +122,7 @@ def test_ppe_preference_leaves_ties_out(tmp_path: Path) -> None:
 def test_ppe_correctness_has_one_item_per_conflicting_pair(tmp_path: Path) -> None:
     folder = tmp_path / "PPE-MMLU-Pro-Best-of-K"
     folder.mkdir()
-    found = load("ppe-correctness", write_lines(folder / "train.jsonl", PPE_C))
+    found = load_items("ppe-correctness", write_lines(folder / "train.jsonl", PPE_C))
     assert [(item.responses, item.best) for item in found.items] == [
         (("answer 1", "answer 2"), (0,)),
         (("answer 4", "answer 3"), (1,)),
@@ -135,7 +135,7 @@ def test_rmb_reads_pairs_lists_and_printed_objects(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "pairs.json").write_text(json.dumps([PAIR]))
     (tmp_path / "lists.json").write_text(json.dumps([BON]))
-    pair, best_of_n = load("rmb", tmp_path).items
+    pair, best_of_n = load_items("rmb", tmp_path).items
     assert (pair.responses, pair.subset) == (("good", "bad"), "Harmlessness pairwise")
     assert (best_of_n.responses, best_of_n.subset) == (("good", "b1", "b2"), "Helpfulness BoN")
 
@@ -143,7 +143,7 @@ def test_rmb_reads_pairs_lists_and_printed_objects(tmp_path: Path) -> None:
 def test_an_rmb_answer_is_never_run(tmp_path: Path) -> None:
     row = PAIR | {"reject": "__import__('os').getcwd()"}
     with pytest.raises(WireError, match="row 1: an answer is neither an object nor the printed form of one"):
-        load("rmb", write_lines(tmp_path / "rmb.json", row))
+        load_items("rmb", write_lines(tmp_path / "rmb.json", row))
 
 
 def test_realmistake_takes_its_tasks_from_the_folders(tmp_path: Path) -> None:
@@ -151,13 +151,13 @@ def test_realmistake_takes_its_tasks_from_the_folders(tmp_path: Path) -> None:
     folder.mkdir()
     write_lines(folder / "gpt-4-0613.jsonl", MISTAKE, {"error_label": "no_error", "input": "q", "llm_response": "s"})
     write_lines(tmp_path / "example.jsonl", MISTAKE)
-    found = load("realmistake", tmp_path)
+    found = load_items("realmistake", tmp_path)
     assert [(item.label, item.subset) for item in found.items] == [(0, folder.name), (1, folder.name)]
     assert found.left_out == {EXAMPLES: 1}
 
 
 def test_judgebench(tmp_path: Path) -> None:
-    (item,) = load("judgebench", write_lines(tmp_path / "j.jsonl", JUDGE)).items
+    (item,) = load_items("judgebench", write_lines(tmp_path / "j.jsonl", JUDGE)).items
     assert (item.id, item.best, item.subset) == ("m/j", (1,), "Math")
 
 
@@ -165,10 +165,10 @@ def test_parquet_files_and_the_split_of_a_hub_copy(tmp_path: Path) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.Table.from_pylist([RB]), tmp_path / "filtered-00000-of-00001.parquet")
     parquet.write_table(arrow.Table.from_pylist([RB | {"id": 9}]), tmp_path / "raw-00000-of-00001.parquet")
-    assert [item.id for item in load("rewardbench", tmp_path).items] == ["donotanswer/5"]
+    assert [item.id for item in load_items("rewardbench", tmp_path).items] == ["donotanswer/5"]
     (tmp_path / "filtered-00000-of-00001.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ConfigError, match="cannot be read as Parquet"):
-        load("rewardbench", tmp_path)
+        load_items("rewardbench", tmp_path)
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -178,7 +178,7 @@ def test_missing_columns_are_named(tmp_path: Path, suite: str) -> None:
     del row[missing]
     file = write_lines(tmp_path / "gpqa.jsonl", row)
     with pytest.raises(WireError, match=rf"gpqa.jsonl row 1: no column {missing}; it has .*published format"):
-        load(suite, file)
+        load_items(suite, file)
 
 
 @pytest.mark.parametrize(
@@ -203,22 +203,22 @@ def test_missing_columns_are_named(tmp_path: Path, suite: str) -> None:
 def test_a_wrong_value_is_named(tmp_path: Path, suite: str, change: dict[str, Any], message: str) -> None:
     file = write_lines(tmp_path / "gpqa.jsonl", ROWS[suite] | change)
     with pytest.raises(WireError, match=f"gpqa.jsonl row 1: .*{message}"):
-        load(suite, file)
+        load_items(suite, file)
 
 
 def test_the_same_item_twice_is_an_error_and_another_one_of_its_id_is_numbered(tmp_path: Path) -> None:
     file = write_lines(tmp_path / "rb.jsonl", RB, RB | {"chosen": "better"})
-    assert [item.id for item in load("rewardbench", file).items] == ["donotanswer/5", "donotanswer/5 (2)"]
+    assert [item.id for item in load_items("rewardbench", file).items] == ["donotanswer/5", "donotanswer/5 (2)"]
     with pytest.raises(WireError, match="ids must be unique"):
-        load("rewardbench", write_lines(tmp_path / "rb.jsonl", RB, RB))
+        load_items("rewardbench", write_lines(tmp_path / "rb.jsonl", RB, RB))
 
 
 def test_a_limit_draws_at_random_and_grows(tmp_path: Path) -> None:
     file = write_lines(tmp_path / "rb.jsonl", *[RB | {"id": number} for number in range(50)])
-    few, more = ([item.id for item in load("rewardbench", file, limit=limit).items] for limit in (5, 20))
+    few, more = ([item.id for item in load_items("rewardbench", file, limit=limit).items] for limit in (5, 20))
     assert more[:5] == few
     assert few != [f"donotanswer/{number}" for number in range(5)]
-    assert few != [item.id for item in load("rewardbench", file, limit=5, seed=1).items]
+    assert few != [item.id for item in load_items("rewardbench", file, limit=5, seed=1).items]
 
 
 @pytest.mark.parametrize(
@@ -234,15 +234,15 @@ def test_data_that_is_none(tmp_path: Path, name: str, content: str | None, messa
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(ConfigError, match=message):
-        load("rewardbench", tmp_path / name)
+        load_items("rewardbench", tmp_path / name)
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match="holds no file"):
-        load("rewardbench", tmp_path / "folder")
+        load_items("rewardbench", tmp_path / "folder")
 
 
 def test_a_row_that_is_no_object_is_named(tmp_path: Path) -> None:
     with pytest.raises(WireError, match="row 1 must be an object of columns, not int"):
-        load("rewardbench", write_lines(tmp_path / "x.json", "[1]"))
+        load_items("rewardbench", write_lines(tmp_path / "x.json", "[1]"))
 
 
 def test_a_hub_set_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,11 +252,11 @@ def test_a_hub_set_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match="Without a network, give --data the folder of a downloaded copy"):
-        load("judgebench")
+        load_items("judgebench")
 
 
 def test_an_unknown_suite_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"--suite rmbench is unknown; give one of rewardbench, .*judgebench, jsonl"):
-        load("rmbench", ".")
+        load_items("rmbench", ".")
     with pytest.raises(ConfigError, match="--data is missing"):
-        load("rmb")
+        load_items("rmb")

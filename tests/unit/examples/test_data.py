@@ -109,7 +109,7 @@ def test_lessons() -> None:
 
 
 def test_hints_are_those_of_the_product_and_rare() -> None:
-    from grm_plugin.spct.outcome import Target
+    from grm_plugin.judging.outcome import Target
     from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts
     from grm_plugin.types import Group, Message
 

@@ -4,7 +4,7 @@ import pytest
 
 from examples.nano.domain import Task
 from examples.nano.groups import RankedGroup
-from examples.nano.measure import Ballot, bootstrap, comment_hits, correlation, vote_accuracy
+from examples.nano.measure import ParsedVote, bootstrap, comment_hits, correlation, vote_accuracy
 
 GROUP = RankedGroup(
     Task("Name", 2, "fruits", "commas", None), ("plum, fig. Enjoy!", "plum, cat. Go away."), (1.0, 0.6), 0
@@ -12,7 +12,7 @@ GROUP = RankedGroup(
 
 
 def test_vote_accuracy_counts_ties_as_wrong() -> None:
-    right, tie, wrong = Ballot((8, 3), 2.0), Ballot((5, 5), 0.0), Ballot((1, 9), -1.0)
+    right, tie, wrong = ParsedVote((8, 3), 2.0), ParsedVote((5, 5), 0.0), ParsedVote((1, 9), -1.0)
     assert vote_accuracy(GROUP, [right], 1, 1) == 1
     assert vote_accuracy(GROUP, [tie], 1, 1) == 0
     assert vote_accuracy(GROUP, [right, wrong], 2, 2) == 0

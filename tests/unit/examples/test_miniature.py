@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from examples.nano.domain import is_held_out
 from examples.nano.spct import items, results
-from examples.nano.spct.lanes import Stage, run_stages
+from examples.nano.spct.stage_runner import Stage, run_stages
 from examples.nano.spct.stages import ABLATIONS, GRMS, Plan, stages
 from grm_plugin.batch.items import Item, read_items
 from grm_plugin.batch.vote_store import ItemVotes, Manifest, StoredVote, VoteStore
@@ -84,13 +84,13 @@ def test_every_stage_needs_only_earlier_ones_and_the_commands_exist(tmp_path: Pa
 
 
 def test_a_run_goes_on_with_its_own_plan_only(tmp_path: Path) -> None:
-    Plan(tmp_path, 1).keep()
-    Plan(tmp_path, 1).keep()
-    replace(Plan(tmp_path, 1), ablations=False).keep()
+    Plan(tmp_path, 1).save_or_compare()
+    Plan(tmp_path, 1).save_or_compare()
+    replace(Plan(tmp_path, 1), ablations=False).save_or_compare()
     with pytest.raises(ConfigError, match=r"another plan \(seed 1, now 2\)"):
-        Plan(tmp_path, 2).keep()
+        Plan(tmp_path, 2).save_or_compare()
     with pytest.raises(ConfigError, match=r"rft_items 800, now 12.*start None, now .*models/grm"):
-        Plan.fast(tmp_path, 1).keep()
+        Plan.fast(tmp_path, 1).save_or_compare()
 
 
 def test_a_copy_that_was_cut_short_is_made_whole(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.group_judges import JudgeGroup
 from grm_plugin.batch.run import Run
 from grm_plugin.errors import ConfigError, EngineError
-from grm_plugin.score.one_group import UNANSWERED, judge_task
 from grm_plugin.score.results import Results, ScoredTask
 from grm_plugin.score.score_meter import ScoreMeter
+from grm_plugin.score.score_run import FAILURES_NAMED, judge_task
 from grm_plugin.score.tasks import Task, read_tasks
 from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireReward, WireUnparsed
 from support.score_files import GOOD, numbered, read_rows, write_lines
@@ -130,7 +130,7 @@ def test_a_byte_order_mark_and_foreign_line_ends_are_read(tmp_path: Path) -> Non
 
 def test_a_terminal_sees_a_bar_with_rates_and_eta(tmp_path: Path) -> None:
     console = Console(force_terminal=True, width=120, file=(tmp_path / "screen").open("w"))
-    with ScoreMeter(console, total=4, before=1) as shown:
+    with ScoreMeter(console, total=4, done_before=1) as shown:
         shown.count(ScoredTask(task(1), judgement()))
     console.file.close()
     screen = (tmp_path / "screen").read_text()
@@ -170,5 +170,5 @@ def judgement(status: Literal["ok", "no_votes"] = "ok", reason: str | None = Non
 async def judge_all(
     judge: JudgeGroup, results: Results, shown: ScoreMeter, concurrency: int, tasks: Iterable[Task]
 ) -> None:
-    run: Run[Task, ScoredTask] = Run(results, shown, concurrency, UNANSWERED)
-    await run.over(tasks, partial(judge_task, judge))
+    run: Run[Task, ScoredTask] = Run(results, shown, concurrency, FAILURES_NAMED)
+    await run.process(tasks, partial(judge_task, judge))

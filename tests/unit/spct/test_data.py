@@ -15,8 +15,8 @@ from grm_plugin.batch.items import Item
 from grm_plugin.errors import ConfigError, EngineError, WireError
 from grm_plugin.judging.outcome import Target, verdict_of
 from grm_plugin.spct.instruction_data import read_general
-from grm_plugin.spct.rejection import Decision, Rules
-from grm_plugin.spct.rft import RejectionReport, write_report, write_training_file
+from grm_plugin.spct.rejection import Decision, RejectionRules
+from grm_plugin.spct.rft_data import RejectionReport, write_report, write_training_file
 from grm_plugin.spct.rl_data import content_digest, rl_rows
 from grm_plugin.spct.token_limit import UNLIMITED, TokenLimit
 from grm_plugin.spct.training_files import read_rows, write_rows
@@ -27,7 +27,7 @@ from support.factories import critique_text, make_config
 
 CONFIG = make_config()
 PROMPTS = TrainingPrompts(CONFIG)
-RULES = Rules(PROMPTS)
+RULES = RejectionRules(PROMPTS)
 LEAK = "As the hint says.\n"
 RIGHT, WRONG, TIE = (9, 2), (2, 9), (5, 5)
 
@@ -61,12 +61,12 @@ def trajectory(scores: tuple[int, ...] | None, kind: Kind = "plain", text: str =
 def record(name: str, *plain: Any, hinted: Any = (), leaked: bool = False) -> ItemTrajectories:
     one = item(name)
     shown = next(shown for seed in range(99) if (shown := present(one, CONFIG, seed)).order == (0, 1))
-    drawn = [trajectory(scores) for scores in plain]
-    drawn += [trajectory(scores, "hinted", LEAK + critique_text(scores) if leaked else "") for scores in hinted]
-    return ItemTrajectories.of(name, shown, tuple(drawn))
+    sampled = [trajectory(scores) for scores in plain]
+    sampled += [trajectory(scores, "hinted", LEAK + critique_text(scores) if leaked else "") for scores in hinted]
+    return ItemTrajectories.of(name, shown, tuple(sampled))
 
 
-def decisions(one: ItemTrajectories, rules: Rules | None = None) -> list[Decision]:
+def decisions(one: ItemTrajectories, rules: RejectionRules | None = None) -> list[Decision]:
     return [(rules or RULES).decide(one, each) for each in one.trajectories]
 
 
@@ -102,7 +102,7 @@ class TestRules:
         assert decisions(record("a", WRONG, WRONG, WRONG, hinted=[hinted], leaked=leaked))[3] == expected
 
     def test_without_rejection_everything_that_can_be_read_is_kept(self) -> None:
-        off = Rules(PROMPTS, rejection=False)
+        off = RejectionRules(PROMPTS, rejection=False)
         assert decisions(record("a", RIGHT, WRONG, None, hinted=[TIE]), off) == ["kept", "kept", "unread", "kept"]
         assert decisions(record("a", RIGHT, RIGHT, RIGHT), off) == ["kept"] * 3
         assert decisions(record("a", RIGHT, hinted=[RIGHT], leaked=True), off) == ["kept", "leaked"]
@@ -112,9 +112,12 @@ class TestRules:
         one = record("a", RIGHT, WRONG)
         prompt = PROMPTS.plain(one.shown).messages[0].content
         length = len(f"<user>{prompt}\n<assistant>{one.trajectories[0].text}\n") + 2
-        assert decisions(one, Rules(PROMPTS, limit=TokenLimit(Letters(), length))) == ["kept", "wrong"]
-        assert decisions(one, Rules(PROMPTS, limit=TokenLimit(Letters(), length - 1))) == ["too_long", "wrong"]
-        assert decisions(one, Rules(PROMPTS, False, TokenLimit(Letters(), length - 1))) == ["too_long", "too_long"]
+        assert decisions(one, RejectionRules(PROMPTS, limit=TokenLimit(Letters(), length))) == ["kept", "wrong"]
+        assert decisions(one, RejectionRules(PROMPTS, limit=TokenLimit(Letters(), length - 1))) == ["too_long", "wrong"]
+        assert decisions(one, RejectionRules(PROMPTS, False, TokenLimit(Letters(), length - 1))) == [
+            "too_long",
+            "too_long",
+        ]
 
 
 class TestTrainingFile:
@@ -157,7 +160,7 @@ class TestTrainingFile:
         for each in stored["trajectories"]:
             each["leaked"] = False  # what an earlier version thought
         report = write_training_file(
-            tmp_path / "sft.jsonl", [ItemTrajectories.model_validate(stored)], Rules(PROMPTS, False)
+            tmp_path / "sft.jsonl", [ItemTrajectories.model_validate(stored)], RejectionRules(PROMPTS, False)
         )
         assert [row["kind"] for row in read_rows(tmp_path / "sft.jsonl")] == ["plain"]
         assert report.decisions["hinted"] == {"leaked": 1}
@@ -196,7 +199,7 @@ class TestTrainingFile:
     def test_general_data_has_to_fit_too(self, tmp_path: Path) -> None:
         general = tmp_path / "chat.jsonl"
         write_rows(general, [{"prompt": "Hi", "response": text} for text in ("Hello", "Hello" * 2000)])
-        rules = Rules(PROMPTS, limit=TokenLimit(Letters(), 5000))
+        rules = RejectionRules(PROMPTS, limit=TokenLimit(Letters(), 5000))
         report = write_training_file(tmp_path / "sft.jsonl", self.records, rules, [general])
         assert report.as_json()["rows"] == {"kept": 3, "general": 1, "general_too_long": 1}
 
@@ -294,8 +297,8 @@ class TestPromptsForRL:
 
     def test_an_id_alone_makes_no_item_easy(self) -> None:
         """Numbered ids of another file are other items; and an item is the same under another id."""
-        drawn = present(replace(item("1", "good", "bad"), id="7"), CONFIG, 3)
+        shown = present(replace(item("1", "good", "bad"), id="7"), CONFIG, 3)
         other = Item("7", (Message("user", "Another?"),), ("good", "bad"), (0,))
         labelled = replace(item("1", "good", "bad"), id="8", best=(1,))
-        rows, dropped = self.rows(other, labelled, item("1", "good", "bad"), easy={content_digest(drawn)})
+        rows, dropped = self.rows(other, labelled, item("1", "good", "bad"), easy={content_digest(shown)})
         assert ([row["id"] for row in rows], dropped) == (["7", "8"], {"easy": 1})

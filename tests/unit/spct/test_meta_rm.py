@@ -26,9 +26,9 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.evals.rating import rate_votes
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.lists import ListJudge
-from grm_plugin.spct.meta_data import meta_rows
-from grm_plugin.spct.meta_examples import Example, bundles_of, padding_id, read_examples, split_by_item
-from grm_plugin.spct.meta_metrics import measure, roc_auc
+from grm_plugin.spct.meta_rm_data import rows_of_folder
+from grm_plugin.spct.meta_rm_examples import Example, bundles_of, padding_id, read_examples, split_by_item
+from grm_plugin.spct.meta_rm_metrics import measure, roc_auc
 from grm_plugin.spct.training_files import write_rows
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore
@@ -96,7 +96,7 @@ class TestData:
         with TrajectoryStore(tmp_path, {}) as store:
             store.add(record)
         counts: Counter[str] = Counter()
-        rows = list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), counts))
+        rows = list(rows_of_folder(tmp_path, CONFIG, TrainingPrompts(CONFIG), counts))
         assert [(row["messages"][1]["content"], row["label"], row["id"]) for row in rows] == [
             ("A", 1, "x"),
             ("B", 0, "x"),
@@ -115,7 +115,7 @@ class TestData:
             store.add(evals.ItemVotes(ITEM, (StoredVote((9, 2), (0, 1), text="greedy"),), votes))
             store.add(evals.ItemVotes(single, (), (StoredVote((9,), (0,), text="E"),)))
         counts: Counter[str] = Counter()
-        rows = list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), counts))
+        rows = list(rows_of_folder(tmp_path, CONFIG, TrainingPrompts(CONFIG), counts))
         assert [(row["messages"][1]["content"], row["label"], row["id"]) for row in rows] == [
             ("A", 1, "x"),
             ("B", 0, "x"),
@@ -137,12 +137,12 @@ class TestData:
         (tmp_path / "other.txt").write_text("Be brief.\n" + listwise.read_text())
         with VoteStore(tmp_path, Manifest("jsonl", "m", 1, None, fingerprint(make_config(**other)))) as store:
             store.add(evals.ItemVotes(ITEM, (), (StoredVote((9, 2), (0, 1), text="A"),)))
-        with pytest.raises(ConfigError, match=f"was drawn with another {part} than the configuration says"):
-            list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), Counter()))
+        with pytest.raises(ConfigError, match=f"were sampled with another {part} than this configuration has"):
+            list(rows_of_folder(tmp_path, CONFIG, TrainingPrompts(CONFIG), Counter()))
 
     def test_a_folder_with_neither_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"holds neither trajectories\.jsonl nor votes\.jsonl"):
-            list(meta_rows(tmp_path, CONFIG, TrainingPrompts(CONFIG), Counter()))
+            list(rows_of_folder(tmp_path, CONFIG, TrainingPrompts(CONFIG), Counter()))
 
 
 class TestWhatIsShown:
@@ -182,7 +182,7 @@ class TestWhatIsShown:
             store.add(record)
         meta_rm = Remembering()
         await rate_votes(ListJudge(config, FakeEngine(()), meta_rm), record)
-        rows = list(meta_rows(tmp_path / "votes", config, TrainingPrompts(config), Counter()))
+        rows = list(rows_of_folder(tmp_path / "votes", config, TrainingPrompts(config), Counter()))
         trained = [tuple(Message(turn["role"], turn["content"]) for turn in row["messages"]) for row in rows]
         expected = [without_marker(conversation) for _, conversation in served]
         assert [without_marker(conversation) for conversation in meta_rm.seen] == expected
@@ -251,7 +251,7 @@ class TestExamples:
     @pytest.mark.parametrize("bad", [row("a", 2), row("a", None), {"label": 1}, {**row("a", 1), "messages": "text"}])
     def test_a_foreign_row_is_named(self, tmp_path: Path, bad: dict[str, Any]) -> None:
         write_rows(tmp_path / "a.jsonl", [row("a", 1), bad])
-        with pytest.raises(ConfigError, match=r"a\.jsonl row 2 is none of `grm-plugin spct meta-rm-data`"):
+        with pytest.raises(ConfigError, match=r"a\.jsonl row 2 was not made by `grm-plugin spct meta-rm-data`"):
             read_examples([tmp_path / "a.jsonl"], Words(), None)
 
     def test_nothing_left_is_an_error(self, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ class TestExamples:
 class TestLoss:
     def test_cross_entropy_and_ranking(self) -> None:
         torch = pytest.importorskip("torch")
-        from grm_plugin.spct.meta_trainer import loss_of
+        from grm_plugin.spct.meta_rm_trainer import loss_of
 
         logits = torch.tensor([1.0, -1.0, 2.0, 0.5])
         labels = torch.tensor([1.0, 0.0, 0.0, 1.0])
@@ -297,7 +297,7 @@ class TestLoss:
 
     def test_a_batch_without_pairs_has_no_ranking(self) -> None:
         torch = pytest.importorskip("torch")
-        from grm_plugin.spct.meta_trainer import loss_of
+        from grm_plugin.spct.meta_rm_trainer import loss_of
 
         logits, labels = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])
         bundles = torch.tensor([0, 0])

@@ -16,9 +16,9 @@ import typer
 from typer.testing import CliRunner
 
 from grm_plugin.batch.items import Item, write_items
-from grm_plugin.cli import spct as cli
 from grm_plugin.cli.app import app
 from grm_plugin.engines.fake import FakeEngine
+from grm_plugin.spct import rft_run
 from grm_plugin.spct.token_limit import UNLIMITED, TokenLimit
 from grm_plugin.spct.training_files import read_rows
 from grm_plugin.types import Completion, Message, Prompt, Sampling
@@ -139,7 +139,7 @@ def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pair = [Item(f"{name} {one}", (Message("user", one),), ("good", "bad"), (0,)) for one in ("easy", "hard")]
         write_items(tmp_path / f"{name}.jsonl", pair)
     (tmp_path / "chat.jsonl").write_text('{"prompt": "Hi", "response": "Hello"}\n')
-    monkeypatch.setattr(cli, "engines", lambda config: nullcontext((FakeEngine(_grm), None)))
+    monkeypatch.setattr(rft_run, "running_engines", lambda config: nullcontext((FakeEngine(_grm), None)))
     monkeypatch.setattr(TokenLimit, "of", lambda *_: UNLIMITED)  # the tokenizer of a model that is not here
     variables, ran = {}, []
     (_, rft), (_, rl) = (arguments_of(ROOT / f"examples/spct/{stage}_16b.sh") for stage in ("rft", "rl"))

@@ -1,4 +1,4 @@
-"""The lines of an input file, read without holding it in memory, and what is said about a wrong one."""
+"""The lines of an input file, read one by one, and the message about a line that is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that are not blank, numbered from 1.
+    """The lines of a file that are not blank, with their numbers (from 1). A byte order mark is left out.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -29,11 +29,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def say(error: ValidationError) -> str:
-    """What is wrong with a line, field by field."""
+def explain_validation(error: ValidationError) -> str:
+    """What is wrong with a line, field by field, in one line of text."""
     return "; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:
-    said = message.removeprefix("Value error, ").replace(" at line 1 column", " at column")
-    return f"{'.'.join(map(str, location))}: {said}" if location else said
+    text = message.removeprefix("Value error, ").replace(" at line 1 column", " at column")
+    return f"{'.'.join(map(str, location))}: {text}" if location else text

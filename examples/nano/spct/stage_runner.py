@@ -1,4 +1,4 @@
-"""Runs commands that depend on each other, a few at a time; each writes a log of its own."""
+"""Runs commands that depend on each other, a few at a time. Each writes its own log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A command and the stages that have to end before it begins; the earlier of two ready stages goes first."""
+    """A command, and the names of the stages that have to end before it begins."""
 
     name: str
     command: Sequence[str]
@@ -36,13 +36,14 @@ class _Running:
 def run_stages(
     stages: Sequence[Stage], logs: Path, lanes: int, deadline_s: float, say: Callable[[str], None] = print
 ) -> dict[str, float]:
-    """Run all stages that did not end well before, `lanes` at a time; returns the seconds of each that ran.
+    """Run the stages, `lanes` at a time, and return the seconds that each took.
 
-    A stage that ends well leaves NAME.done beside its log.
+    Of two stages that are ready the earlier in `stages` goes first. A stage that ends with status 0 leaves NAME.done
+    beside its log, and is not run again.
 
     Raises:
         RuntimeError: a stage failed, or all together took longer than `deadline_s`; the others were stopped. The
-            message shows the end of the log.
+            message shows the end of the failed stage's log.
     """
     logs.mkdir(parents=True, exist_ok=True)
     waiting = [stage for stage in stages if not _mark(stage, logs).exists()]

@@ -1,4 +1,4 @@
-"""Presenting items, drawing trajectories, and the file that keeps them."""
+"""Presenting items, collecting trajectories, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from grm_plugin.batch.run import Run
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, PromptTooLong
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.outcome import Target
-from grm_plugin.spct.collecting import UNANSWERED, UNREADABLE_TRAJECTORIES, TrajectoryCollector
-from grm_plugin.spct.rejection import Rules
+from grm_plugin.spct.rejection import RejectionRules
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore, read_trajectories
+from grm_plugin.spct.trajectory_collector import FAILURES_NAMED, UNREADABLE_TRAJECTORIES, TrajectoryCollector
 from grm_plugin.spct.trajectory_meter import TrajectoryMeter
 from grm_plugin.types import Completion, Message, Prompt, Sampling, UnparsedReason
 from support.factories import Scripted, completions, critique_text, make_config, responses_shown
@@ -56,11 +56,11 @@ async def collect(
 ) -> list[ItemTrajectories]:
     collector = TrajectoryCollector(rest.pop("config", CONFIG), rest.pop("prompts", PROMPTS), grm, **rest)
     with TrajectoryStore(folder, MANIFEST) as store:
-        meter = TrajectoryMeter(Console(quiet=True), len(items), len(store.done), Rules(PROMPTS))
-        run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency, UNANSWERED, collector.check_readable)
+        meter = TrajectoryMeter(Console(quiet=True), len(items), len(store.done), RejectionRules(PROMPTS))
+        run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency, FAILURES_NAMED)
         if on_run:
             on_run(run)
-        await run.over(items, collector.trajectories_of)
+        await run.process(items, collector.trajectories_of, collector.check_readable)
     return list(read_trajectories(folder))
 
 
@@ -176,7 +176,7 @@ class TestPresenting:
             TrainingPrompts(CONFIG, hint=path)
 
 
-class TestDrawing:
+class TestCollecting:
     async def test_three_samples_and_a_hinted_one(self, tmp_path: Path) -> None:
         grm = Scripted(knows)
         (record,) = await collect(tmp_path, pairs(1), grm)
@@ -291,7 +291,7 @@ class TestStore:
         with TrajectoryStore(tmp_path, MANIFEST), pytest.raises(ConfigError, match="in use by another run"):
             TrajectoryStore(tmp_path, MANIFEST)
 
-    def test_a_torn_row_is_dropped_and_drawn_again(self, tmp_path: Path) -> None:
+    def test_a_torn_row_is_dropped_and_sampled_again(self, tmp_path: Path) -> None:
         with TrajectoryStore(tmp_path, MANIFEST) as store:
             store.add(record_of("a"))
             store.add(record_of("b"))

@@ -1,4 +1,4 @@
-"""Collects the votes of a store: K sampled critiques and a greedy one per item, through the judge."""
+"""Asks the judge for the votes on an item: K sampled ones and a greedy one."""
 
 from __future__ import annotations
 
@@ -17,38 +17,44 @@ from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import UnparsedReason
 
 ITEM_DEADLINE_S = 1800.0
-"""For all votes or ratings of one item; those that are not in are not stored, and asked for again by the next run."""
+"""Longest wait for all votes, or all ratings, of one item. What comes later is lost, and the next run tries again."""
 
 NEVER_PARSED_ITEMS = 20
-"""So many items without one readable vote mean that the model or the template is the wrong one."""
+"""After this many items without one readable vote the model or the template counts as the wrong one."""
 
-UNANSWERED = "items in a row without an answer"
+FAILURES_NAMED = "items in a row without an answer"
 
 
 def sampled_config(config: Config, k: int, seed: int) -> Config:
-    """The configuration that samples the K votes: all of them (no early stopping), seeded."""
+    """The configuration with which the K votes are sampled: always all K (no early stopping), and with a seed.
+
+    Args:
+        config: of the GRM and the meta RM.
+        k: votes per item.
+        seed: used unless `sampling.seed` is set.
+    """
     sampling = {"k": k, "adaptive": None, "seed": config.sampling.seed if config.sampling.seed is not None else seed}
     return config.model_copy(update={"sampling": config.sampling.model_copy(update=sampling)})
 
 
 class VoteCollector:
-    """Asks for the votes on one item after the other.
+    """Asks for the votes on items.
 
-    All responses to an item are judged in one list, whatever `judge.list_size` says: the scores of one vote belong
-    together.
+    The GRM reads all responses of an item in one list, whatever `judge.list_size` says: a vote compares them all.
 
     Args:
-        config: of `sampled_config`.
-        generator, meta_rm: what it describes.
-        keep_going: go on even if nothing can be read.
+        config: made by `sampled_config`.
+        generator: the GRM.
+        meta_rm: rates the sampled critiques; may be None.
+        keep_going: go on even if no vote can be read.
     """
 
     def __init__(
         self, config: Config, generator: Generator, meta_rm: MetaRM | None = None, keep_going: bool = False
     ) -> None:
-        once = {"sampling": config.sampling.model_copy(update={"k": 1, "temperature": 0.0}), "meta_rm": None}
+        greedy = {"sampling": config.sampling.model_copy(update={"k": 1, "temperature": 0.0}), "meta_rm": None}
         self._sampled = ListJudge(config, generator, meta_rm)
-        self._greedy = ListJudge(config.model_copy(update=once), generator)
+        self._greedy = ListJudge(config.model_copy(update=greedy), generator)
         self._sampled.prompts.check()
         self._readable = keep_going
         self._unread_items = 0
@@ -57,7 +63,7 @@ class VoteCollector:
     async def votes_on(self, item: Item) -> ItemVotes | EngineFailed:
         """The votes on an item, or what the engine or the meta RM failed with.
 
-        A critique that cannot be read is an answer, and so is a prompt that is too long for either.
+        A critique that cannot be read is an answer, and so is the refusal of a prompt that is too long.
 
         Raises:
             PromptError: the template cannot be rendered.
@@ -71,7 +77,7 @@ class VoteCollector:
         return EngineFailed(failure) if failure else ItemVotes(item, votes_of(greedy), votes_of(sampled), sampled.cut)
 
     def check_readable(self, record: ItemVotes) -> None:
-        """Stop a run that reads nothing: a GRM that writes votes at all does not do so on one item in twenty only.
+        """Stop a run in which no vote can be read: a GRM with the right template gives some within twenty items.
 
         Raises:
             EngineError: not one vote on the first `NEVER_PARSED_ITEMS` items could be read.

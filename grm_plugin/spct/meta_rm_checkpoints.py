@@ -1,4 +1,4 @@
-"""What a meta RM's training writes: checkpoints, and what they are of. Only the same training goes on from them."""
+"""The checkpoints of a meta RM's training, and the manifest by which only the same training goes on from them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from safetensors import SafetensorError
 from grm_plugin.batch.fingerprint import differing, fingerprint
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
-from grm_plugin.spct.meta_examples import Example
+from grm_plugin.spct.meta_rm_examples import Example
 from grm_plugin.spct.training_files import write_json
 
 MANIFEST = "training.json"
 
 
 def digests(model: str, examples: Iterable[Example]) -> dict[str, str]:
-    """Digests of the weights to start from and of the tokens and labels to train on."""
+    """Digests of the weights to start from, and of the tokens and labels to train on: two parts of the manifest."""
     data = hashlib.sha256()
     for example in examples:
         data.update(f"{example.item}\n{example.label} {len(example.ids)}\n".encode())
@@ -32,15 +32,15 @@ def digests(model: str, examples: Iterable[Example]) -> dict[str, str]:
 
 
 def last_checkpoint(folder: Path, manifest: Mapping[str, Any]) -> str | None:
-    """The newest whole checkpoint, to go on from, or None where there is none yet. Every rank must call it.
+    """The newest complete checkpoint in a folder, or None where there is none yet. Every rank must call this.
 
     Raises:
-        ConfigError: the checkpoints are another training's, or cannot be read; or not all ranks see the same ones.
+        ConfigError: the checkpoints are of another training, or the ranks do not all see the same ones.
     """
     steps = {path: _steps(path) for path in folder.glob("checkpoint-*")}
     last = max((path for path in steps if steps[path]), key=steps.__getitem__, default=None)
     found = {} if last is None else _content(folder / MANIFEST)
-    if not _same_on_all_ranks((last and last.name, found)):  # they would go on from different steps, and wait for ever
+    if not _same_on_all_ranks((last and last.name, found)):  # from different steps they would wait for each other
         raise ConfigError("--output must be a folder that all nodes share: they see different checkpoints in it")
     if last is None:
         return None
@@ -52,8 +52,8 @@ def last_checkpoint(folder: Path, manifest: Mapping[str, Any]) -> str | None:
     return str(last)
 
 
-def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Say what the checkpoints in a folder will be of.
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write down which training the checkpoints in a folder will be of.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -61,14 +61,14 @@ def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_json(folder / MANIFEST, manifest)
 
 
-def end(folder: Path) -> None:
+def remove_all(folder: Path) -> None:
     """Remove the checkpoints of a finished training."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def writing(output: Path) -> Iterator[None]:
-    """Within the block, what fails is writing to `output`.
+def explain_write_errors(output: Path) -> Iterator[None]:
+    """Turns the errors of writing to `output` within the block into a message for the user.
 
     Raises:
         ConfigError: the disk is full, or the folder cannot be written.
@@ -79,20 +79,20 @@ def writing(output: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
     except RuntimeError as error:
-        if "inline_container" not in str(error):  # the file of torch.save, which does not say why
+        if "inline_container" not in str(error):  # raised by torch.save where it cannot write, without the cause
             raise
         reason = f"is the disk full? {error}"
     raise ConfigError(f"--output {output} cannot be written: {reason}")
 
 
 def _steps(checkpoint: Path) -> int:
-    """Steps behind a checkpoint, or 0 for one that was cut short: Trainer writes the file that tells them last."""
+    """The step of a checkpoint; 0 for an incomplete one, since Trainer writes the file with the step last."""
     steps = _content(checkpoint / "trainer_state.json").get("global_step")
     return steps if isinstance(steps, int) else 0
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """A file's JSON object; empty if there is none."""
+    """The JSON object in a file; empty if there is none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Several stores: the mean over benchmarks (the paper's overall column), or models compared on one benchmark."""
+"""Several reports together: the mean over benchmarks (the paper's overall column), or models on one benchmark."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from grm_plugin.errors import ConfigError
+from grm_plugin.evals.bootstrap import weighted_sum
 from grm_plugin.evals.report import OVERALL, Difference, Report
-from grm_plugin.evals.statistics import mean_of
 
-FOUR = ("rewardbench", "ppe-preference", "ppe-correctness", "rmb")
-"""The benchmarks of the paper's overall figure."""
+PAPERS_FOUR = ("rewardbench", "ppe-preference", "ppe-correctness", "rmb")
+"""The benchmarks over which the paper's overall figure is the mean."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
-    """The mean of one method over benchmarks, each weighing the same.
+class BenchmarkMean:
+    """The mean of one method over benchmarks that weigh the same.
 
     Attributes:
-        mean, ci95: strict: a tie is wrong.
+        mean, ci95: the mean and its 95 % interval; a tie counts as wrong.
         lenient: with ties for the first place broken by chance, as in the paper.
-        suites: the benchmarks.
+        suites: the names of the benchmarks.
     """
 
     mean: float
@@ -30,11 +30,11 @@ class Mean:
     suites: tuple[str, ...]
 
 
-def combine(reports: Sequence[Report]) -> dict[str, Mean]:
-    """Method -> mean over the reports, for the methods that all of them have.
+def mean_over_benchmarks(reports: Sequence[Report]) -> dict[str, BenchmarkMean]:
+    """Method -> its mean over the reports, for the methods that all of them have.
 
     Raises:
-        ConfigError: they are of several models, or not all measured alike.
+        ConfigError: the reports are of different models, or some are measured by accuracy and others by ROC-AUC.
     """
     models = dict.fromkeys(report.manifest.model for report in reports)
     metrics = dict.fromkeys(report.rows[0].metric for report in reports)
@@ -46,16 +46,16 @@ def combine(reports: Sequence[Report]) -> dict[str, Mean]:
     lenient = [{row.method: row.lenient for row in report.overall()} for report in reports]
     means = {}
     for method in shared:
-        found = mean_of([(1 / len(reports), report.estimates[method]) for report in reports])
-        means[method] = Mean(found.value, found.interval, fmean(each[method] for each in lenient), suites)
+        found = weighted_sum([(1 / len(reports), report.estimates[method]) for report in reports])
+        means[method] = BenchmarkMean(found.value, found.interval, fmean(each[method] for each in lenient), suites)
     return means
 
 
-def compare(reports: Sequence[Report]) -> list[Difference]:
-    """Every later model minus the first one, per method: paired, for they judged the same items.
+def compare_models(reports: Sequence[Report]) -> list[Difference]:
+    """Each further report minus the first one, per method. The differences are paired: the items are the same.
 
     Raises:
-        ConfigError: the items differ.
+        ConfigError: the reports are on different items.
     """
     first, *others = reports
     if any(report.items != first.items for report in others):

@@ -1,16 +1,16 @@
-"""The scaling curve: accuracy over the number of votes, with and without the meta RM, as a PNG."""
+"""Draws the scaling curve as a PNG: accuracy over the number of votes, with and without the meta RM."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.files import replacing
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.report import Report, ResultRow
-from grm_plugin.evals.resampling import GREEDY
 from grm_plugin.evals.suites import suite_named
+from grm_plugin.evals.voting_methods import GREEDY
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9480f", "#57606a"
 
@@ -40,7 +40,7 @@ def draw_curve(report: Report, path: Path) -> None:
         axes.axhline(100 * row.mean, color=GREY, ls="--", lw=1.4, label="greedy (one vote, T = 0)")
     axes.axhline(100 * report.chance, color=GREY, ls=":", lw=1, label="guessing")
     _label_ends(axes, ends)
-    _dress(axes, report, ticks)
+    _label_axes(axes, report, ticks)
     try:
         with replacing(path) as draft:
             figure.savefig(draft, format="png", bbox_inches="tight")
@@ -49,7 +49,7 @@ def draw_curve(report: Report, path: Path) -> None:
 
 
 def _curve(axes: Any, rows: Sequence[ResultRow], label: str, color: str, marker: str) -> tuple[float, float, str]:
-    """Draw one curve with its band; returns its end and its colour."""
+    """Draw one curve with its interval; returns its last point and its colour."""
     ks, means = [row.k for row in rows], [100 * row.mean for row in rows]
     axes.fill_between(
         ks, [100 * row.ci95[0] for row in rows], [100 * row.ci95[1] for row in rows], color=color, alpha=0.15, lw=0
@@ -59,13 +59,13 @@ def _curve(axes: Any, rows: Sequence[ResultRow], label: str, color: str, marker:
 
 
 def _label_ends(axes: Any, ends: Sequence[tuple[float, float, str]]) -> None:
-    """The last figure of each curve, the higher one above."""
-    shift: Callable[[int], int] = lambda place: 5 if place == 0 else -13  # noqa: E731
+    """Write its last figure at the end of each curve: above the highest curve, below the others."""
     for place, (k, mean, color) in enumerate(sorted(ends, key=lambda end: -end[1])):
-        axes.annotate(f"{mean:.1f}", (k, mean), xytext=(6, shift(place)), textcoords="offset points", color=color)
+        shift = 5 if place == 0 else -13
+        axes.annotate(f"{mean:.1f}", (k, mean), xytext=(6, shift), textcoords="offset points", color=color)
 
 
-def _dress(axes: Any, report: Report, ticks: Sequence[int]) -> None:
+def _label_axes(axes: Any, report: Report, ticks: Sequence[int]) -> None:
     suite = suite_named(report.manifest.suite)
     metric = "accuracy, ties count as wrong" if report.rows[0].metric == "accuracy" else "ROC-AUC"
     axes.set_xscale("log", base=2)

@@ -1,4 +1,4 @@
-"""Reports as tables for a terminal."""
+"""Prints reports as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from grm_plugin.evals import paper
-from grm_plugin.evals.combining import FOUR, Mean
+from grm_plugin.evals import paper_tables
 from grm_plugin.evals.report import Difference, Report, ResultRow
-from grm_plugin.evals.resampling import GREEDY
+from grm_plugin.evals.several_reports import PAPERS_FOUR, BenchmarkMean
 from grm_plugin.evals.suites import suite_named
+from grm_plugin.evals.voting_methods import GREEDY
 
 
 def show_report(report: Report, console: Console) -> None:
     """Print a report: the overall figures beside the paper's, the differences, the subsets, and how the GRM behaved."""
     suite = suite_named(report.manifest.suite)
-    console.print(f"\n[bold]{suite.title}[/bold]  {_plain(report.manifest.model)}  {report.diagnostics.items:,} items")
+    console.print(
+        f"\n[bold]{suite.title}[/bold]  {_without_markup(report.manifest.model)}  {report.diagnostics.items:,} items"
+    )
     console.print(_overall(report, suite.column))
     if suite.column:
-        rest = ", ".join(f"{model} {method} {value:.1f}" for model, method, value in paper.others(suite.column))
-        console.print(f"paper ({paper.tables()['source']}), {suite.column}: {rest}", style="dim", highlight=False)
+        rest = ", ".join(
+            f"{model} {method} {value:.1f}" for model, method, value in paper_tables.of_other_models(suite.column)
+        )
+        console.print(f"paper ({paper_tables.load()['source']}), {suite.column}: {rest}", style="dim", highlight=False)
     if report.differences:
         show_differences("paired differences", _shown(report), console)
     subsets = list(dict.fromkeys(row.subset for row in report.rows if row.subset))
@@ -31,18 +35,18 @@ def show_report(report: Report, console: Console) -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def show_means(means: Mapping[str, Mean], console: Console) -> None:
+def show_means(means: Mapping[str, BenchmarkMean], console: Console) -> None:
     """Print the mean over several benchmarks, beside the paper's overall column where it is the paper's four."""
     table = _table("mean over the benchmarks", "method", "mean [95 %]", "ties at random", "benchmarks", "paper")
     for method, mean in means.items():
-        figure = paper.published(paper.OVERALL, method) if set(mean.suites) == set(FOUR) else None
+        figure = paper_tables.published(paper_tables.OVERALL, method) if set(mean.suites) == set(PAPERS_FOUR) else None
         cells = (_figure(mean.mean, mean.ci95), _percent(100 * mean.lenient), str(len(mean.suites)), _percent(figure))
         table.add_row(method, *cells)
     console.print(table)
 
 
 def diagnostic_lines(report: Report) -> list[str]:
-    """What has to be known to read the figures: lost votes, near-chance accuracy, tokens, position bias."""
+    """What else a reader of the figures has to know: lost votes, tokens, position bias, figures near chance."""
     found = report.diagnostics
     lines = [
         f"{found.parsed:,} of {found.votes:,} votes read; {found.tokens_per_vote:,.0f} tokens per vote, "
@@ -73,7 +77,7 @@ def diagnostic_lines(report: Report) -> list[str]:
 
 
 def near_chance(report: Report) -> bool:
-    """Whether no method is above guessing: chance is inside or above the interval, moved to the lenient figure."""
+    """Whether no method is above guessing: even its lenient figure minus half the interval is not above chance."""
     return all(row.lenient - (row.mean - row.ci95[0]) <= report.chance for row in report.overall())
 
 
@@ -82,7 +86,7 @@ def _overall(report: Report, column: str | None) -> Table:
         "", "method", _metric(report), "ties at random" if _is_accuracy(report) else "with votes", "ties", "no vote"
     )
     if column:
-        table.add_column(f"paper, {paper.GRM}", justify="right")
+        table.add_column(f"paper, {paper_tables.GRM}", justify="right")
     for row in report.overall():
         cells = [
             row.method,
@@ -91,12 +95,12 @@ def _overall(report: Report, column: str | None) -> Table:
             f"{row.ties:.1%}",
             f"{row.lost:.1%}",
         ]
-        table.add_row(*cells, *([_percent(paper.published(column, row.method))] if column else []))
+        table.add_row(*cells, *([_percent(paper_tables.published(column, row.method))] if column else []))
     return table
 
 
 def show_differences(title: str, differences: Sequence[Difference], console: Console) -> None:
-    """Print paired differences, and whether their intervals leave zero out."""
+    """Print paired differences, and whether their intervals exclude zero."""
     table = _table(title, "", "points [95 %]", "")
     for found in differences:
         low, high = found.ci95
@@ -106,7 +110,7 @@ def show_differences(title: str, differences: Sequence[Difference], console: Con
 
 
 def _subsets(report: Report, subsets: Sequence[str]) -> Table:
-    """Subsets by the methods that matter most."""
+    """The subsets, by the few methods that matter most."""
     k = report.manifest.k
     methods = [name for name in (GREEDY.name, "@1", f"@{k}", f"meta@{k}") if name in report.estimates]
     table = _table("subsets", "subset", "items", *methods)
@@ -118,10 +122,7 @@ def _subsets(report: Report, subsets: Sequence[str]) -> Table:
 
 
 def _shown(report: Report) -> list[Difference]:
-    """The overall differences of plain votes and greedy, of the last vote and the first, of meta@k and @k.
-
-    The file has all of them.
-    """
+    """The overall differences that are printed: @k - greedy, @K - @1 and meta@k - @k. report.json has all of them."""
 
     def wanted(method: str) -> bool:
         filtered, plain = method.startswith("meta"), method.endswith(f" - {GREEDY.name}")
@@ -154,5 +155,5 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _plain(text: str) -> str:
+def _without_markup(text: str) -> str:
     return text.replace("[", r"\[")

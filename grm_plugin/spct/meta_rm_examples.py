@@ -1,4 +1,4 @@
-"""The meta RM's training examples: rows of `meta-rm-data`, tokenised as the service tokenises them."""
+"""The meta RM's training examples: rows made by `meta-rm-data`, tokenised as the service tokenises them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from grm_plugin.types import Message
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One critique: what the meta RM reads (4 bytes a token: all examples are in memory), and whether it is right."""
+    """One critique.
+
+    Attributes:
+        ids: the tokens that the meta RM reads, 4 bytes each, as all examples are in memory.
+        label: 1 for a right critique, 0 for a wrong one.
+        item: the id of its item.
+    """
 
     ids: array[int]
     label: int
@@ -25,12 +31,12 @@ class Example:
 
 
 def read_examples(paths: Iterable[Path], tokenizer: Any, max_length: int | None) -> tuple[list[Example], int]:
-    """The examples of some files, and the number of those left out because they have more than `max_length` tokens.
+    """The examples in some files, and how many were left out because they have more than `max_length` tokens.
 
-    Nothing is cut: the service refuses what is too long, too.
+    Examples are not cut, since the service does not cut what the meta RM reads either.
 
     Raises:
-        ConfigError: a row is none of `meta-rm-data`, or nothing is left.
+        ConfigError: a row was not made by `meta-rm-data`, or no example is left.
     """
     examples, too_long = [], 0
     for path in paths:
@@ -42,7 +48,8 @@ def read_examples(paths: Iterable[Path], tokenizer: Any, max_length: int | None)
                     raise ValueError(f"label is {label!r}, not 0 or 1")
             except (KeyError, TypeError, ValueError) as error:
                 raise ConfigError(
-                    f"{path} row {number} is none of `grm-plugin spct meta-rm-data` ({type(error).__name__}: {error})"
+                    f"{path} row {number} was not made by `grm-plugin spct meta-rm-data` "
+                    f"({type(error).__name__}: {error})"
                 ) from None
             ids = token_ids(tokenizer, conversation, add_generation_prompt=False)
             if max_length is not None and len(ids) > max_length:
@@ -55,7 +62,7 @@ def read_examples(paths: Iterable[Path], tokenizer: Any, max_length: int | None)
 
 
 def split_by_item(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Training and held-out examples; all critiques of an item are on one side."""
+    """Training and held-out examples. All critiques of an item are on the same side."""
     items = sorted({example.item for example in examples})
     random.Random(seed).shuffle(items)
     held_out = set(items[: round(share * len(items))])
@@ -66,7 +73,7 @@ def split_by_item(examples: Sequence[Example], share: float, seed: int) -> tuple
 
 
 def bundles_of(examples: Iterable[Example], size: int) -> list[list[Example]]:
-    """Critiques of one item side by side, at most `size` in a bundle: a ranking needs them in one batch."""
+    """Bundles of at most `size` critiques of the same item, so that a batch holds critiques to rank."""
     by_item: dict[str, list[Example]] = {}
     for example in examples:
         by_item.setdefault(example.item, []).append(example)
@@ -74,10 +81,10 @@ def bundles_of(examples: Iterable[Example], size: int) -> list[list[Example]]:
 
 
 def padding_id(tokenizer: Any, examples: Iterable[Example]) -> int:
-    """A token to pad with that no example ends with.
+    """A token for padding that no example ends with.
 
-    transformers reads the score at the last token that is no padding, vLLM at the last token. Where a critique ends
-    with the token that the tokenizer pads with (often the end-of-text token is both), the two would differ.
+    transformers reads the score at the last token that is not padding, vLLM at the last token. If a critique ended with
+    the padding token (the end-of-text token is often used for both), the two would read it at different places.
     """
     last = {example.ids[-1] for example in examples}
     own = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id)

@@ -1,4 +1,4 @@
-"""vLLM without a server: start an engine on a folder, sample chats, rate chats."""
+"""vLLM in this process, without a server: starts an engine on a model folder, samples and rates chats."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ import pytest
 from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.combining import combine, compare
-from grm_plugin.evals.display import diagnostic_lines
-from grm_plugin.evals.resampling import Method, Tally, methods_for, outcome_of, tally_item
+from grm_plugin.evals.bootstrap import bootstrap_means
+from grm_plugin.evals.report_tables import diagnostic_lines
 from grm_plugin.evals.rewardbench import section_weights
-from grm_plugin.evals.statistics import bootstrap_means
+from grm_plugin.evals.several_reports import compare_models, mean_over_benchmarks
 from grm_plugin.evals.suites import by_items, by_subsets
+from grm_plugin.evals.voting_methods import Method, Tally, methods_for, outcome_of, tally_item
 from grm_plugin.judging.voting import keep_best, tally
 from grm_plugin.types import Critique
 from support.vote_factories import make_record, manifest, vote
@@ -157,7 +157,7 @@ def test_two_models_are_compared_item_by_item() -> None:
     first = [record_of(index < 50, index) for index in range(100)]
     second = [record_of(index < 70, index) for index in reversed(range(100))]
     reports = [analyse(replace(manifest(k=1), model=name), records) for name, records in (("a", first), ("b", second))]
-    (difference,) = compare(reports)
+    (difference,) = compare_models(reports)
     assert difference.method == "@1: b - a"
     assert difference.mean == pytest.approx(0.2)
     assert difference.ci95 == pytest.approx((0.2 - 0.078, 0.2 + 0.078), abs=0.015)  # 1.96 * sqrt(0.2 * 0.8 / 100)
@@ -222,10 +222,10 @@ def test_there_is_no_mean_over_models_or_over_metrics() -> None:
     pairs = analyse(manifest("rmb", k=1), [make_record(votes=[vote(9, 1)], subset="Helpfulness BoN")])
     singles = [make_record(votes=[vote(8)], label=1), make_record(votes=[vote(2)], label=0)]
     with pytest.raises(ConfigError, match=r"different metrics \(accuracy, auc\)"):
-        combine([pairs, analyse(manifest("realmistake", k=1), singles)])
+        mean_over_benchmarks([pairs, analyse(manifest("realmistake", k=1), singles)])
     named = replace(manifest("judgebench", k=1), model="another")
     with pytest.raises(ConfigError, match=r"different models \(a model, another\)"):
-        combine([pairs, analyse(named, [make_record(votes=[vote(9, 1)])])])
+        mean_over_benchmarks([pairs, analyse(named, [make_record(votes=[vote(9, 1)])])])
 
 
 def test_the_mean_over_benchmarks_weighs_them_alike() -> None:
@@ -233,7 +233,7 @@ def test_the_mean_over_benchmarks_weighs_them_alike() -> None:
         analyse(manifest("rmb", k=1), [make_record(votes=[vote(9, 1)], subset="Helpfulness BoN")] * 3),
         analyse(manifest("judgebench", k=1), [make_record(votes=[vote(1, 9)], subset="Math")] * 9),
     ]
-    assert combine(reports)["@1"].mean == 0.5
+    assert mean_over_benchmarks(reports)["@1"].mean == 0.5
 
 
 def test_the_mean_over_benchmarks_has_the_papers_rule_for_ties_too() -> None:
@@ -242,7 +242,7 @@ def test_the_mean_over_benchmarks_has_the_papers_rule_for_ties_too() -> None:
         analyse(manifest("rmb", k=1), [make_record(votes=tied, subset="Helpfulness BoN")]),
         analyse(manifest("judgebench", k=1), [make_record(votes=right, subset="Math")]),
     ]
-    mean = combine(reports)["@1"]
+    mean = mean_over_benchmarks(reports)["@1"]
     assert (mean.mean, mean.lenient) == (0.5, 0.75)
 
 

@@ -1,4 +1,4 @@
-"""Collects trajectories: N samples of an item without a hint and one with it."""
+"""Asks a GRM for the trajectories of an item: some critiques sampled without a hint, and one with it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory
 from grm_plugin.types import Prompt, Sampling, Unparsed
 
 UNREADABLE_TRAJECTORIES = 50
-"""So many trajectories that cannot be read, from the start of a run, end it: such a GRM gives no training data."""
+"""A run ends when none of its first trajectories, this many, can be read: such a GRM gives no training data."""
 
-UNANSWERED = "items in a row without an answer"
+FAILURES_NAMED = "items in a row without an answer"
 
 
 @dataclass(slots=True)
 class TrajectoryCollector:
-    """Asks for the trajectories of one item after the other.
+    """Asks for the trajectories of items.
 
     Attributes:
+        config: of the GRM.
+        prompts: renders the prompts.
+        generator: the GRM.
         samples: trajectories without a hint per item (N_RFT; 3 in the paper).
         hinted: trajectories with a hint per item (1 in the paper).
-        seed: of orders, markers and samples (of these, `sampling.seed` where the configuration has one; samples of an
-            `openai` engine follow that one only).
-        timeout_s: longest wait for one item.
+        seed: of the orders and markers, and of sampling unless `sampling.seed` is set. An `openai` engine is given a
+            seed only by `sampling.seed`.
+        timeout_s: longest wait for one item, in seconds.
     """
 
     config: Config
@@ -49,7 +52,7 @@ class TrajectoryCollector:
     _readable: bool = field(default=False, init=False)
 
     async def trajectories_of(self, item: Item) -> ItemTrajectories | EngineFailed:
-        """The trajectories of an item, or what the engine failed with on a part of them.
+        """The trajectories of an item, or what the engine failed with on one of them.
 
         Raises:
             GroupError: the item has more responses than the service ever shows together.
@@ -63,16 +66,16 @@ class TrajectoryCollector:
             requests.append(("hinted", self.prompts.hinted(shown), self._sampling(item, self.hinted, 1)))
         deadline = Deadline.after(self.timeout_s)
         answers = await sample_all(self.generator, [(prompt, how) for _, prompt, how in requests], deadline)
-        drawn = [(kind, each) for (kind, _, _), answer in zip(requests, answers, strict=True) for each in answer]
-        if failure := failure_of(each for _, each in drawn if isinstance(each, Unparsed)):
+        sampled = [(kind, each) for (kind, _, _), answer in zip(requests, answers, strict=True) for each in answer]
+        if failure := failure_of(each for _, each in sampled if isinstance(each, Unparsed)):
             return EngineFailed(failure)
-        return ItemTrajectories.of(item.id, shown, tuple(self._trajectory(shown, kind, each) for kind, each in drawn))
+        return ItemTrajectories.of(item.id, shown, tuple(self._trajectory(shown, kind, each) for kind, each in sampled))
 
     def check_readable(self, record: ItemTrajectories) -> None:
-        """Stop early where the GRM never writes anything that can be read.
+        """Stop a run in which no trajectory can be read.
 
         Raises:
-            EngineError: none of the first `UNREADABLE_TRAJECTORIES` could be read.
+            EngineError: none of the first `UNREADABLE_TRAJECTORIES` trajectories could be read.
         """
         if self._readable:
             return
@@ -86,12 +89,12 @@ class TrajectoryCollector:
                 f"prompt template (judge.template), and enough sampling.max_tokens. One ends: {example!r}"
             )
 
-    def _sampling(self, item: Item, n: int, turn: int) -> Sampling:
+    def _sampling(self, item: Item, n: int, request: int) -> Sampling:
         options = self.config.sampling
         seed = options.seed
-        if seed is None and self.config.engine.type != "openai":  # some servers answer n times the same to one seed
+        if seed is None and self.config.engine.type != "openai":  # some servers return n equal samples for a seed
             seed = self.seed
-        mixed = None if seed is None else _mix(f"{seed} {item.id} {turn}")
+        mixed = None if seed is None else _seed_of(f"{seed} {item.id} {request}")
         return Sampling(n, options.temperature, options.top_p, options.max_tokens, mixed)
 
     def _trajectory(self, shown: Presentation, kind: Kind, sampled: Sampled) -> Trajectory:
@@ -109,6 +112,6 @@ class TrajectoryCollector:
         )
 
 
-def _mix(text: str) -> int:
-    """A seed made of a text, the same in every process."""
+def _seed_of(text: str) -> int:
+    """A seed computed from a text, the same in every process."""
     return random.Random(text).getrandbits(31)

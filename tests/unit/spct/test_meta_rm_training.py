@@ -24,8 +24,8 @@ from support.paths import ROOT
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from grm_plugin.spct import meta_checkpoints, meta_training  # noqa: E402
-from grm_plugin.spct.meta_training import MetaTraining, train_meta_rm  # noqa: E402
+from grm_plugin.spct import meta_rm_checkpoints, meta_rm_training  # noqa: E402
+from grm_plugin.spct.meta_rm_training import MetaRMSettings, train_meta_rm  # noqa: E402
 
 TOKENIZER = ROOT / "examples/nano/models/grm"
 GATHER = "_allgather_params_coalesced"
@@ -57,10 +57,10 @@ def write_data(path: Path, items: int = 12) -> Path:
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> MetaTraining:
+def options(tmp_path_factory: pytest.TempPathFactory) -> MetaRMSettings:
     """Six steps on 24 critiques."""
     root = tmp_path_factory.mktemp("training")
-    return MetaTraining(
+    return MetaRMSettings(
         model=str(make_model(root / "start")),
         data=(write_data(root / "meta.jsonl"),),
         eval_data=(write_data(root / "held_out.jsonl", 2),),
@@ -74,10 +74,10 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> MetaTraining:
 
 
 @pytest.fixture
-def killed(options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MetaTraining:
+def killed(options: MetaRMSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MetaRMSettings:
     """A run that ended in its fourth step."""
     run = replace(options, output=tmp_path / "out")
-    step = meta_training.MetaTrainer.training_step
+    step = meta_rm_training.MetaRMTrainer.training_step
 
     def step_of_three(self: Any, *rest: Any, **named: Any) -> Any:
         if self.state.global_step == 3:
@@ -85,7 +85,7 @@ def killed(options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return step(self, *rest, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(meta_training.MetaTrainer, "training_step", step_of_three)
+        patch.setattr(meta_rm_training.MetaRMTrainer, "training_step", step_of_three)
         with pytest.raises(RuntimeError, match="killed"):
             train_meta_rm(run)
     assert not (run.output / "model.safetensors").exists()
@@ -105,16 +105,16 @@ def cut_short(folder: Path, state: str | None) -> None:
 
 
 def test_a_killed_run_ends_where_it_would_have(
-    killed: MetaTraining, options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killed: MetaRMSettings, options: MetaRMSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = []
-    step = meta_training.MetaTrainer.training_step
+    step = meta_rm_training.MetaRMTrainer.training_step
 
     def counted(self: Any, *rest: Any, **named: Any) -> Any:
         trained.append(self.state.global_step)
         return step(self, *rest, **named)
 
-    monkeypatch.setattr(meta_training.MetaTrainer, "training_step", counted)
+    monkeypatch.setattr(meta_rm_training.MetaRMTrainer, "training_step", counted)
     cut_short(killed.output / "checkpoints", "")
     train_meta_rm(killed)
     assert sorted(set(trained)) == [2, 3, 4, 5]
@@ -130,9 +130,9 @@ def test_a_killed_run_ends_where_it_would_have(
     [(2, "the loss of step 2 is nan: training has diverged; lower --lr"), (1, "weights are unusable")],
 )
 def test_a_training_that_diverges_saves_nothing(
-    steps: int, said: str, options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    steps: int, said: str, options: MetaRMSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = meta_training.MetaTrainer.training_step
+    step = meta_rm_training.MetaRMTrainer.training_step
 
     def poisoned(self: Any, model: Any, *rest: Any, **named: Any) -> Any:
         loss = step(self, model, *rest, **named)
@@ -140,14 +140,14 @@ def test_a_training_that_diverges_saves_nothing(
             weights.grad.fill_(math.nan)  # what an overflow in the backward pass leaves
         return loss
 
-    monkeypatch.setattr(meta_training.MetaTrainer, "training_step", poisoned)
+    monkeypatch.setattr(meta_rm_training.MetaRMTrainer, "training_step", poisoned)
     data = write_data(tmp_path / "meta.jsonl", 2 * steps)
     with pytest.raises(ConfigError, match=said):
         train_meta_rm(replace(options, data=(data,), eval_data=(data,), output=tmp_path / "out"))
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
-def test_another_run_does_not_go_on_from_its_checkpoints(killed: MetaTraining, tmp_path: Path) -> None:
+def test_another_run_does_not_go_on_from_its_checkpoints(killed: MetaRMSettings, tmp_path: Path) -> None:
     others = {
         "lr": replace(killed, lr=1e-3),
         "data": replace(killed, data=(write_data(tmp_path / "other.jsonl", 13),)),
@@ -162,13 +162,13 @@ def test_another_run_does_not_go_on_from_its_checkpoints(killed: MetaTraining, t
 
 
 @pytest.mark.parametrize("state", [None, "", "{", "[]", "{}"])
-def test_a_checkpoint_that_was_cut_short_is_passed_over(killed: MetaTraining, state: str | None) -> None:
+def test_a_checkpoint_that_was_cut_short_is_passed_over(killed: MetaRMSettings, state: str | None) -> None:
     folder = killed.output / "checkpoints"
     manifest = json.loads((folder / "training.json").read_text())
     cut_short(folder, state)
-    assert meta_checkpoints.last_checkpoint(folder, manifest) == str(folder / "checkpoint-2")
+    assert meta_rm_checkpoints.last_checkpoint(folder, manifest) == str(folder / "checkpoint-2")
     shutil.rmtree(folder / "checkpoint-2")
-    assert meta_checkpoints.last_checkpoint(folder, manifest) is None
+    assert meta_rm_checkpoints.last_checkpoint(folder, manifest) is None
 
 
 @pytest.mark.timeout(400)  # three interpreters import torch
@@ -180,7 +180,7 @@ def test_nodes_that_see_different_checkpoints_all_stop(tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(
         "import sys; from pathlib import Path; import torch.distributed as dist\n"
-        "from grm_plugin.spct.meta_checkpoints import last_checkpoint\n"
+        "from grm_plugin.spct.meta_rm_checkpoints import last_checkpoint\n"
         "dist.init_process_group('gloo'); rank, root = dist.get_rank(), Path(sys.argv[1])\n"
         "found = last_checkpoint(root / '0', {})\n"
         "try: last_checkpoint(root / str(rank), {})\n"
@@ -196,7 +196,7 @@ def test_nodes_that_see_different_checkpoints_all_stop(tmp_path: Path) -> None:
 
 
 def test_deepspeed_on_a_cpu_compiles_nothing_and_waits_for_what_it_gathers(
-    options: MetaTraining, monkeypatch: pytest.MonkeyPatch
+    options: MetaRMSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deepspeed = pytest.importorskip("deepspeed")
     comm = importlib.import_module("deepspeed.comm.torch")
@@ -215,10 +215,10 @@ def test_deepspeed_on_a_cpu_compiles_nothing_and_waits_for_what_it_gathers(
     monkeypatch.setattr(deepspeed, "init_distributed", init_distributed)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(Started):
-        meta_training._arguments(replace(options, deepspeed=Path("zero3.json")), 24)
+        meta_rm_training._arguments(replace(options, deepspeed=Path("zero3.json")), 24)
 
 
-def test_an_output_that_cannot_be_written_is_named(options: MetaTraining, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_named(options: MetaRMSettings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"--output .*file cannot be written: File exists"):
         train_meta_rm(replace(options, output=tmp_path / "file"))
@@ -232,7 +232,7 @@ def test_an_output_that_cannot_be_written_is_named(options: MetaTraining, tmp_pa
         train_meta_rm(replace(options, output=tmp_path / "full"))
 
 
-def test_the_figures_of_an_earlier_run_do_not_stay_beside_new_weights(options: MetaTraining, tmp_path: Path) -> None:
+def test_the_figures_of_an_earlier_run_do_not_stay_beside_new_weights(options: MetaRMSettings, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     assert train_meta_rm(replace(options, output=tmp_path, save_steps=0, eval_data=(), eval_share=0)) is None
     assert (tmp_path / "model.safetensors").exists()
@@ -240,12 +240,12 @@ def test_the_figures_of_an_earlier_run_do_not_stay_beside_new_weights(options: M
 
 
 def test_figures_that_fail_cost_no_weights(
-    options: MetaTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: MetaRMSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("no figures")
 
-    monkeypatch.setattr(meta_training, "measure", fail)
+    monkeypatch.setattr(meta_rm_training, "measure", fail)
     with pytest.raises(RuntimeError, match="no figures"):
         train_meta_rm(replace(options, output=tmp_path, save_steps=0, dtype="bfloat16"))
     assert weights(tmp_path)["score.weight"].dtype == torch.bfloat16
@@ -254,15 +254,15 @@ def test_figures_that_fail_cost_no_weights(
 def test_gemma_2_keeps_its_soft_cap(tmp_path: Path) -> None:
     """transformers' default, sdpa, leaves it out without a word; vLLM serves it."""
     name = str(make_model(tmp_path, "Gemma2", attn_logit_softcapping=1.0))
-    assert meta_training._load_model(name, 0, False, "float32", None).config._attn_implementation == "eager"
+    assert meta_rm_training._load_model(name, 0, False, "float32", None).config._attn_implementation == "eager"
     with pytest.raises(ConfigError, match="--attn-implementation sdpa leaves out the attention's soft cap"):
-        meta_training._load_model(name, 0, False, "float32", "sdpa")
+        meta_rm_training._load_model(name, 0, False, "float32", "sdpa")
     other = str(make_model(tmp_path / "other"))
-    assert meta_training._load_model(other, 0, False, "float32", None).config._attn_implementation == "sdpa"
-    assert meta_training._load_model(other, 0, False, "float32", "eager").config._attn_implementation == "eager"
+    assert meta_rm_training._load_model(other, 0, False, "float32", None).config._attn_implementation == "sdpa"
+    assert meta_rm_training._load_model(other, 0, False, "float32", "eager").config._attn_implementation == "eager"
 
 
-def test_several_gpus_need_a_launcher(options: MetaTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_gpus_need_a_launcher(options: MetaRMSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     with pytest.raises(ConfigError, match="8 GPUs and no launcher: torchrun --nproc_per_node 8"):

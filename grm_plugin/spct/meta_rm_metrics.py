@@ -1,4 +1,4 @@
-"""How well a meta RM tells right critiques from wrong ones. Plain Python; inputs are logits, labels and item ids."""
+"""Measures how well a meta RM tells right critiques from wrong ones, from its logits, the labels and the item ids."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from typing import Any
 from grm_plugin.errors import ConfigError
 
 BINS = 10
+"""Number of bins of the calibration, each a tenth of [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Critiques with predicted probabilities in one tenth of [0, 1]: their number, mean probability, share right."""
+    """The critiques whose predicted probability lies in one tenth of [0, 1].
+
+    Attributes:
+        critiques: their number.
+        predicted: mean predicted probability.
+        right: share of right ones.
+    """
 
     critiques: int
     predicted: float
@@ -30,14 +37,15 @@ class Metrics:
 
     Attributes:
         critiques: their number.
-        right: share of right ones; predicting the more frequent kind has accuracy max(right, 1 - right).
+        right: share of right ones. Always predicting the more frequent kind has the accuracy max(right, 1 - right).
         accuracy: share of critiques whose logit has the right sign.
         auc: chance that a right critique is rated above a wrong one (ties count half), over all pairs; NaN if one kind
             is missing.
-        within_auc: the same over pairs of one item, which is what a filter of k votes needs; NaN if there is none.
-        pairs: number of those pairs.
+        within_auc: the same over pairs of critiques of the same item, which is what the filter of k votes depends on;
+            NaN if there is no such pair.
+        pairs: number of these pairs.
         log_loss: mean binary cross-entropy in nats.
-        ece: expected calibration error: mean distance of predicted and true share over the bins, by their size.
+        ece: expected calibration error: mean distance between `predicted` and `right` over the bins, by their size.
         calibration: the bins that are not empty.
     """
 
@@ -69,7 +77,7 @@ class Metrics:
 
 
 def measure(logits: Sequence[float], labels: Sequence[int], items: Sequence[str]) -> Metrics:
-    """Figures over critiques; the three sequences run in parallel, and are not empty.
+    """The figures over critiques. The three sequences have one entry per critique, and at least one.
 
     Raises:
         ConfigError: a logit is not finite.
@@ -92,7 +100,7 @@ def measure(logits: Sequence[float], labels: Sequence[int], items: Sequence[str]
 
 
 def require_finite(logits: Sequence[float]) -> None:
-    """Raise ConfigError if a logit is not finite: such weights rate nothing."""
+    """Raises `ConfigError` if a logit is not finite: a model with such weights cannot rate anything."""
     unusable = sum(not math.isfinite(logit) for logit in logits)
     if unusable:
         raise ConfigError(
@@ -121,7 +129,7 @@ def sigmoid(logit: float) -> float:
 
 
 def _within(logits: Sequence[float], labels: Sequence[int], items: Sequence[str]) -> tuple[float, int]:
-    """AUC over the pairs of one item, and their number."""
+    """AUC over pairs of critiques of the same item, and the number of pairs."""
     members: dict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
         members[item].append(index)

@@ -1,4 +1,4 @@
-"""Rejective fine-tuning data: trajectories -> training rows and a report on what was kept and why."""
+"""Data for rejective fine-tuning: makes training rows of trajectories, and a report on what was kept and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from grm_plugin.errors import EngineError
 from grm_plugin.spct.instruction_data import read_general
-from grm_plugin.spct.rejection import Decision, Rules
+from grm_plugin.spct.rejection import Decision, RejectionRules
 from grm_plugin.spct.training_files import TrainingRow, write_json, write_rows
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory
 from grm_plugin.types import Message, message_dicts
@@ -20,7 +20,19 @@ from grm_plugin.types import Message, message_dicts
 
 @dataclass(slots=True)
 class RejectionReport:
-    """What was kept and why: counted while rows are made."""
+    """What was kept and why; counted while rows are made.
+
+    Attributes:
+        items: items with trajectories.
+        easy: items on which every trajectory without a hint is right.
+        never_right: items on which none of them is.
+        right_of: "2 of 3" -> number of items with so many right trajectories without a hint.
+        decisions: kind of trajectory -> decision -> number of trajectories.
+        unread: reason -> number of trajectories that could not be read for it.
+        tokens: generated tokens, of all trajectories ("drawn", as the key is called in report.json) and of kept ones.
+        items_with_rows: items of which a trajectory is kept.
+        general, general_too_long: rows of general instruction data that were mixed in, and left out for their length.
+    """
 
     items: int = 0
     easy: int = 0
@@ -34,7 +46,7 @@ class RejectionReport:
     general_too_long: int = 0
 
     def count(self, record: ItemTrajectories, decisions: Sequence[Decision]) -> None:
-        """Count one item and what became of its trajectories."""
+        """Count one item, and the decisions about its trajectories (in their order)."""
         plain = record.of_kind("plain")
         right = sum(trajectory.right for trajectory in plain)
         self.items += 1
@@ -51,11 +63,11 @@ class RejectionReport:
 
     @property
     def kept(self) -> int:
-        """Trajectories kept."""
+        """Number of trajectories kept."""
         return sum(counts[Decision.KEPT] for counts in self.decisions.values())
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The content of report.json."""
         return {
             "items": self.items,
             "items_with_rows": self.items_with_rows,
@@ -75,7 +87,7 @@ class RejectionReport:
         }
 
     def table(self) -> Table:
-        """For a terminal."""
+        """The report as a table for a terminal."""
         table = Table(
             "trajectories", *Decision, "sum", title=f"{self.items:,} items, {self.items_with_rows:,} with rows"
         )
@@ -88,14 +100,20 @@ class RejectionReport:
 
 
 def write_training_file(
-    path: Path, records: Iterable[ItemTrajectories], rules: Rules, general: Sequence[Path] = ()
+    path: Path, records: Iterable[ItemTrajectories], rules: RejectionRules, general: Sequence[Path] = ()
 ) -> RejectionReport:
-    """Rows for OpenRLHF's `train_sft` (`--data.input_key prompt --data.output_key completion`) and TRL's `SFTTrainer`.
+    """Write rows for OpenRLHF's `train_sft` (`--data.input_key prompt --data.output_key completion`) and for TRL.
 
     `prompt` is what the service will show the GRM, without any hint; `completion` is the critique.
 
+    Args:
+        path: the file, JSONL or Parquet.
+        records: the trajectories.
+        rules: decide which are kept.
+        general: files of general instruction data to append.
+
     Raises:
-        EngineError: not one trajectory is kept; the message says what became of them.
+        EngineError: not one trajectory is kept; the message counts why.
         ConfigError, WireError: a file cannot be read or written.
     """
     report = RejectionReport()
@@ -120,7 +138,7 @@ def write_training_file(
 
 
 def write_report(path: Path, report: RejectionReport) -> None:
-    """The report as JSON.
+    """Write the report as JSON.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -143,7 +161,7 @@ def _nothing_kept(report: RejectionReport) -> str:
     return f"no trajectory of {report.items:,} items is kept ({decisions}): {fix}; nothing was written"
 
 
-def _rows(records: Iterable[ItemTrajectories], rules: Rules, report: RejectionReport) -> Iterator[TrainingRow]:
+def _rows(records: Iterable[ItemTrajectories], rules: RejectionRules, report: RejectionReport) -> Iterator[TrainingRow]:
     for record in records:
         decisions = [rules.decide(record, trajectory) for trajectory in record.trajectories]
         report.count(record, decisions)
@@ -152,7 +170,7 @@ def _rows(records: Iterable[ItemTrajectories], rules: Rules, report: RejectionRe
                 yield _row(record, trajectory, rules)
 
 
-def _row(record: ItemTrajectories, trajectory: Trajectory, rules: Rules) -> TrainingRow:
+def _row(record: ItemTrajectories, trajectory: Trajectory, rules: RejectionRules) -> TrainingRow:
     prompt = rules.prompts.plain(record.shown)
     return {
         "prompt": message_dicts(prompt.messages),

@@ -1,4 +1,4 @@
-"""The rows of a benchmark: from JSON, JSONL and Parquet files, folders of them, or the Hugging Face hub."""
+"""Reads the rows of a benchmark: from JSON, JSONL and Parquet files, folders of them, or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.batch.lines import read_lines
+from grm_plugin.batch.input_lines import read_lines
 from grm_plugin.errors import ConfigError, WireError
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
@@ -22,7 +22,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 class BenchmarkRow:
     """One row of a benchmark.
 
-    `source` says where it comes from: the path of its file below what the user gave, or hub id and configuration.
+    Attributes:
+        source: where it comes from: the path of its file, or its data set's hub id, configuration and split.
+        number: its number in the source, from 1.
+        values: column -> value.
     """
 
     source: str
@@ -30,10 +33,10 @@ class BenchmarkRow:
     values: Mapping[str, Any]
 
     def need(self, *columns: str) -> None:
-        """Check that it has these columns.
+        """Check that the row has these columns.
 
         Raises:
-            WireError: some are missing; the message names them and those that are there.
+            WireError: some are missing; the message names them, and the columns that there are.
         """
         missing = [column for column in columns if column not in self.values]
         if missing:
@@ -44,28 +47,29 @@ class BenchmarkRow:
 
     @property
     def where(self) -> str:
+        """Source and number, for messages."""
         return f"{self.source} row {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class HubSet:
-    """A data set on the Hugging Face hub: its id, and the configuration and split to read (None: the only one, all)."""
+    """A data set on the Hugging Face hub: its id, its configuration (None: the only one) and its split (None: all)."""
 
     id: str
     config: str | None = None
     split: str | None = None
 
 
-def read_rows(data: str | Path | None, published: Sequence[HubSet]) -> Iterator[BenchmarkRow]:
-    """The rows of what a user names.
+def read_benchmark_rows(data: str | Path | None, published: Sequence[HubSet]) -> Iterator[BenchmarkRow]:
+    """The rows of the data that a user names.
 
     Args:
         data: a file, a folder (read with everything below it), or a hub id; None reads the `published` sets.
-        published: where the suite is on the hub. Their splits also choose among the files of a downloaded copy.
+        published: the suite's data sets on the hub. In a downloaded copy of one, the files of its split are read.
 
     Raises:
-        ConfigError: there is nothing of that name, it cannot be read, or it holds no file of a known kind.
-        WireError: a file holds something else than rows.
+        ConfigError: nothing has that name, it cannot be read, or a folder holds no file of a known kind.
+        WireError: a file holds something other than rows.
     """
     if data is None:
         for known in published:
@@ -90,7 +94,7 @@ def _local_rows(path: Path, splits: Sequence[str]) -> Iterator[BenchmarkRow]:
     files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
     if not files:
         raise ConfigError(f"--data {path} holds no file that ends in {', '.join(SUFFIXES)}")
-    # A copy of a hub repository names its files after their split.
+    # In a copy of a hub repository the names of files begin with their split.
     chosen = [file for file in files if file.name.startswith(tuple(f"{split}-" for split in splits))]
     for file in chosen or files:
         yield from _file_rows(file, str(path / file.relative_to(path)))
@@ -140,7 +144,7 @@ def _hub_rows(known: HubSet) -> Iterator[BenchmarkRow]:
     datasets = _optional("datasets", f"{known.id} is on the Hugging Face hub")
     try:
         found = datasets.load_dataset(known.id, known.config)
-    except Exception as error:  # no network, no such set, a gated one: the libraries below raise what they like
+    except Exception as error:  # `datasets` raises errors of many kinds: no network, no such set, a gated set
         raise ConfigError(
             f"{known.id} cannot be loaded from the Hugging Face hub ({type(error).__name__}: {str(error)[:200]}). "
             "Without a network, give --data the folder of a downloaded copy"

@@ -1,4 +1,4 @@
-"""Drawing votes and rating them, with engines that do what a test tells them."""
+"""Collecting votes and rating them, with engines that do what a test tells them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from grm_plugin.config import Config
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.collecting import NEVER_PARSED_ITEMS, UNANSWERED, VoteCollector, sampled_config
 from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.rating import rate_votes
+from grm_plugin.evals.vote_collector import FAILURES_NAMED, NEVER_PARSED_ITEMS, VoteCollector, sampled_config
 from grm_plugin.evals.vote_meter import VoteMeter
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
@@ -62,16 +62,16 @@ async def collect(
 ) -> Run[Item, ItemVotes]:
     collector = VoteCollector(sampled_config(config or make_config(), 8, seed=0), generator, meta_rm)
     with VoteStore(folder, MANIFEST) as store:
-        run: Run[Item, ItemVotes] = Run(store, meter(len(items)), 16, UNANSWERED, collector.check_readable)
-        await run.over(items, collector.votes_on)
+        run: Run[Item, ItemVotes] = Run(store, meter(len(items)), 16, FAILURES_NAMED)
+        await run.process(items, collector.votes_on, collector.check_readable)
     return run
 
 
 async def rate(folder: Path, records: list[ItemVotes], config: Config, meta_rm: MetaRM) -> None:
     lists = ListJudge(config, FakeEngine(()), meta_rm)
     with VoteStore(folder, MANIFEST) as store:
-        run: Run[ItemVotes, ItemVotes] = Run(store, meter(1), 4, UNANSWERED)
-        await run.over(records, partial(rate_votes, lists))
+        run: Run[ItemVotes, ItemVotes] = Run(store, meter(1), 4, FAILURES_NAMED)
+        await run.process(records, partial(rate_votes, lists))
 
 
 @pytest.mark.parametrize("p", [0.55, 0.75])
@@ -134,7 +134,7 @@ async def test_orders_of_which_every_vote_is_lost_are_told_apart(tmp_path: Path)
     assert (lost["@1"], lost["@8"]) == (pytest.approx(0.5, abs=0.03), 0.0)
 
 
-async def test_a_run_goes_on_where_it_stopped_and_draws_the_same_votes(tmp_path: Path) -> None:
+async def test_a_run_goes_on_where_it_stopped_and_samples_the_same_votes(tmp_path: Path) -> None:
     await collect(tmp_path / "whole", pairs(6), known(0.6))
     await collect(tmp_path / "parts", pairs(3), known(0.6))
     path = tmp_path / "parts" / "votes.jsonl"
@@ -151,8 +151,8 @@ async def test_items_that_the_engine_fails_for_are_left_to_the_next_run(tmp_path
             raise EngineError("gone")
         return completions(*[[5, 4]] * sampling.n)
 
-    drawing = await collect(tmp_path, pairs(3), FakeEngine(script))
-    assert drawing.last_failure == "engine: EngineError: gone"
+    run = await collect(tmp_path, pairs(3), FakeEngine(script))
+    assert run.last_failure == "engine: EngineError: gone"
     assert {record.item.id for record in read_store(tmp_path)[1]} == {"item 0", "item 2"}
 
 
@@ -166,8 +166,8 @@ async def test_items_that_the_meta_rm_fails_for_are_left_to_the_next_run(tmp_pat
                 raise PromptTooLong("2000 tokens")  # an answer: it would be the same in the next run
             return await super().rate(conversations)
 
-    drawing = await collect(tmp_path, pairs(3), known(1.0), Failing(lambda _: 1.0))
-    assert drawing.last_failure == "the meta RM failed: EngineError: out of memory"
+    run = await collect(tmp_path, pairs(3), known(1.0), Failing(lambda _: 1.0))
+    assert run.last_failure == "the meta RM failed: EngineError: out of memory"
     assert _ratings(tmp_path) == {"item 0": {1.0}, "item 2": {None}}
     await collect(tmp_path, pairs(3), known(1.0), FakeMetaRM(lambda _: 1.0))
     assert _ratings(tmp_path) == {"item 0": {1.0}, "item 1": {1.0}, "item 2": {None}}

@@ -1,8 +1,8 @@
-"""What a vote of k of the K stored critiques says, for every k at once.
+"""The voting methods (greedy, @k, meta@k) and what they say about an item, computed from its K stored votes.
 
-@k for k < K is the mean over random choices of k stored votes. A choice spreads over the orders that were shown as the
-judge spreads them: as evenly as k allows. A vote that could not be read takes its place in a choice and says nothing,
-as in the service. `judging.voting` is the rule for one list; this is the same in numpy, for thousands of choices.
+@k for k < K is a mean over random choices of k of the K votes. A choice takes votes from the different orders of the
+responses as evenly as k allows, as the judge does. A lost vote counts as one of the k and adds no scores, as in the
+service. `judging.voting` has the rule for one list; this file applies it with numpy to thousands of choices.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ROUNDS = 64
-"""Random choices of k votes per item."""
+"""Number of random choices of k votes per item."""
 
 SUM_DECIMALS = 6
-"""Sums of decimal scores are compared after rounding, so that equal ones are ties."""
+"""Sums of decimal scores are rounded before they are compared, so that equal ones are ties."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to a verdict: `greedy` (k = 0, one vote at temperature 0), `@k`, or `meta@k`, which keeps `k_meta` of k."""
+    """How an item is decided: `greedy` (one vote at temperature 0; here `k` is 0), `@k` (k sampled votes), or `meta@k`
+    (k sampled votes of which the meta RM keeps `k_meta`).
+    """
 
     name: str
     k: int
@@ -38,13 +40,13 @@ GREEDY = Method("greedy", 0)
 
 
 def methods_for(k: int, greedy: bool, rated: bool, k_metas: Sequence[int] = ()) -> list[Method]:
-    """All methods that K stored votes allow: k = 1, 2, 4 ... and K itself.
+    """All methods that K stored votes allow: greedy, and @k and meta@k for k = 1, 2, 4 ... and K.
 
     Args:
-        k: K.
+        k: the number K of stored votes.
         greedy: whether there is a greedy vote.
-        rated: whether a meta RM rated the votes; meta@k keeps max(1, k // 2) of them then, as the service does.
-        k_metas: further numbers to keep, for every k that is larger: `meta@8/1`.
+        rated: whether a meta RM rated the votes. meta@k then keeps max(1, k // 2) of them, as the service does.
+        k_metas: further numbers of votes to keep, for every larger k; keeping 1 of 8 is called `meta@8/1`.
     """
     steps = [*(step for exponent in range(k.bit_length()) if (step := 2**exponent) < k), k]
     found = [GREEDY] if greedy else []
@@ -59,11 +61,11 @@ def methods_for(k: int, greedy: bool, rated: bool, k_metas: Sequence[int] = ()) 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The verdicts of M methods on one item, over R choices of votes.
+    """The sums of scores that M methods give to one item, over R choices of votes.
 
     Attributes:
         totals: M x R x n sums of the kept scores, in the order of the item's responses.
-        counts: M x R numbers of votes in each sum; 0 where no vote could be had.
+        counts: M x R numbers of votes in each sum; 0 where all votes were lost.
     """
 
     totals: Floats
@@ -71,7 +73,7 @@ class Tally:
 
 
 def tally_item(record: ItemVotes, methods: Sequence[Method], rng: np.random.Generator) -> Tally:
-    """The verdicts of every method, over `ROUNDS` random choices (the same ones for all methods: they are paired)."""
+    """The tally of every method over `ROUNDS` random choices of votes: the same choices for all, so they are paired."""
     n = len(record.item.responses)
     scores, given = _matrix(record.votes, n)
     choices = _choices(record.votes, rng)
@@ -92,16 +94,17 @@ def tally_item(record: ItemVotes, methods: Sequence[Method], rng: np.random.Gene
 
 
 def _matrix(votes: Sequence[StoredVote], n: int) -> tuple[Floats, Ints]:
-    """K x n scores, zeros for a lost vote; and K ones and zeros that say which votes there are."""
+    """K x n scores with zeros for lost votes, and K numbers: 1 for a vote, 0 for a lost one."""
     scores = np.array([vote.scores or (0.0,) * n for vote in votes], dtype=np.float64).reshape(len(votes), n)
     return scores, np.array([vote.scores is not None for vote in votes], dtype=np.int64)
 
 
 def _choices(votes: Sequence[StoredVote], rng: np.random.Generator) -> Ints:
-    """ROUNDS x K: permutations of the votes whose every beginning is spread evenly over the orders shown."""
+    """ROUNDS x K: random permutations of the votes. For every k, the first k are spread evenly over the orders."""
     orders = {order: place for place, order in enumerate(dict.fromkeys(vote.order for vote in votes))}
     block = np.array([orders[vote.order] for vote in votes])
-    # Within its order a vote gets a random turn 0, 1, 2 ...; of the votes with one turn, a random order comes first.
+    # The votes of each order get the turns 0, 1, 2 ... at random. Sorted by turn, all orders take part in every turn;
+    # which order comes first within a turn is random too, by a fraction added to the turn.
     noise = rng.random((ROUNDS, len(votes)))
     turns = np.empty((ROUNDS, len(votes)))
     for place in orders.values():
@@ -112,9 +115,10 @@ def _choices(votes: Sequence[StoredVote], rng: np.random.Generator) -> Ints:
 
 
 def _meta_places(votes: Sequence[StoredVote], given: Ints) -> Ints | None:
-    """The place of each vote in the ranking by meta score, lost votes last; None if some vote has no rating.
+    """The place of each vote in the ranking by the meta RM, lost votes last; None if some vote has no rating.
 
-    Ties go to the lower sample, unrated lists keep every vote: `grm_plugin.judging.voting.keep_best`.
+    As in `grm_plugin.judging.voting.keep_best`: among equal ratings the earlier sample ranks higher, and where some
+    vote is not rated all votes are kept.
     """
     if any(vote.meta is None for vote in votes if vote.scores is not None):
         return None
@@ -130,13 +134,13 @@ def _best(choices: Ints, places: Ints, k_meta: int) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """How often, over the choices of votes, an item of n >= 2 responses came out in some way, per method (M values).
+    """How an item of n >= 2 responses came out: shares of the choices of votes, one per method (M values each).
 
     Attributes:
-        right: every best response strictly ahead. A tie is wrong, and so is an item without a vote.
-        lenient: ties for the first place broken by chance, as in the paper; without a vote it is wrong all the same.
-        tied: a best response shares the first place with another one.
-        lost: there was no vote.
+        right: every best response is strictly ahead. A tie is wrong, and so is a choice in which all votes are lost.
+        lenient: as `right`, but ties for the first place are broken by chance, as in the paper.
+        tied: a best response shares the first place with another response.
+        lost: all votes of the choice are lost.
     """
 
     right: Floats
@@ -154,7 +158,7 @@ def outcome_of(tally: Tally, best: Sequence[int]) -> ItemOutcome:
     right = (totals[..., good].min(axis=-1) > totals[..., ~good].max(axis=-1)) & voted
     leaders = totals == totals.max(axis=-1, keepdims=True)
     share = leaders[..., good].sum(axis=-1) / leaders.sum(axis=-1)
-    # Where several are the best, one of them being first is not enough: nothing is gained by chance.
+    # With several best responses it is not enough that one of them is first: breaking ties by chance gains nothing.
     lenient = share * voted if len(best) == 1 else right
     tied = (share > 0) & (share < 1) & voted
     return ItemOutcome(*(part.mean(axis=-1) for part in (right, lenient, tied, ~voted)))

@@ -1,0 +1,138 @@
+"""The runs of `grm-plugin eval` that fill a vote store: collecting votes, and rating votes that are stored already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from grm_plugin.batch.fingerprint import fingerprint, model_name, require_same
+from grm_plugin.batch.items import Item
+from grm_plugin.batch.local_engines import running_engines
+from grm_plugin.batch.run import Ending, Run
+from grm_plugin.batch.vote_store import FILE_NAME, ItemVotes, Manifest, VoteStore, read_store
+from grm_plugin.config import Config, FakeConfig
+from grm_plugin.errors import ConfigError
+from grm_plugin.evals.rating import rate_votes
+from grm_plugin.evals.suites import LoadedItems
+from grm_plugin.evals.vote_collector import FAILURES_NAMED, VoteCollector
+from grm_plugin.evals.vote_meter import VoteMeter
+from grm_plugin.judging import lists, sampling
+from grm_plugin.judging.lists import ListJudge
+
+
+def collect(
+    config: Config,
+    loaded: LoadedItems,
+    suite: str,
+    folder: Path,
+    name: str | None,
+    concurrency: int,
+    keep_going: bool = False,
+) -> tuple[int, set[str]]:
+    """Collect the votes that the store in `folder` lacks, and say on stderr how far it got.
+
+    Args:
+        config: made by `sampled_config`.
+        loaded: the items of the benchmark.
+        suite: the benchmark's name.
+        folder: the folder of the store.
+        name: what reports call the GRM; None takes its id or the name of its folder.
+        concurrency: items judged at once.
+        keep_going: judge all items, even if no vote can be read.
+
+    Returns:
+        The exit status of the command, and the ids of the items.
+
+    Raises:
+        ConfigError: the store is in use or cannot be written, or holds the votes of another run or on other items that
+            have these ids.
+    """
+    console = Console(stderr=True)
+    for reason, count in loaded.left_out.items():
+        console.print(f"left out: {count:,} {reason}", soft_wrap=True, markup=False, highlight=False)
+    manifest = Manifest(
+        suite,
+        name or model_name(config.engine),
+        config.sampling.k,
+        model_name(config.meta_rm) if config.meta_rm else None,
+        fingerprint(config),
+    )
+    with VoteStore(folder, manifest) as store:
+        meter, ids = _start(loaded.items, store, console)
+        run: Run[Item, ItemVotes] = Run(store, meter, concurrency, FAILURES_NAMED)
+        ended = run.carry_out(partial(_collect_all, run, config, loaded.items, keep_going))
+        return _finish(ended, meter, store, console), ids
+
+
+def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[int, set[str]]:
+    """Rate the critiques in the store `stored` with the configuration's meta RM, into a store in `folder`.
+
+    Returns:
+        The exit status of the command, and the ids of the items.
+
+    Raises:
+        ConfigError: the configuration has no meta RM, or its prompts or its `judge` section are not those with which
+            the votes were sampled; or what `collect` raises about `folder`.
+    """
+    if config.meta_rm is None:
+        raise ConfigError("rating needs a meta RM: the configuration has no meta_rm section (or --no-meta was given)")
+    found, records = read_store(stored)
+    now = fingerprint(config)
+    require_same(found.fingerprint, now, ("judge", "prompt"), stored)
+    parts = {**found.fingerprint, "meta_rm": now["meta_rm"]}
+    console = Console(stderr=True)
+    with VoteStore(folder, replace(found, meta_rm=model_name(config.meta_rm), fingerprint=parts)) as store:
+        meter, ids = _start([record.item for record in records], store, console)
+        run: Run[ItemVotes, ItemVotes] = Run(store, meter, concurrency, FAILURES_NAMED)
+        without_grm = config.model_copy(update={"engine": FakeConfig()})
+        ended = run.carry_out(partial(_rate_all, run, without_grm, records))
+        return _finish(ended, meter, store, console), ids
+
+
+def _start(items: Sequence[Item], store: VoteStore, console: Console) -> tuple[VoteMeter, set[str]]:
+    """The meter and the ids of the items, after checking that the store's votes are on these very items."""
+    store.require_same_items(items)
+    ids = {item.id for item in items}
+    return VoteMeter(console, len(ids), len(ids & store.done.keys())), ids
+
+
+async def _collect_all(run: Run[Item, ItemVotes], config: Config, items: Sequence[Item], keep_going: bool) -> None:
+    with _no_warning_per_vote(), running_engines(config) as (generator, meta_rm):
+        collector = VoteCollector(config, generator, meta_rm, keep_going)
+        await run.process(items, collector.votes_on, collector.check_readable)
+
+
+async def _rate_all(run: Run[ItemVotes, ItemVotes], config: Config, records: Sequence[ItemVotes]) -> None:
+    with running_engines(config) as (generator, meta_rm):
+        await run.process(records, partial(rate_votes, ListJudge(config, generator, meta_rm)))
+
+
+@contextmanager
+def _no_warning_per_vote() -> Iterator[None]:
+    """No warning per lost vote or rating: summary and report count them, and it would break the progress bar."""
+    loggers = (lists.logger, sampling.logger)
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _finish(ended: Ending, meter: VoteMeter, store: VoteStore, console: Console) -> int:
+    """Say what the store has and what is missing; the exit status of the command."""
+    summary = f"{store.folder / FILE_NAME}: {meter.summary}"
+    if ended.missing:
+        summary += f"; {ended.missing:,} items have none: {ended.reason}. The same command goes on from here"
+        if store.done:
+            summary += f", `grm-plugin eval --from {store.folder}` reports what there is"
+    console.print(summary, soft_wrap=True, markup=False, highlight=False)
+    return ended.status

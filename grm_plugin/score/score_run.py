@@ -1,0 +1,90 @@
+"""The run of `grm-plugin score`: judges every group of a file that has no result yet."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from grm_plugin.batch.engine_failures import failure_of
+from grm_plugin.batch.group_judges import JudgeGroup
+from grm_plugin.batch.run import EngineFailed, Run
+from grm_plugin.errors import GroupError, WireError
+from grm_plugin.score.results import Results, ScoredTask
+from grm_plugin.score.score_meter import ScoreMeter
+from grm_plugin.score.tasks import Task, read_tasks
+from grm_plugin.wire.schemas import WireJudgement
+
+FAILURES_NAMED = "groups in a row without a vote"
+
+BAD_LINES_SHOWN = 5
+
+
+def score_file(
+    judging: AbstractAsyncContextManager[JudgeGroup], file: Path, output: Path, concurrency: int, skip_bad: bool
+) -> int:
+    """Judge the groups of `file` that have no result in `output`, and say on stderr how far it got.
+
+    Args:
+        judging: opens what judges a group; not opened where every group has a result.
+        file: JSONL of groups. It is read twice, and checked as a whole before anything is judged.
+        output: JSONL of judgements.
+        concurrency: groups judged at once.
+        skip_bad: leave bad lines out instead of refusing the file.
+
+    Returns:
+        The exit status of the command.
+
+    Raises:
+        ConfigError: a file cannot be read or written, or `output` is in use or holds something else.
+        GroupError, WireError: a line is wrong, or its group cannot be judged; the message names the line.
+    """
+    console = Console(stderr=True)
+    bad: list[str] = []
+    ids = [task.id for task in read_tasks(file, bad.append if skip_bad else None)]
+    for message in bad[:BAD_LINES_SHOWN]:
+        console.print(f"left out: {message}", soft_wrap=True, markup=False, highlight=False)
+    with Results(output) as results:
+        meter = ScoreMeter(console, len(ids), sum(name in results.done for name in ids))
+        run: Run[Task, ScoredTask] = Run(results, meter, concurrency, FAILURES_NAMED)
+        ended = run.carry_out(partial(_judge_all, judging, run, file))
+    summary = f"{output}: {meter.summary}"
+    if bad:
+        summary += f"; {len(bad):,} bad lines left out"
+    if ended.missing:
+        summary += f"; {ended.missing:,} groups have no result: {ended.reason}. The same command tries them again"
+    console.print(summary, soft_wrap=True, markup=False, highlight=False)
+    return ended.status
+
+
+async def _judge_all(judging: AbstractAsyncContextManager[JudgeGroup], run: Run[Task, ScoredTask], file: Path) -> None:
+    async with judging as judge:
+        await run.process(read_tasks(file, lambda _: None), partial(judge_task, judge))
+
+
+async def judge_task(judge: JudgeGroup, task: Task) -> ScoredTask | EngineFailed:
+    """Judge one group.
+
+    A critique that cannot be read is an answer: its group has a result, in which `failure.policy` fills the missing
+    rewards.
+
+    Raises:
+        GroupError, WireError: the group cannot be judged; the message names its line.
+    """
+    try:
+        judgement = await judge(task.group)
+    except (GroupError, WireError) as error:
+        raise type(error)(f"line {task.line}: {error}") from None
+    reason = _failure(judgement)
+    return EngineFailed(reason) if reason else ScoredTask(task, judgement)
+
+
+def _failure(judgement: WireJudgement) -> str:
+    """What the engine failed with, if a reward of the group is missing because of that; else an empty string."""
+    if all(reward.status != "no_votes" for reward in judgement.rewards):
+        return ""
+    if not judgement.unparsed:
+        return "the judge was late (failure.deadline_s)"
+    return failure_of(judgement.unparsed)
