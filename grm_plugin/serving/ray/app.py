@@ -164,8 +164,8 @@ class RewardReplica:
         self, config: Config, engine: Any = None, meta_rm: Any = None, token: Token | None = None
     ) -> None:
         _OfThisProcess.token = token
-        # Statistics that are damaged when the service starts stop the start. Here, where Serve brings a dead service
-        # back, they would stop every attempt.
+        # Damaged statistics end the start of a service with an error (`ServeApp.deploy`). Here Serve may be bringing a
+        # dead service back, and every attempt would fail: so they are moved away.
         set_aside_if_damaged(config.normalize)
         _OfThisProcess.service = self._service = RewardService(config, *_engines(config, engine, meta_rm))
         self._state_reader = asyncio.create_task(self._read_replica_states(serve.get_replica_context().app_name))
