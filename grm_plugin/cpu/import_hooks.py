@@ -52,7 +52,7 @@ class PatchingFinder(MetaPathFinder):
 
 
 class _PatchingLoader(Loader):
-    """A module's own loader, which it calls for everything; only around and after the import it does something more."""
+    """Wraps a module's own loader: imports the module in a context, and patches it afterwards."""
 
     def __init__(self, loader: Loader, context: ImportContext | None, patch: Patch | None) -> None:
         self._loader = loader

@@ -25,7 +25,7 @@ KILL_TIMEOUT_S = 5.0
 """For a process to end after SIGKILL."""
 
 LOCK_PATIENCE_S = 1.0
-"""A service that starts tries so long to lock its file: `find`, in another process, locks it for a moment too."""
+"""How long a service that starts tries to lock its file, which `find`, in another process, locks for a moment."""
 
 LOOK_S = 0.1
 """Pause between two looks at a lock or a process."""

@@ -171,7 +171,7 @@ class RewardService:
                 async with asyncio.timeout(patience_s):
                     await self._drained.wait()
         for flights in (self._replies, self._samples, self._groups):
-            flights.hand_back(ServiceBusy(STOPPING))
+            flights.cancel_all(ServiceBusy(STOPPING))
         await self.close()
 
     async def close(self) -> None:

@@ -54,9 +54,9 @@ class SingleFlight(Generic[T]):
         try:
             result = await asyncio.shield(flight.task)
         except asyncio.CancelledError:
-            if flight.handed_back is not None and flight.task.cancelled():
+            if flight.cancelled_with is not None and flight.task.cancelled():
                 self._forget(key, flight)
-                raise flight.handed_back from None
+                raise flight.cancelled_with from None
             flight.waiters -= 1
             self._forget_later(key, flight)
             raise
@@ -81,11 +81,11 @@ class SingleFlight(Generic[T]):
                 self._forget(key, flight)
             raise
 
-    def hand_back(self, error: Exception) -> None:
+    def cancel_all(self, error: Exception) -> None:
         """Cancel all work under way; the callers that wait for it get `error`."""
         for flight in [flight for flights in self._flights.values() for flight in flights]:
             if not flight.task.done():
-                flight.handed_back = error
+                flight.cancelled_with = error
                 flight.task.cancel()
 
     def _joinable(self, key: Hashable, identified: bool) -> _Flight[T] | None:
@@ -117,7 +117,7 @@ class _Flight(Generic[T]):
         self.keep_s = keep_s
         self.timer: asyncio.TimerHandle | None = None
         self.waiters = 0
-        self.handed_back: Exception | None = None
+        self.cancelled_with: Exception | None = None
 
     @property
     def failed(self) -> bool:

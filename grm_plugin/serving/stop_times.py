@@ -6,7 +6,7 @@ an error that makes clients ask again. Then:
 - Without Ray: connections have until `CONNECTIONS_S` (after the start of the stop) to take their replies, then traces
   and statistics are saved. All of that takes less than 30 s; `grm-plugin stop` kills the process after `KILL_AFTER_S`.
 - On Ray Serve: the keeper waits `DRAIN_S + DRAIN_MARGIN_S` for the drain, then Serve ends the replicas, usually within
-  5 to 10 s. Who asked for the stop gets an error after `RAY_STOP_S`.
+  5 to 10 s. The stop is reported as failed after `RAY_STOP_S`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Keeper:
             started = Started(url, notes, token=self._token)
         except GRMError as error:
             started = Started(error=str(error))
-        except Exception as error:  # any error of Ray or Serve: the owner, which waits, is told
+        except Exception as error:  # whatever Ray or Serve raise: the owner waits for an answer
             logger.exception("the service cannot be started")
             started = Started(error=f"{type(error).__name__}: {error}")
         if started.error:

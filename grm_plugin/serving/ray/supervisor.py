@@ -96,7 +96,7 @@ class Supervisor:
         try:
             return self._gone()
         except Exception as error:  # for instance while Ray restarts
-            logger.warning("whether the GRM service runs cannot be told now: %s", error)
+            logger.warning("the GRM service cannot be checked now: %s", error)
             return None
 
     def _look(self) -> bool | None:
