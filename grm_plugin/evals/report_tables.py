@@ -70,8 +70,8 @@ def diagnostic_lines(report: Report) -> list[str]:
     if near_chance(report):
         lines.append(
             f"Near chance: by its interval no figure is above guessing ({report.chance:.1%}). The model knows nothing "
-            "about these items, could not be shown them, or wrote nothing that can be read: the curve does not tell "
-            "what voting buys"
+            "about these items, could not be shown them, or wrote nothing that can be read: the curve does not show "
+            "what voting gains"
         )
     return lines
 

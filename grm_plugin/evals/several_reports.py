@@ -40,7 +40,9 @@ def mean_over_benchmarks(reports: Sequence[Report]) -> dict[str, BenchmarkMean]:
     metrics = dict.fromkeys(report.rows[0].metric for report in reports)
     for what, different in (("models", models), ("metrics", metrics)):
         if len(different) > 1:
-            raise ConfigError(f"there is no mean over different {what} ({', '.join(different)}): give --from of one")
+            raise ConfigError(
+                f"no mean over different {what} ({', '.join(different)}): give --from folders of one of them"
+            )
     suites = tuple(report.manifest.suite for report in reports)
     shared = [method for method in reports[0].estimates if all(method in report.estimates for report in reports)]
     lenient = [{row.method: row.lenient for row in report.overall()} for report in reports]
@@ -60,7 +62,7 @@ def compare_models(reports: Sequence[Report]) -> list[Difference]:
     first, *others = reports
     if any(report.items != first.items for report in others):
         raise ConfigError(
-            f"the stores of {first.manifest.suite} hold different items: use one --data, --limit and --seed"
+            f"the stores of {first.manifest.suite} hold different items: use the same --data, --limit and --seed"
         )
     return [
         _difference(first, other, method) for other in others for method in other.estimates if method in first.estimates

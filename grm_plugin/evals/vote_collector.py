@@ -19,7 +19,7 @@ from grm_plugin.types import UnparsedReason
 ITEM_DEADLINE_S = 1800.0
 """Longest wait for all votes, or all ratings, of one item. What comes later is lost, and the next run tries again."""
 
-NEVER_PARSED_ITEMS = 20
+UNREADABLE_ITEMS = 20
 """After this many items without one readable vote the model or the template counts as the wrong one."""
 
 FAILURES_NAMED = "items in a row without an answer"
@@ -80,18 +80,18 @@ class VoteCollector:
         """Stop a run in which no vote can be read: a GRM with the right template gives some within twenty items.
 
         Raises:
-            EngineError: not one vote on the first `NEVER_PARSED_ITEMS` items could be read.
+            EngineError: not one vote on the first `UNREADABLE_ITEMS` items could be read.
         """
         self._readable = self._readable or any(vote.scores is not None for vote in record.votes)
         if self._readable or all(vote.reason == UnparsedReason.TOO_LONG for vote in record.votes):
             return
         self._unread_items += 1
         self._reasons.update(_reason(vote) for vote in record.votes)
-        if self._unread_items >= NEVER_PARSED_ITEMS:
+        if self._unread_items >= UNREADABLE_ITEMS:
             reason, times = self._reasons.most_common(1)[0]
             raise EngineError(
-                f"the GRM never parses: no vote on {NEVER_PARSED_ITEMS} items could be read ({times} times {reason}). "
-                "Is it a GRM, and is judge.template the one that it was trained with? (--keep-going judges all items)"
+                f"no vote on {UNREADABLE_ITEMS} items could be read ({times} times {reason}): is the model a GRM, and "
+                "is judge.template the one that it was trained with? (--keep-going judges all items)"
             )
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from grm_plugin.batch.append_only import AppendOnlyFile
 from grm_plugin.errors import ConfigError
-from grm_plugin.score.tasks import Task
+from grm_plugin.score.input_groups import InputGroup
 from grm_plugin.wire.schemas import WireJudgement
 
 ROW_START = b'{"id": '
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredTask:
+class JudgedGroup:
     """A group of the input with its judgement."""
 
-    task: Task
+    group: InputGroup
     judgement: WireJudgement
 
 
@@ -39,15 +39,15 @@ class Results(AppendOnlyFile):
         self.done: set[str | int] = set()
         super().__init__(path, ROW_START, lambda text, number: self.done.add(_id(path, text, number)))
 
-    def add(self, record: ScoredTask) -> None:
+    def add(self, record: JudgedGroup) -> None:
         """Add the result of a group.
 
         Raises:
             ConfigError: the disk is full, or gone.
         """
-        task = record.task
-        self.append({"id": task.id, "line": task.line, **record.judgement.model_dump(mode="json")})
-        self.done.add(task.id)
+        group = record.group
+        self.append({"id": group.id, "line": group.line, **record.judgement.model_dump(mode="json")})
+        self.done.add(group.id)
 
 
 def _id(path: Path, text: bytes, number: int) -> str | int:

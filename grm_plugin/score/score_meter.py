@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from grm_plugin.batch.meter import Meter
-from grm_plugin.score.results import ScoredTask
+from grm_plugin.score.results import JudgedGroup
 
 
 class ScoreMeter(Meter):
@@ -16,7 +16,7 @@ class ScoreMeter(Meter):
         self.rewards = self.fallbacks = self.unread = 0
         self.tokens = 0.0
 
-    def count(self, record: ScoredTask) -> None:
+    def count(self, record: JudgedGroup) -> None:
         judgement = record.judgement
         self.rewards += len(judgement.rewards)
         self.fallbacks += sum(reward.value is None for reward in judgement.rewards)

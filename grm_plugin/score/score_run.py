@@ -12,9 +12,9 @@ from grm_plugin.batch.engine_failures import failure_of
 from grm_plugin.batch.group_judges import JudgeGroup
 from grm_plugin.batch.run import EngineFailed, Run
 from grm_plugin.errors import GroupError, WireError
-from grm_plugin.score.results import Results, ScoredTask
+from grm_plugin.score.input_groups import InputGroup, read_groups
+from grm_plugin.score.results import JudgedGroup, Results
 from grm_plugin.score.score_meter import ScoreMeter
-from grm_plugin.score.tasks import Task, read_tasks
 from grm_plugin.wire.schemas import WireJudgement
 
 FAILURES_NAMED = "groups in a row without a vote"
@@ -43,12 +43,12 @@ def score_file(
     """
     console = Console(stderr=True)
     bad: list[str] = []
-    ids = [task.id for task in read_tasks(file, bad.append if skip_bad else None)]
+    ids = [group.id for group in read_groups(file, bad.append if skip_bad else None)]
     for message in bad[:BAD_LINES_SHOWN]:
         console.print(f"left out: {message}", soft_wrap=True, markup=False, highlight=False)
     with Results(output) as results:
         meter = ScoreMeter(console, len(ids), sum(name in results.done for name in ids))
-        run: Run[Task, ScoredTask] = Run(results, meter, concurrency, FAILURES_NAMED)
+        run: Run[InputGroup, JudgedGroup] = Run(results, meter, concurrency, FAILURES_NAMED)
         ended = run.carry_out(partial(_judge_all, judging, run, file))
     summary = f"{output}: {meter.summary}"
     if bad:
@@ -59,12 +59,14 @@ def score_file(
     return ended.status
 
 
-async def _judge_all(judging: AbstractAsyncContextManager[JudgeGroup], run: Run[Task, ScoredTask], file: Path) -> None:
+async def _judge_all(
+    judging: AbstractAsyncContextManager[JudgeGroup], run: Run[InputGroup, JudgedGroup], file: Path
+) -> None:
     async with judging as judge:
-        await run.process(read_tasks(file, lambda _: None), partial(judge_task, judge))
+        await run.process(read_groups(file, lambda _: None), partial(judge_one, judge))
 
 
-async def judge_task(judge: JudgeGroup, task: Task) -> ScoredTask | EngineFailed:
+async def judge_one(judge: JudgeGroup, item: InputGroup) -> JudgedGroup | EngineFailed:
     """Judge one group.
 
     A critique that cannot be read is an answer: its group has a result, in which `failure.policy` fills the missing
@@ -74,11 +76,11 @@ async def judge_task(judge: JudgeGroup, task: Task) -> ScoredTask | EngineFailed
         GroupError, WireError: the group cannot be judged; the message names its line.
     """
     try:
-        judgement = await judge(task.group)
+        judgement = await judge(item.group)
     except (GroupError, WireError) as error:
-        raise type(error)(f"line {task.line}: {error}") from None
+        raise type(error)(f"line {item.line}: {error}") from None
     reason = _failure(judgement)
-    return EngineFailed(reason) if reason else ScoredTask(task, judgement)
+    return EngineFailed(reason) if reason else JudgedGroup(item, judgement)
 
 
 def _failure(judgement: WireJudgement) -> str:

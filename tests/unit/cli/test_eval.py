@@ -42,26 +42,18 @@ def items_file(tmp_path: Path) -> Path:
     return tmp_path / "items.jsonl"
 
 
+def on_items(config: Path, items: Path, output: Path, *more: object) -> tuple[object, ...]:
+    """The arguments for a user's own items."""
+    return ("--config", config, "--suite", "jsonl", "--data", items, "--output", output, *more)
+
+
 def run(*arguments: object) -> Any:
     return runner.invoke(app, ["eval", *map(str, arguments)])
 
 
 def test_the_command_from_items_to_a_report(tmp_path: Path, config_file: Path, items_file: Path) -> None:
     out = tmp_path / "out"
-    command = (
-        "--config",
-        config_file,
-        "--suite",
-        "jsonl",
-        "--data",
-        items_file,
-        "--output",
-        out,
-        "--k",
-        4,
-        "--name",
-        "it",
-    )
+    command = on_items(config_file, items_file, out, "--k", 4, "--name", "it")
     done = run(*command, "--limit", 3)
     assert done.exit_code == 0, done.output
     done = run(*command)
@@ -93,7 +85,7 @@ def test_a_report_is_of_the_items_of_its_command(tmp_path: Path, config_file: Pa
 def test_labels_that_have_changed_are_not_reported_by_old_ones(
     tmp_path: Path, config_file: Path, items_file: Path
 ) -> None:
-    command = ("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
+    command = on_items(config_file, items_file, tmp_path / "out", "--k", 2)
     assert run(*command).exit_code == 0
     write_items(items_file, [replace(item, best=(0,)) for item in read_items(items_file)])
     done = run(*command)
@@ -120,7 +112,7 @@ def test_lost_votes_are_counted_and_not_logged_one_by_one(
     (faults / "all").write_text("raise")
     config_file.write_text("engine: {type: fake}\n")
     out = tmp_path / "out"
-    done = run("--config", config_file, "--suite", "jsonl", "--data", items_file, "--output", out, "--k", 2)
+    done = run(*on_items(config_file, items_file, out, "--k", 2))
     assert done.exit_code == 1
     assert "8 items have none: engine: EngineError: injected" in done.stderr
     assert [record for record in caplog.records if record.name.startswith("grm_plugin")] == []
@@ -128,7 +120,7 @@ def test_lost_votes_are_counted_and_not_logged_one_by_one(
 
 def test_the_command_again_from_the_store_alone(tmp_path: Path, config_file: Path, items_file: Path) -> None:
     out = tmp_path / "out"
-    assert run("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", out, "--k", 4).exit_code == 0
+    assert run(*on_items(config_file, items_file, out, "--k", 4)).exit_code == 0
     first = (out / "report.json").read_text()
     items_file.unlink()
     config_file.unlink()
@@ -141,7 +133,7 @@ def test_the_command_again_from_the_store_alone(tmp_path: Path, config_file: Pat
 
 def test_the_command_rates_a_store(tmp_path: Path, config_file: Path, items_file: Path) -> None:
     out, rated = tmp_path / "out", tmp_path / "rated"
-    done = run("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", out, "--k", 4, "--no-meta")
+    done = run(*on_items(config_file, items_file, out, "--k", 4, "--no-meta"))
     assert done.exit_code == 0, done.output
     assert "meta@4" not in done.stdout
     done = run("--from", out, "-c", config_file, "-o", rated, "--concurrency", 2)
@@ -197,7 +189,7 @@ def test_a_run_without_one_readable_vote_has_a_report_and_exit_status_1(
     monkeypatch.setattr(fake, "FakeEngine", faulty_engine(faults))
     (faults / "all").write_text("unparsable")
     config_file.write_text("engine: {type: fake}\n")
-    done = run("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
+    done = run(*on_items(config_file, items_file, tmp_path / "out", "--k", 2))
     assert done.exit_code == 1
     assert "0 of 16 votes read" in done.stdout
     assert "items without a single vote: they count as wrong" in done.stdout
@@ -209,7 +201,7 @@ def test_a_dead_meta_rm_is_no_clean_evaluation(
 ) -> None:
     monkeypatch.setattr(fake, "FakeMetaRM", faulty_meta_rm(faults))
     (faults / "all").write_text("raise")
-    command = ("-c", config_file, "--suite", "jsonl", "--data", items_file, "-o", tmp_path / "out", "--k", 2)
+    command = on_items(config_file, items_file, tmp_path / "out", "--k", 2)
     done = run(*command)
     assert done.exit_code == 1
     assert "8 items have none: the meta RM failed: EngineError: injected. The same command goes on" in done.stderr
@@ -227,23 +219,10 @@ def test_keep_going_judges_what_is_never_read(
     config_file.write_text("engine: {type: fake}\n")
     rows = [{"prompt": "q", "responses": ["a", "b"], "best": 0, "id": number} for number in range(30)]
     file = write_lines(tmp_path / "in.jsonl", *rows)
-    command = (
-        "-c",
-        config_file,
-        "--suite",
-        "jsonl",
-        "--data",
-        file,
-        "-o",
-        tmp_path / "out",
-        "--k",
-        1,
-        "--concurrency",
-        1,
-    )
+    command = on_items(config_file, file, tmp_path / "out", "--k", 1, "--concurrency", 1)
     done = run(*command)
     assert done.exit_code == 1
-    assert "10 items have none: the GRM never parses" in done.stderr
+    assert "10 items have none: no vote on 20 items could be read" in done.stderr
     done = run(*command, "--keep-going")
     assert done.exit_code == 1
     assert "0 of 30 votes read" in done.stdout
@@ -255,7 +234,7 @@ def test_near_chance_is_said(tmp_path: Path, config_file: Path) -> None:
         for number in range(20)
     ]
     file = write_lines(tmp_path / "in.jsonl", *rows)
-    done = run("-c", config_file, "--suite", "jsonl", "--data", file, "-o", tmp_path / "out", "--k", 2)
+    done = run(*on_items(config_file, file, tmp_path / "out", "--k", 2))
     assert "Near chance: by its interval no figure is above guessing (50.0%)" in done.stdout
 
 
@@ -302,20 +281,7 @@ def test_an_interrupt_keeps_what_is_there(
         return await votes_on(self, item)
 
     monkeypatch.setattr(VoteCollector, "votes_on", interrupted)
-    command = (
-        "-c",
-        config_file,
-        "--suite",
-        "jsonl",
-        "--data",
-        items_file,
-        "-o",
-        tmp_path / "out",
-        "--k",
-        2,
-        "--concurrency",
-        1,
-    )
+    command = on_items(config_file, items_file, tmp_path / "out", "--k", 2, "--concurrency", 1)
     done = run(*command)
     assert done.exit_code == 130
     assert "4 of 8 items with votes" in done.stderr

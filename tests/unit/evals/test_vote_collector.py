@@ -24,7 +24,7 @@ from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.rating import rate_votes
-from grm_plugin.evals.vote_collector import FAILURES_NAMED, NEVER_PARSED_ITEMS, VoteCollector, sampled_config
+from grm_plugin.evals.vote_collector import FAILURES_NAMED, UNREADABLE_ITEMS, VoteCollector, sampled_config
 from grm_plugin.evals.vote_meter import VoteMeter
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
@@ -195,17 +195,17 @@ async def test_an_engine_that_only_fails_ends_the_run(tmp_path: Path) -> None:
 async def test_a_grm_that_never_parses_ends_the_run(tmp_path: Path) -> None:
     engine = FakeEngine(lambda prompt, sampling: ["As an AI I like both."] * sampling.n)
     with pytest.raises(
-        EngineError, match=r"the GRM never parses: no vote on 20 items could be read .*no_scores.*template"
+        EngineError, match=r"no vote on 20 items could be read .*no_scores.*is the model a GRM.*template"
     ):
         await collect(tmp_path, pairs(500), engine)
-    assert NEVER_PARSED_ITEMS <= len(read_store(tmp_path)[1]) < NEVER_PARSED_ITEMS + 16
+    assert UNREADABLE_ITEMS <= len(read_store(tmp_path)[1]) < UNREADABLE_ITEMS + 16
 
 
 async def test_prompts_that_are_too_long_are_counted_and_do_not_end_the_run(tmp_path: Path) -> None:
     def script(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         raise PromptTooLong("2000 of 1024 tokens")
 
-    await collect(tmp_path, pairs(NEVER_PARSED_ITEMS + 5), FakeEngine(script))
+    await collect(tmp_path, pairs(UNREADABLE_ITEMS + 5), FakeEngine(script))
     report = analyse(*read_store(tmp_path))
     assert report.diagnostics.lost == {"too_long": 8 * report.diagnostics.items}
     assert all((row.mean, row.lost) == (0.0, 1.0) for row in report.rows)

@@ -19,10 +19,10 @@ from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.group_judges import JudgeGroup
 from grm_plugin.batch.run import Run
 from grm_plugin.errors import ConfigError, EngineError
-from grm_plugin.score.results import Results, ScoredTask
+from grm_plugin.score.input_groups import InputGroup, read_groups
+from grm_plugin.score.results import JudgedGroup, Results
 from grm_plugin.score.score_meter import ScoreMeter
-from grm_plugin.score.score_run import FAILURES_NAMED, judge_task
-from grm_plugin.score.tasks import Task, read_tasks
+from grm_plugin.score.score_run import FAILURES_NAMED, judge_one
 from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireReward, WireUnparsed
 from support.score_files import GOOD, numbered, read_rows, write_lines
 
@@ -56,16 +56,16 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path: Path) -> No
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     judged = judgement()
     with Results(tmp_path / "out") as results:
-        results.add(ScoredTask(task(1), judged))
+        results.add(JudgedGroup(input_group(1), judged))
         whole = (tmp_path / "out").read_bytes()
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))
         try:
             with pytest.raises(ConfigError, match="cannot be written: File too large; the same command goes on"):
-                results.add(ScoredTask(task(2), judged))
+                results.add(JudgedGroup(input_group(2), judged))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert (tmp_path / "out").read_bytes() == whole
-        results.add(ScoredTask(task(3), judged))  # of a group in flight, when there is room again
+        results.add(JudgedGroup(input_group(3), judged))  # of a group in flight, when there is room again
     with Results(tmp_path / "out") as results:
         assert results.done == {1, 3}
 
@@ -82,7 +82,7 @@ async def test_concurrency_is_bounded_and_used(tmp_path: Path) -> None:
         return judgement()
 
     with Results(tmp_path / "out") as results:
-        await judge_all(scorer, results, meter(20), 3, map(task, range(20)))
+        await judge_all(scorer, results, meter(20), 3, map(input_group, range(20)))
         assert len(results.done) == 20
     assert most == 3
 
@@ -99,7 +99,7 @@ async def test_a_run_gives_up_on_an_engine_that_only_fails(tmp_path: Path) -> No
         Results(tmp_path / "out") as results,
         pytest.raises(EngineError, match=r"in a row without a vote: engine: gone"),
     ):
-        await judge_all(scorer, results, meter(500), 4, map(task, range(500)))
+        await judge_all(scorer, results, meter(500), 4, map(input_group, range(500)))
     assert FAILURES_IN_A_ROW <= calls < FAILURES_IN_A_ROW + 4
     assert (tmp_path / "out").read_bytes() == b""
 
@@ -110,14 +110,14 @@ async def test_unreadable_critiques_are_an_answer(tmp_path: Path) -> None:
 
     shown = meter(1)
     with Results(tmp_path / "out") as results:
-        await judge_all(scorer, results, shown, 4, [task(1)])
+        await judge_all(scorer, results, shown, 4, [input_group(1)])
     assert read_rows(tmp_path / "out")[0]["rewards"][0]["value"] is None
     assert "1 votes unread; 1 rewards are fallbacks (value null)" in shown.summary
 
 
 def test_ids_survive_edits_and_tell_equal_groups_apart(tmp_path: Path) -> None:
-    first = [found.id for found in read_tasks(write_lines(tmp_path / "a", GOOD, GOOD, numbered(1)[0]))]
-    second = [found.id for found in read_tasks(write_lines(tmp_path / "b", numbered(1)[0], "", GOOD, GOOD))]
+    first = [found.id for found in read_groups(write_lines(tmp_path / "a", GOOD, GOOD, numbered(1)[0]))]
+    second = [found.id for found in read_groups(write_lines(tmp_path / "b", numbered(1)[0], "", GOOD, GOOD))]
     assert set(first) == set(second)
     assert len(set(first)) == 3
 
@@ -125,13 +125,13 @@ def test_ids_survive_edits_and_tell_equal_groups_apart(tmp_path: Path) -> None:
 def test_a_byte_order_mark_and_foreign_line_ends_are_read(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b"\r\n" + json.dumps(numbered(1)[0]).encode())
-    assert [found.line for found in read_tasks(file)] == [1, 2]
+    assert [found.line for found in read_groups(file)] == [1, 2]
 
 
 def test_a_terminal_sees_a_bar_with_rates_and_eta(tmp_path: Path) -> None:
     console = Console(force_terminal=True, width=120, file=(tmp_path / "screen").open("w"))
     with ScoreMeter(console, total=4, done_before=1) as shown:
-        shown.count(ScoredTask(task(1), judgement()))
+        shown.count(JudgedGroup(input_group(1), judgement()))
     console.file.close()
     screen = (tmp_path / "screen").read_text()
     for part in ("2/4", "rewards/s", "tokens/s", "ETA"):
@@ -142,8 +142,8 @@ def meter(groups: int) -> ScoreMeter:
     return ScoreMeter(Console(quiet=True), groups, 0)
 
 
-def task(number: int) -> Task:
-    return Task(number, number, WireGroup(prompt="a", responses=["b"]))
+def input_group(number: int) -> InputGroup:
+    return InputGroup(number, number, WireGroup(prompt="a", responses=["b"]))
 
 
 def judgement(status: Literal["ok", "no_votes"] = "ok", reason: str | None = None) -> WireJudgement:
@@ -168,7 +168,7 @@ def judgement(status: Literal["ok", "no_votes"] = "ok", reason: str | None = Non
 
 
 async def judge_all(
-    judge: JudgeGroup, results: Results, shown: ScoreMeter, concurrency: int, tasks: Iterable[Task]
+    judge: JudgeGroup, results: Results, shown: ScoreMeter, concurrency: int, groups: Iterable[InputGroup]
 ) -> None:
-    run: Run[Task, ScoredTask] = Run(results, shown, concurrency, FAILURES_NAMED)
-    await run.process(tasks, partial(judge_task, judge))
+    run: Run[InputGroup, JudgedGroup] = Run(results, shown, concurrency, FAILURES_NAMED)
+    await run.process(groups, partial(judge_one, judge))

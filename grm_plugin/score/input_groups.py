@@ -22,7 +22,7 @@ class InputLine(WireGroup):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class InputGroup:
     """A group to judge, with its id and its line number in the input (from 1)."""
 
     id: str | int
@@ -30,7 +30,7 @@ class Task:
     group: WireGroup
 
 
-def read_tasks(path: Path, on_bad: Callable[[str], None] | None = None) -> Iterator[Task]:
+def read_groups(path: Path, on_bad: Callable[[str], None] | None = None) -> Iterator[InputGroup]:
     """The groups of a file, in its order; blank lines are passed over.
 
     Args:
@@ -44,28 +44,28 @@ def read_tasks(path: Path, on_bad: Callable[[str], None] | None = None) -> Itera
     lines_of: dict[str | int, int] = {}
     for number, text in read_lines(path):
         try:
-            task = _task(text, number, lines_of)
+            found = _parse_group(text, number, lines_of)
         except WireError as error:
             message = f"{path} line {number}: {error}"
             if on_bad is None:
                 raise WireError(f"{message} (--skip-bad leaves such lines out)") from None
             on_bad(message)
             continue
-        lines_of[task.id] = number
-        yield task
+        lines_of[found.id] = number
+        yield found
 
 
-def _task(text: bytes, number: int, lines_of: dict[str | int, int]) -> Task:
+def _parse_group(text: bytes, number: int, lines_of: dict[str | int, int]) -> InputGroup:
     try:
         line = InputLine.model_validate_json(text)
     except ValidationError as error:
         raise WireError(explain_validation(error)) from None
     group = WireGroup.model_validate(line.model_dump(exclude={"id"}))
     if line.id is None:
-        return Task(_unused_id(group, lines_of), number, group)
+        return InputGroup(_unused_id(group, lines_of), number, group)
     if line.id in lines_of:
         raise WireError(f"id: {line.id!r} stands on line {lines_of[line.id]} already; ids must be unique")
-    return Task(line.id, number, group)
+    return InputGroup(line.id, number, group)
 
 
 def _unused_id(group: WireGroup, lines_of: dict[str | int, int]) -> str:
