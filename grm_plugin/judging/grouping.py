@@ -102,18 +102,15 @@ class GroupBuffer:
             del self._open[key]
         return group, index
 
-    def close(self, group: OpenGroup, now: float, surely_late: bool = False) -> None:
-        """Stop waiting for a group's missing siblings. Closing a complete group changes nothing.
-
-        `surely_late`: the missing ones are known to come, however often the rest of a group was closed before.
-        """
+    def close(self, group: OpenGroup, now: float) -> None:
+        """Stop waiting for a group's missing siblings. Closing a complete group changes nothing."""
         if self._open.get(group.key) is not group:
             return
         del self._open[group.key]
         # A group opened for late siblings that lacks some again was filled by the first samples of the next group: the
         # late ones never came, and there is nothing more to wait for.
         of_latecomers = self._latecomers.pop(group.key, now) > now
-        if not of_latecomers or surely_late:
+        if not of_latecomers:
             self._missing[group.key] = (group.expected - len(group.responses), now + self.keep_s)
 
     def _expected(self, key: Key, n: int, now: float) -> int:
