@@ -59,15 +59,15 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
 
 
 LOG_MEANINGS = {
-    "grm_mean": "Mean of the kept votes on the response, 1..10. 0 where `grm_fallback` is 1, so read them together; 1 for "
+    "grm_mean": "Mean of the kept votes on the response, 1..10. 0 where `grm_fallback` is 1: read them together. 1 for "
     "a blank response, which has its reward by rule.",
     "grm_spread": "Standard deviation of the kept votes; 0 without votes.",
     "grm_votes_kept": "Critiques that voted, after the meta RM's choice.",
     "grm_votes_lost": "Critiques that gave no vote, for whatever reason.",
     "grm_meta": "Mean logit that the meta RM gave to the kept critiques; 0 without ratings.",
-    "grm_meta_failed": "1 where the meta RM could not rate the response's critiques (it is down, late or wrong, or they "
-    "are too long for it), so that all of them voted; else 0, also without a meta RM. Its mean is the share of responses "
-    "whose votes went unfiltered.",
+    "grm_meta_failed": "1 where the meta RM could not rate the response's critiques (it is down, late or wrong, or "
+    "they are too long for it), so that all of them voted; else 0, also without a meta RM. Its mean is the share of "
+    "responses whose votes went unfiltered.",
     "grm_fallback": "1 where the reward rests on no vote and `failure.policy` gave it; else 0.",
     "grm_latency_s": "Seconds until the reward, to be read against `failure.deadline_s`. In the service it counts from "
     "the arrival of the sample, the wait for its siblings included; in a hook that sends whole groups, from when the "
