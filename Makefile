@@ -11,7 +11,12 @@ REQUIREMENTS := configs/requirements-cpu.txt
 INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo spct test test-verl chaos unit check format docs clean
+# Tests that start no processes of minutes run in so many processes at once.
+WORKERS ?= 2
+# The one end-to-end test of `make test`: a real OpenRLHF job whose reward is a real GRM on vLLM, on a real Ray cluster.
+SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evaluates_with_different_n
+
+.PHONY: demo spct test test-rest test-all test-verl chaos unit check format docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m examples.demo --algo $(ALGO) --steps $(STEPS)
@@ -20,8 +25,20 @@ demo: $(INSTALLED)
 spct: $(INSTALLED)
 	$(VENV)/bin/python -m examples.nano.spct --seed $(SEED) --run runs/spct
 
+# At most ten minutes on two cores, installing included.
 test: check
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/unit tests/contracts tests/browser
+	$(VENV)/bin/pytest $(SLICE)
+
+# What is left: all other end-to-end tests, a short chaos, and verl.
+test-rest: $(INSTALLED)
+	$(VENV)/bin/pytest tests/e2e tests/chaos --deselect $(SLICE)
+	$(MAKE) test-verl
+
+# At most thirty minutes on two cores.
+test-all:
+	$(MAKE) test
+	$(MAKE) test-rest
 
 # verl needs another transformers, so it is tested in an environment of its own.
 test-verl:
@@ -33,7 +50,7 @@ chaos: $(INSTALLED)
 	$(VENV)/bin/python tests/chaos
 
 unit: $(INSTALLED)
-	$(VENV)/bin/pytest tests/unit tests/contracts -m "not e2e"
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/unit tests/contracts
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .

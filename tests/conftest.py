@@ -1,11 +1,17 @@
-"""Settings for all tests, and an end of their process that does not take its native libraries down."""
+"""Settings for all tests; a check that they leave nothing behind; and an end of their process that does not take its
+native libraries down."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from support.leftovers import end_processes, take_folder, take_mark
 
 try:
     from hypothesis import settings
@@ -19,6 +25,21 @@ else:
     settings.load_profile("suite")
 
 STATUS = pytest.StashKey[int]()
+FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has that of the process that started it
+        config.stash[FOLDER] = take_folder()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    """Set up first and torn down last: no process that a test has started is there after the last test."""
+    mark = take_mark()
+    yield
+    left = end_processes(mark)
+    assert not left, f"left behind, and killed now: {left}"
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -27,6 +48,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
+    if FOLDER in config.stash:
+        shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
     # Ray, gRPC and torch in one process were seen to crash while Python finalises, after the last test had passed.
     if "ray" in sys.modules and STATUS in config.stash:
         sys.stdout.flush()

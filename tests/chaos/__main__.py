@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from report import show, write  # noqa: E402
 from stage import fake_config, staged  # noqa: E402
 from tally import Tally  # noqa: E402
 from vllm_stage import nano_config, reference_questions  # noqa: E402
+
+from support.leftovers import end_processes, take_folder, take_mark  # noqa: E402
 
 FAKE_REWARDS_PER_S, VLLM_REWARDS_PER_S = 20.0, 3.0
 VLLM_SHARE = 0.1
@@ -70,6 +73,14 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
+    own_folder, mark = take_folder(), take_mark()
+    try:
+        code = main()
+    finally:
+        left = end_processes(mark)
+        shutil.rmtree(own_folder, ignore_errors=True)
+    if left:
+        print(f"left behind, and killed now: {left}")
+        code = 1
     sys.stdout.flush()
     os._exit(code)  # a call that hangs may hold a thread for ever

@@ -75,7 +75,7 @@ def fake_phases(rewards: int) -> list[Phase]:
 
 
 def short_phases(rewards: int) -> list[Phase]:
-    """What `make test` runs."""
+    """What `make test-all` runs."""
     steps: dict[str, tuple[Step, ...]] = {
         "Engine killed": (_at(0.2, Damage.kill, "Engine"),),
         "Engine frozen": (_at(0.1, Damage.freeze, "Engine"),),

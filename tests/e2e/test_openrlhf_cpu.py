@@ -2,7 +2,7 @@
 
 A finished job proves nothing (without a weight sync it finishes as well): what counts is `vllm_kl`, the difference
 between the log-probabilities of the engine that samples and of the trainer that learns. The controls show that it
-counts.
+counts: the engine of the one job stops loading weights half-way, and the other job's sync moves nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import json
 import math
 import os
 import random
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from grm_plugin.integrations.openrlhf.training_log import Step
 from support.openrlhf_job import GONE_DEADLINE_S, PROMPTS_PER_STEP, UNMODIFIED, VLLM_KL_LIMIT, Job, run_job
 
 torch = pytest.importorskip("torch")
@@ -29,7 +32,9 @@ pytestmark = [
 ]
 
 STEPS = 10
-CONTROL_STEPS = 4
+"""With samples of the trainer's own weights: there is a sync after each step, and that after the last is not loaded."""
+
+CONTROL_STEPS = 8
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "sea", "river", "apple", "music")
 
 REWARD = """
@@ -39,20 +44,24 @@ def reward_func(queries, prompts, labels):
     return {"rewards": [share], "scores": [share], "extra_logs": {"letters": [float(len(response))]}}
 """
 
-# Both run in every process of the job, after the profile's own hooks: the profile passes hidden sitecustomize files on.
-RECEIVE_BUT_DO_NOT_LOAD = """
+# Each runs in every process of its job, after the profile's own hooks: those run a hidden sitecustomize file as well.
+RECEIVE_BUT_DO_NOT_LOAD = f"""
+from collections import Counter
+
 from grm_plugin.cpu.import_hooks import PatchingFinder
 
 def patch(module):
-    original = module.WorkerWrap.update_weight
+    original, syncs = module.WorkerWrap.update_weight, Counter()
 
-    def update_weight(self, *args, **kwargs):
-        self.model_runner.model.load_weights = lambda weights: None
-        original(self, *args, **kwargs)
+    def update_weight(self, name, *args, **kwargs):
+        syncs[name] += 1
+        if syncs[name] >= {STEPS}:
+            self.model_runner.model.load_weights = lambda weights: None
+        original(self, name, *args, **kwargs)
 
     module.WorkerWrap.update_weight = update_weight
 
-PatchingFinder({"openrlhf.trainer.ray.vllm_worker_wrap": patch}).install()
+PatchingFinder({{"openrlhf.trainer.ray.vllm_worker_wrap": patch}}).install()
 """
 BROADCAST_NOTHING = """
 from grm_plugin.cpu.import_hooks import PatchingFinder
@@ -106,47 +115,62 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def lettered_job(nano: Path, output: Path, steps: int, sitecustomize: str | None = None) -> Job:
+def lettered_job(nano: Path, output: Path, steps: int, sitecustomize: str) -> Job:
     """OpenRLHF's own command line under the profile, rewarded for letters."""
     flags = f"""
-        --actor.model_name_or_path {nano}/policy --actor.adam.lr 1e-3
+        --actor.model_name_or_path {nano}/policy --actor.adam.lr 1e-3 --actor.lr_scheduler constant
         --reward.remote_url {nano}/reward.py --algo.kl.init_coef 0
         --data.prompt_dataset {nano}/prompts.jsonl --data.input_key input --data.label_key label
         --data.max_len 128 --data.max_samples {steps * PROMPTS_PER_STEP} --rollout.max_new_tokens 48
     """
-    environ = {}
-    if sitecustomize is not None:
-        (output / "site").mkdir()
-        (output / "site" / "sitecustomize.py").write_text(sitecustomize)
-        environ["PYTHONPATH"] = os.pathsep.join([str(output / "site"), os.environ.get("PYTHONPATH", "")])
-    return run_job(UNMODIFIED, flags, output, JOB_DEADLINE_S, environ)
+    (output / "site").mkdir()
+    (output / "site" / "sitecustomize.py").write_text(sitecustomize)
+    path = os.pathsep.join([str(output / "site"), os.environ.get("PYTHONPATH", "")])
+    return run_job(UNMODIFIED, flags, output, JOB_DEADLINE_S, {"PYTHONPATH": path})
 
 
-def worst_kl(job: Job) -> float:
-    """Largest |vllm_kl| after the first weight sync; infinity when one is not finite."""
-    values = [abs(step.vllm_kl) for step in job.steps[1:]]
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the job that trains."""
+    return tmp_path_factory.mktemp("trains")
+
+
+@pytest.fixture(scope="module")
+def jobs(nano: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Job]]]:
+    """Both jobs, at the same time: neither keeps two cores busy while its processes start one after the other."""
+    stuck = tmp_path_factory.mktemp("moves_nothing")
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            "trains": pool.submit(lettered_job, nano, output, STEPS + CONTROL_STEPS, RECEIVE_BUT_DO_NOT_LOAD),
+            "moves nothing": pool.submit(lettered_job, nano, stuck, CONTROL_STEPS, BROADCAST_NOTHING),
+        }
+
+
+def worst_kl(steps: list[Step]) -> float:
+    """Largest |vllm_kl|; infinity when one is not finite."""
+    values = [abs(step.vllm_kl) for step in steps]
     return max(values) if values and all(map(math.isfinite, values)) else math.inf
 
 
-def test_a_job_trains_on_samples_of_its_own_weights(nano: Path, tmp_path: Path) -> None:
-    job = lettered_job(nano, tmp_path, STEPS)
+def test_a_job_trains_on_samples_of_its_own_weights(jobs: dict[str, Future[Job]], output: Path) -> None:
+    job = jobs["trains"].result()
     assert job.returncode == 0, job.log[-4000:]
-    assert [step.number for step in job.steps] == list(range(1, STEPS + 1))
+    assert [step.number for step in job.steps] == list(range(1, STEPS + CONTROL_STEPS + 1))
     assert all(math.isfinite(step.reward) for step in job.steps)
     assert all(step.values["letters"] > 0 for step in job.steps)
-    assert worst_kl(job) < VLLM_KL_LIMIT
-    assert (tmp_path / "policy" / "config.json").exists()
+    assert worst_kl(job.steps[1:STEPS]) < VLLM_KL_LIMIT  # the first step samples before there was a sync
+    assert (output / "policy" / "config.json").exists()
 
 
-def test_weights_that_are_received_but_not_loaded_show_in_vllm_kl(nano: Path, tmp_path: Path) -> None:
-    job = lettered_job(nano, tmp_path, CONTROL_STEPS, RECEIVE_BUT_DO_NOT_LOAD)
+def test_weights_that_are_received_but_not_loaded_show_in_vllm_kl(jobs: dict[str, Future[Job]]) -> None:
+    job = jobs["trains"].result()
     assert job.returncode == 0, job.log[-4000:]
-    assert len(job.steps) == CONTROL_STEPS
-    assert worst_kl(job) > VLLM_KL_LIMIT
+    assert len(job.steps[STEPS:]) == CONTROL_STEPS
+    assert worst_kl(job.steps[STEPS:]) > VLLM_KL_LIMIT
 
 
-def test_a_sync_that_moves_nothing_stops_the_job(nano: Path, tmp_path: Path) -> None:
-    job = lettered_job(nano, tmp_path, CONTROL_STEPS, BROADCAST_NOTHING)
+def test_a_sync_that_moves_nothing_stops_the_job(jobs: dict[str, Future[Job]]) -> None:
+    job = jobs["moves nothing"].result()
     assert job.returncode != 0
     assert not job.steps
     assert "the weight sync uses Nothing, which moves nothing on a CPU" in job.log

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from grm_plugin.integrations.openrlhf.training_log import Step, parse_step
+from support.leftovers import RAY_AGENTS
 from support.marked_jobs import kill_marked, new_mark, processes_with
 from support.paths import ROOT
 
@@ -22,9 +23,6 @@ VLLM_KL_LIMIT = 1e-2
 """Of log-probabilities between the engine that samples and the trainer that learns."""
 
 GONE_DEADLINE_S = 90
-RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-"""They outlive their cluster for a while."""
-
 LAUNCHER = (sys.executable, "-m", "grm_plugin.integrations.openrlhf.train_ppo_ray")
 UNMODIFIED = (sys.executable, "-m", "grm_plugin.cpu", "--", sys.executable, "-m", "openrlhf.cli.train_ppo_ray")
 FLAGS = f"""

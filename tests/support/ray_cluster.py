@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -148,3 +149,12 @@ def ray_cluster(log: Path, num_gpus: int = 0, environ: Mapping[str, str] = os.en
         yield address(), head.pid
     finally:
         end_session(head)
+        _forget(address())
+
+
+def _forget(address: str) -> None:
+    """Remove the file by which `ray.init` finds a cluster on this machine, if this one is named there."""
+    file = Path(tempfile.gettempdir(), "ray", "ray_current_cluster")  # `support.leftovers` says so to Ray, too
+    with suppress(FileNotFoundError):
+        if address and file.read_text() == address:
+            file.unlink()

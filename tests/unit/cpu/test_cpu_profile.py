@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -45,6 +46,37 @@ def python(code: str, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+IN_TURN = """
+import contextlib, io, json, sys, traceback
+told = {}
+for name, code in json.loads(sys.argv[1]).items():
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            exec(code, {"__name__": name})
+        except BaseException:
+            told[name] = {"error": traceback.format_exc()}
+            continue
+    told[name] = {"printed": printed.getvalue()}
+print(json.dumps(told))
+"""
+
+
+class Told:
+    """What pieces of code print, run in turn in one fresh interpreter under the profile: importing takes seconds."""
+
+    def __init__(self, pieces: Mapping[str, str]) -> None:
+        command = [sys.executable, "-c", IN_TURN, json.dumps(pieces)]
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("GRM_", "RAY_"))}
+        done = subprocess.run(command, env=inherited | environment(), capture_output=True, text=True, timeout=390)
+        assert done.returncode == 0, done.stderr
+        self._told = json.loads(done.stdout.splitlines()[-1])
+
+    def by(self, name: str) -> str:
+        """What the piece of this name printed. Fails with its traceback if it raised anything."""
+        assert "error" not in self._told[name], self._told[name]["error"]
+        return self._told[name]["printed"]
 
 
 class TestHooks:
@@ -229,21 +261,54 @@ class TestRayInit:
         assert ray.init() == (None, {})
 
 
+ON_CPU = {
+    # First, because it looks at vLLM before anything of OpenRLHF is imported.
+    "new weights": (
+        "import vllm.model_executor.layers.utils as u; own = u.dispatch_cpu_unquantized_gemm\n"
+        "assert own.__module__ == u.__name__\n"
+        "import openrlhf.trainer.ray.vllm_worker_wrap, torch\n"
+        "layer = torch.nn.Linear(64, 32, bias=False); u.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)\n"
+        "layer.weight.data.zero_(); x = torch.ones(1, 64)\n"
+        "print(u.cpu_unquantized_gemm(layer, x, layer.weight).abs().sum().item())"
+    ),
+    "flash attention": (
+        "import sys; from openrlhf.models import ring_attn_utils as r\n"
+        "print([m for m in sys.modules if m.startswith('flash_attn')])\n"
+        "try: r.pad_input()\nexcept RuntimeError as e: print(e)"
+    ),
+    "replay buffer": (
+        "from openrlhf.trainer.ppo_utils import NaiveReplayBuffer; print(NaiveReplayBuffer(1).target_device)"
+    ),
+    "deepspeed": (
+        "import deepspeed, sys; comm = sys.modules['deepspeed.comm.torch']\n"
+        "from openrlhf.utils.deepspeed.deepspeed_utils import get_train_ds_config\n"
+        "config = get_train_ds_config(False, optim_config={'type': 'AdamW', 'params': {}})\n"
+        "print(comm.build_shm_op(), config['optimizer']['params'])"
+    ),
+    "zero 3": (
+        "from deepspeed.runtime.zero.partition_parameters import Init\n"
+        "class Asked:\n"
+        "    def _allgather_params_sequential(self, params, hierarchy): print(params, hierarchy)\n"
+        "Init._allgather_params_coalesced(Asked(), ['a', 'b'], 1, quantize=False)"
+    ),
+}
+"""What is done with the installed frameworks where there is no CUDA."""
+
+
 class TestPatches:
-    """Against the installed frameworks, in an interpreter of their own."""
+    """Against the installed frameworks, in interpreters of their own."""
 
     @pytest.fixture(autouse=True)
     def _needs(self) -> None:
         pytest.importorskip("openrlhf")
 
+    @pytest.fixture(scope="class")
+    def on_cpu(self) -> Told:
+        return Told(ON_CPU)
+
     @without_cuda
-    def test_openrlhf_imports_without_flash_attention_and_leaves_no_stub(self) -> None:
-        code = (
-            "import sys; from openrlhf.models import ring_attn_utils as r\n"
-            "print([m for m in sys.modules if m.startswith('flash_attn')])\n"
-            "try: r.pad_input()\nexcept RuntimeError as e: print(e)"
-        )
-        printed = python(code, **environment())
+    def test_openrlhf_imports_without_flash_attention_and_leaves_no_stub(self, on_cpu: Told) -> None:
+        printed = on_cpu.by("flash attention")
         assert "[]" in printed
         assert "drop --ds.packing_samples" in printed
 
@@ -255,38 +320,17 @@ class TestPatches:
         assert python(WITH_CUDA + code, **environment()).split()[-1].startswith("flash_attn")
 
     @without_cuda
-    def test_the_replay_buffer_is_on_the_cpu(self) -> None:
-        code = "from openrlhf.trainer.ppo_utils import NaiveReplayBuffer; print(NaiveReplayBuffer(1).target_device)"
-        assert python(code, **environment()).split()[-1] == "cpu"
+    def test_the_replay_buffer_is_on_the_cpu(self, on_cpu: Told) -> None:
+        assert on_cpu.by("replay buffer").split()[-1] == "cpu"
 
     @without_cuda
-    def test_deepspeed_compiles_nothing(self) -> None:
-        code = (
-            "import deepspeed, sys; comm = sys.modules['deepspeed.comm.torch']\n"
-            "from openrlhf.utils.deepspeed.deepspeed_utils import get_train_ds_config\n"
-            "config = get_train_ds_config(False, optim_config={'type': 'AdamW', 'params': {}})\n"
-            "print(comm.build_shm_op(), config['optimizer']['params'])"
-        )
-        assert python(code, **environment()).strip().endswith("None {'torch_adam': True}")
+    def test_deepspeed_compiles_nothing(self, on_cpu: Told) -> None:
+        assert on_cpu.by("deepspeed").strip().endswith("None {'torch_adam': True}")
 
     @without_cuda
-    def test_zero_3_waits_for_each_parameter_that_it_gathers(self) -> None:
-        code = (
-            "from deepspeed.runtime.zero.partition_parameters import Init\n"
-            "class Asked:\n"
-            "    def _allgather_params_sequential(self, params, hierarchy): print(params, hierarchy)\n"
-            "Init._allgather_params_coalesced(Asked(), ['a', 'b'], 1, quantize=False)"
-        )
-        assert python(code, **environment()).strip().endswith("['a', 'b'] 1")
+    def test_zero_3_waits_for_each_parameter_that_it_gathers(self, on_cpu: Told) -> None:
+        assert on_cpu.by("zero 3").strip().endswith("['a', 'b'] 1")
 
     @without_cuda
-    def test_a_policys_engine_sees_new_weights_and_other_engines_keep_their_kernels(self) -> None:
-        code = (
-            "import vllm.model_executor.layers.utils as u; own = u.dispatch_cpu_unquantized_gemm\n"
-            "assert own.__module__ == u.__name__\n"
-            "import openrlhf.trainer.ray.vllm_worker_wrap, torch\n"
-            "layer = torch.nn.Linear(64, 32, bias=False); u.dispatch_cpu_unquantized_gemm(layer, remove_weight=True)\n"
-            "layer.weight.data.zero_(); x = torch.ones(1, 64)\n"
-            "print(u.cpu_unquantized_gemm(layer, x, layer.weight).abs().sum().item())"
-        )
-        assert python(code, **environment()).split()[-1] == "0.0"
+    def test_a_policys_engine_sees_new_weights_and_other_engines_keep_their_kernels(self, on_cpu: Told) -> None:
+        assert on_cpu.by("new weights").split()[-1] == "0.0"

@@ -179,13 +179,15 @@ def test_nodes_that_see_different_checkpoints_all_stop(tmp_path: Path) -> None:
     state.write_text('{"global_step": 2}')
     script = tmp_path / "rank.py"
     script.write_text(
-        "import sys; from pathlib import Path; import torch.distributed as dist\n"
+        "import os, sys, time; from pathlib import Path; import torch.distributed as dist\n"
         "from grm_plugin.spct.meta_rm_checkpoints import last_checkpoint\n"
         "dist.init_process_group('gloo'); rank, root = dist.get_rank(), Path(sys.argv[1])\n"
         "found = last_checkpoint(root / '0', {})\n"
         "try: last_checkpoint(root / str(rank), {})\n"
         "except Exception as error: (root / f'said {rank}').write_text(f'{found} {error}')\n"
-        "dist.barrier()\n"  # one that ends early breaks the connection that the other may still read from
+        # A rank that ends early breaks the connection that the other still reads from, and gloo aborts that one then.
+        "while not all((root / f'said {each}').exists() for each in range(2)): time.sleep(0.01)\n"
+        "os._exit(0)\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     job = run_marked([*command, str(script), str(tmp_path)], 300, {"GLOO_SOCKET_IFNAME": "lo"})

@@ -213,6 +213,11 @@ async def test_a_full_service_is_a_503_with_retry_after() -> None:
         assert (await client.post("/get_reward", json=openrlhf("2"))).status_code == 200
 
 
+def has_lost_a_caller(service: RewardService) -> bool:
+    """Until the service has noticed that a caller is gone, an equal request is that of an equal sibling."""
+    return any(flight.waiters == 0 for flights in service._replies._flights.values() for flight in flights)
+
+
 async def test_a_retry_after_a_dropped_connection_attaches() -> None:
     gate = Gate()
     service = make_service(gate.generator)
@@ -224,6 +229,7 @@ async def test_a_retry_after_a_dropped_connection_attaches() -> None:
             await counter(client, "waiting", 2)
             dropped.cancel()
             await asyncio.wait([dropped])
+            await until(lambda: has_lost_a_caller(service))
             retry = asyncio.create_task(client.post("/get_reward?n=2", json=openrlhf("4")))
             await counter(client, "attached", 1)  # the work goes on without its caller
             gate.open.set()

@@ -1,4 +1,4 @@
-"""The measurements, through real vLLM engines, on a handful of groups."""
+"""`examples.nano.check`: its measurements, through real vLLM engines, on a handful of groups."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from support.paths import ROOT
 
-@pytest.mark.e2e
-@pytest.mark.timeout(600)
-def test_check_measures_all_three_models(shipped: Path) -> None:
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+MODELS = ROOT / "examples" / "nano" / "models"
+
+
+def test_check_measures_all_three_models() -> None:
     pytest.importorskip("vllm")
-    command = [sys.executable, "-m", "examples.nano.check", "--models", str(shipped), "--groups", "8", "--samples", "1"]
+    command = [sys.executable, "-m", "examples.nano.check", "--models", str(MODELS), "--groups", "8", "--samples", "1"]
     # A process of its own: vLLM's engines only leave the memory when theirs ends.
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    root = shipped.parents[2]
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=580, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=580, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     parsed, asked = map(int, re.search(r"^pairs: (\d+) of (\d+)", done.stdout, re.MULTILINE).groups())
     assert asked == 256
