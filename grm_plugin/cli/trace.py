@@ -36,8 +36,10 @@ def traces(
     ] = None,
     lost_votes: Annotated[bool, typer.Option("--lost-votes", help="Only groups with a lost vote.")] = False,
     fallback: Annotated[bool, typer.Option("--fallback", help="Only groups with a missing reward.")] = False,
-    sort: Annotated[Sort, typer.Option(help="Which groups come first.")] = Sort.NEWEST,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most groups to list.")] = 20,
+    sort: Annotated[
+        Sort, typer.Option(help="Which groups come first; disputed: those whose votes differ most.")
+    ] = Sort.NEWEST,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="List at most this many groups.")] = 20,
     export: Annotated[
         Path | None,
         typer.Option(help="Write all matching groups to this .jsonl or .parquet file instead of listing them."),

@@ -29,7 +29,7 @@ def report_stores(
     console: Console,
     ids: Collection[str] | None = None,
 ) -> int:
-    """Compute, print and write what the stores say.
+    """Compute, print and write the reports of stores.
 
     Args:
         folders: of the stores. Several stores also give their mean, or their differences if they are of one benchmark.

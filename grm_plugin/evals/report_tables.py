@@ -104,7 +104,7 @@ def show_differences(title: str, differences: Sequence[Difference], console: Con
     table = _table(title, "", "points [95 %]", "")
     for found in differences:
         low, high = found.ci95
-        verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+        verdict = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
         table.add_row(found.method, f"{100 * found.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]", verdict)
     console.print(table)
 
