@@ -13,7 +13,7 @@ from grm_plugin.attacks.attack import Attack, Kind
 from grm_plugin.attacks.pairs import Pair
 from grm_plugin.batch.engine_failures import failure_of_list
 from grm_plugin.batch.meter import Meter
-from grm_plugin.batch.run import EngineFailed, Run
+from grm_plugin.batch.resumable_run import EngineFailed, Run
 from grm_plugin.config import Config, JudgeConfig, NormalizeConfig
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.judge import Judge

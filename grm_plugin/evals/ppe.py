@@ -14,7 +14,7 @@ from typing import Any
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
 from grm_plugin.evals.benchmark_rows import BenchmarkRow
-from grm_plugin.evals.turns import exchange_of
+from grm_plugin.evals.chat_turns import exchange_of
 
 CORRECTNESS = {"mmlu": "MMLU-Pro", "math": "MATH", "gpqa": "GPQA", "ifeval": "IFEval", "mbpp": "MBPP-Plus"}
 """What the name of a file or data set contains -> subset."""

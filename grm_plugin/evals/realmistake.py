@@ -13,7 +13,7 @@ from grm_plugin.batch.digests import digest
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
 from grm_plugin.evals.benchmark_rows import BenchmarkRow
-from grm_plugin.evals.turns import exchange_of
+from grm_plugin.evals.chat_turns import exchange_of
 
 TASKS = ("math_word_problem_generation", "finegrained_fact_verification", "answerability_classification")
 """Names of the configurations on the hub, and of the folders of the archive."""

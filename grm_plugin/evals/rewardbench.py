@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
 from grm_plugin.evals.benchmark_rows import BenchmarkRow
-from grm_plugin.evals.turns import exchange_of
+from grm_plugin.evals.chat_turns import exchange_of
 
 SECTIONS: Mapping[str, Mapping[str, float]] = {
     "Chat": {

@@ -13,7 +13,7 @@ from typing import Any
 from grm_plugin.batch.items import Item, clean_text
 from grm_plugin.errors import WireError
 from grm_plugin.evals.benchmark_rows import BenchmarkRow
-from grm_plugin.evals.turns import conversation_of
+from grm_plugin.evals.chat_turns import conversation_of
 
 FORMATS = {"BoN_set": "BoN", "Pairwise_set": "pairwise"}
 

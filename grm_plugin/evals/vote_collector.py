@@ -8,7 +8,7 @@ from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.batch.engine_failures import failure_of_list
 from grm_plugin.batch.items import Item
-from grm_plugin.batch.run import EngineFailed
+from grm_plugin.batch.resumable_run import EngineFailed
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote, votes_of
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError

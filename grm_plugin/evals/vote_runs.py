@@ -14,11 +14,11 @@ from rich.console import Console
 from grm_plugin.batch.fingerprint import fingerprint, model_name, require_same
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.local_engines import running_engines
-from grm_plugin.batch.run import Ending, Run
+from grm_plugin.batch.resumable_run import Ending, Run
 from grm_plugin.batch.vote_store import FILE_NAME, ItemVotes, Manifest, VoteStore, read_store
 from grm_plugin.config import Config, FakeConfig
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.rating import rate_votes
+from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.evals.suites import LoadedItems
 from grm_plugin.evals.vote_collector import FAILURES_NAMED, VoteCollector
 from grm_plugin.evals.vote_meter import VoteMeter

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from grm_plugin.batch.engine_failures import failure_of
 from grm_plugin.batch.group_judges import JudgeGroup
-from grm_plugin.batch.run import EngineFailed, Run
+from grm_plugin.batch.resumable_run import EngineFailed, Run
 from grm_plugin.errors import GroupError, WireError
 from grm_plugin.score.input_groups import InputGroup, read_groups
 from grm_plugin.score.results import JudgedGroup, Results

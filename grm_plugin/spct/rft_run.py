@@ -13,7 +13,7 @@ from grm_plugin.batch.digests import digest
 from grm_plugin.batch.fingerprint import fingerprint, model_name
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.local_engines import running_engines
-from grm_plugin.batch.run import Run
+from grm_plugin.batch.resumable_run import Run
 from grm_plugin.config import Config
 from grm_plugin.spct.rejection import RejectionRules
 from grm_plugin.spct.rft_data import write_report, write_training_file

@@ -10,7 +10,7 @@ from grm_plugin._util.deadline import Deadline
 from grm_plugin._util.text import encodable
 from grm_plugin.batch.engine_failures import failure_of
 from grm_plugin.batch.items import Item
-from grm_plugin.batch.run import EngineFailed
+from grm_plugin.batch.resumable_run import EngineFailed
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.outcome import verdict_of

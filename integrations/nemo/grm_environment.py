@@ -21,7 +21,7 @@ import torch
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.concurrency import all_of
 from grm_plugin.client import MARGIN_S, Client
-from grm_plugin.client.contiguous import BatchRow, contiguous_groups
+from grm_plugin.client.contiguous_groups import BatchRow, contiguous_groups
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.conversation.messages import as_reference, text_of
 from grm_plugin.errors import GroupError

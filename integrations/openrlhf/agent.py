@@ -16,7 +16,7 @@ from typing import Any
 from openrlhf.utils.agent import SingleTurnAgentExecutor
 
 from grm_plugin._util.text import encodable
-from grm_plugin.client.settling import SettledReward, judge_settled
+from grm_plugin.client.settled_rewards import SettledReward, judge_settled
 from grm_plugin.conversation.messages import as_reference
 from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups

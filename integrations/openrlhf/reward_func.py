@@ -18,7 +18,7 @@ from typing import Any
 
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.text import encodable
-from grm_plugin.client.settling import SettledReward, reward_settled
+from grm_plugin.client.settled_rewards import SettledReward, reward_settled
 from grm_plugin.conversation.messages import as_reference
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
-from grm_plugin.client.settling import SettledReward
+from grm_plugin.client.settled_rewards import SettledReward
 from grm_plugin.errors import GroupError
 
 JudgeGroup = Callable[[str, Sequence[str], object], Coroutine[None, None, list[SettledReward]]]

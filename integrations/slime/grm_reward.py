@@ -23,8 +23,8 @@ from typing import Any, Protocol
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.text import encodable
 from grm_plugin.client import Client
-from grm_plugin.client.contiguous import BatchRow, contiguous_groups
-from grm_plugin.client.settling import judge_settled, reward_settled
+from grm_plugin.client.contiguous_groups import BatchRow, contiguous_groups
+from grm_plugin.client.settled_rewards import judge_settled, reward_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.conversation.messages import as_reference, to_conversation
 from grm_plugin.errors import ConfigError

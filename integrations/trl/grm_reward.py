@@ -22,7 +22,7 @@ from typing import Any
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.concurrency import all_of
 from grm_plugin.client import MARGIN_S, Client
-from grm_plugin.client.contiguous import contiguous_groups
+from grm_plugin.client.contiguous_groups import contiguous_groups
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, GRMError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grm_plugin._util.text import encodable
-from grm_plugin.client.contiguous import BatchRow
+from grm_plugin.client.contiguous_groups import BatchRow
 from grm_plugin.conversation.messages import as_reference, text_of, to_conversation
 from grm_plugin.errors import ConfigError, GroupError, PromptError
 from grm_plugin.types import Conversation

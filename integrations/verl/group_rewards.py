@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grm_plugin.client import Client
-from grm_plugin.client.settling import SettledReward, judge_settled
+from grm_plugin.client.settled_rewards import SettledReward, judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.types import Group
@@ -32,7 +32,7 @@ class VerlReward:
 
 
 async def judge_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
-    """One reward per response of the group, in order; see `grm_plugin.client.settling.judge_settled`.
+    """One reward per response of the group, in order; see `grm_plugin.client.settled_rewards.judge_settled`.
 
     Raises:
         RewardError: the service failed and the policy is `raise`.

@@ -25,9 +25,9 @@ from grm_plugin.errors import EngineError
 from grm_plugin.judging.normalize import set_aside_if_damaged
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.serving.http.app import create_app
+from grm_plugin.serving.ray.engine_watchdog import Watchdog
 from grm_plugin.serving.ray.gpus import CPUS_PER_REPLICA, gpus_per_replica
 from grm_plugin.serving.ray.remote_engines import RayGenerator, RayMetaRM
-from grm_plugin.serving.ray.watchdog import Watchdog
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
 from grm_plugin.wire.schemas import GetRewardReply, GetRewardRequest, ScoreReply, ScoreRequest

@@ -10,7 +10,7 @@ import pytest
 
 from grm_plugin.batch.items import Item, read_items, write_items
 from grm_plugin.errors import ConfigError, WireError
-from grm_plugin.evals.turns import exchange_of
+from grm_plugin.evals.chat_turns import exchange_of
 from grm_plugin.types import Message
 from support.score_files import write_lines
 from support.vote_factories import make_item

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from grm_plugin.batch.items import Item, read_items, write_items
-from grm_plugin.batch.run import EngineFailed
+from grm_plugin.batch.resumable_run import EngineFailed
 from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.cli.app import app
 from grm_plugin.engines import fake

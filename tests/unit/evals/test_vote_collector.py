@@ -16,14 +16,14 @@ from rich.console import Console
 
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.items import Item
-from grm_plugin.batch.run import Run
+from grm_plugin.batch.resumable_run import Run
 from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore, read_store
 from grm_plugin.config import Config
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
+from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.evals.diagnostics import diagnose
-from grm_plugin.evals.rating import rate_votes
 from grm_plugin.evals.vote_collector import FAILURES_NAMED, UNREADABLE_ITEMS, VoteCollector, sampled_config
 from grm_plugin.evals.vote_meter import VoteMeter
 from grm_plugin.judging.lists import ListJudge
@@ -242,7 +242,7 @@ async def test_a_meta_rm_that_hangs_ends_the_rating(tmp_path: Path, monkeypatch:
             await asyncio.Event().wait()
             raise AssertionError("unreachable")
 
-    monkeypatch.setattr("grm_plugin.evals.rating.ITEM_DEADLINE_S", 0.05)
+    monkeypatch.setattr("grm_plugin.evals.critique_rating.ITEM_DEADLINE_S", 0.05)
     await collect(tmp_path / "before", pairs(1), known(1.0))
     records, config = read_store(tmp_path / "before")[1], make_config(meta_rm={"type": "fake"})
     with pytest.raises(EngineError, match=r"the meta RM has not rated an item within 0\.05 s"):

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from grm_plugin.client.settling import judge_settled
+from grm_plugin.client.settled_rewards import judge_settled
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.integrations.environment_variables import HookSettings, connect

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from grm_plugin.client.settling import SettledReward
+from grm_plugin.client.settled_rewards import SettledReward
 from grm_plugin.errors import GroupError
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 from grm_plugin.judging.fallback import LOG_KEYS, Settled

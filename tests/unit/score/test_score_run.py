@@ -17,7 +17,7 @@ from rich.console import Console
 
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.group_judges import JudgeGroup
-from grm_plugin.batch.run import Run
+from grm_plugin.batch.resumable_run import Run
 from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.score.input_groups import InputGroup, read_groups
 from grm_plugin.score.results import JudgedGroup, Results

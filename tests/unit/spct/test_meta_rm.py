@@ -23,7 +23,7 @@ from grm_plugin.batch.vote_store import Manifest, StoredVote, VoteStore
 from grm_plugin.config import Config
 from grm_plugin.engines.fake import FakeEngine
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.rating import rate_votes
+from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.spct.meta_rm_data import rows_of_folder

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.items import Item, write_items
-from grm_plugin.batch.run import Run
+from grm_plugin.batch.resumable_run import Run
 from grm_plugin.errors import ConfigError, EngineError, GroupError, PromptError, PromptTooLong
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.outcome import Target

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from grm_plugin.errors import EngineError
-from grm_plugin.serving.ray.watchdog import Watchdog
+from grm_plugin.serving.ray.engine_watchdog import Watchdog
 
 HUNG_S = 100.0
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
 from grm_plugin.batch.meter import Meter
-from grm_plugin.batch.run import Ending, EngineFailed, Run
+from grm_plugin.batch.resumable_run import Ending, EngineFailed, Run
 from grm_plugin.errors import ConfigError, EngineError, ServiceError
 
 

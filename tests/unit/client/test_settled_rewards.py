@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.client import Client, settling
-from grm_plugin.client.settling import judge_settled
+from grm_plugin.client import Client, settled_rewards
+from grm_plugin.client.settled_rewards import judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError, ServiceError
 from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
@@ -72,7 +72,7 @@ class Clock:
 @pytest.mark.parametrize("fails", [False, True])
 async def test_the_wait_for_a_place_is_no_latency(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(settling, "time", clock)
+    monkeypatch.setattr(settled_rewards, "time", clock)
     running = RewardService(make_config(sampling__k=1), scoring(by_number))
 
     class Crowded(Client):
