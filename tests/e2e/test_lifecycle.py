@@ -131,9 +131,12 @@ class TestAlone:
             assert third.poll() is None, (tmp_path / "third").read_text()
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    with ray_cluster(tmp_path_factory.mktemp("serve") / "ray.log") as (address, session):
+    # Serve looks at its proxy every ten seconds and replaces it after three looks: half a minute, in which nothing else
+    # is seen than in three seconds.
+    environ = {**os.environ, "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1"}
+    with ray_cluster(tmp_path_factory.mktemp("serve") / "ray.log", environ=environ) as (address, session):
         ray.init(address=address, log_to_driver=False)
         try:
             yield address, session
@@ -197,22 +200,17 @@ class OnRay:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnRay]:
+def service(cluster: tuple[str, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnRay]:
     folder = tmp_path_factory.mktemp("ray")
-    with (
-        ray_cluster(folder / "head.log") as (address, session),
-        pytest.MonkeyPatch.context() as environ,
-    ):
+    address, session = cluster
+    with pytest.MonkeyPatch.context() as environ:
         environ.setenv("RAY_ADDRESS", address)
         environ.setenv("XDG_RUNTIME_DIR", str(folder))
         environ.delenv("GRM_CPU", raising=False)
         engine = {"type": "fake", "replicas": 2, "delay_s": 0.05}
         config = load_config(settings(folder, free_port(), engine=engine))
-        try:
-            yield OnRay(session, config, launch.start(config))
-            assert launch.stop(config.service.name) is True
-        finally:
-            ray.shutdown()
+        yield OnRay(session, config, launch.start(config))
+        assert launch.stop(config.service.name) is True
 
 
 VOTES = 2

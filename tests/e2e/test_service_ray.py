@@ -21,7 +21,9 @@ import pytest
 
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
+from grm_plugin.doctor.gpus import check_gpus
 from grm_plugin.errors import ServiceError
+from support.factories import make_config
 from support.paths import ROOT
 from support.ray_cluster import (
     actor_pids,
@@ -96,6 +98,13 @@ def votes(reply: httpx.Response) -> int:
     assert reply.status_code == 200, reply.text
     rewards = reply.json()["judgements"][0]["rewards"]
     return min(reward["votes_parsed"] for reward in rewards)
+
+
+def test_doctor_counts_the_gpus_of_the_cluster_that_the_service_would_use(cluster: tuple[str, int]) -> None:
+    for tensor_parallel, level, words in ((2, "ok", "2 needed, 2 of 2 free in Ray"), (4, "error", "needs 4 GPU")):
+        config = make_config(engine__type="vllm", engine__model="a/b", engine__tensor_parallel_size=tensor_parallel)
+        (found,) = check_gpus(config)
+        assert (found.level, words in found.message) == (level, True), found
 
 
 def test_it_is_ready_and_says_what_it_is(service: launch.ServiceHandle) -> None:
