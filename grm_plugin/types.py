@@ -121,6 +121,10 @@ class UnparsedReason(StrEnum):
         return self in (UnparsedReason.ENGINE, UnparsedReason.TIMEOUT)
 
 
+DETAIL_CHARS = 200
+"""Longest `Unparsed.detail` and `ListJudgement.meta_error` in characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unparsed:
     """A vote that is missing. Never a score. `order` is the one that was shown; empty where no judge has named it."""

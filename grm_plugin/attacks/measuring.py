@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,7 +29,7 @@ weak response as it was."""
 REHEARSALS = 3
 """Clean pairs that are judged first, to see whether the GRM's critiques can be read at all."""
 
-UNANSWERED = "cases in a row without an answer"
+FAILURES_NAMED = "cases in a row without an answer"
 
 BARE = {"blank_response": "judge", "invisible": "keep", "max_response_chars": 1_000_000}
 """Changes to the section `judge` that turn its defences off."""
@@ -136,19 +137,18 @@ class Measurement:
         It returns at the deadline, or when the engine answers nothing any more, with what there is.
         """
         rows = _Rows()
-        run: Run[Case, tuple[Case, AttackResult]] = Run(rows, meter, self._concurrency, UNANSWERED)
+        run: Run[Case, tuple[Case, AttackResult]] = Run(rows, meter, self._concurrency, FAILURES_NAMED)
         # In random order, so that a run that ends early has rows of every family, with and without the defences.
         shuffled = random.Random(0).sample(todo, len(todo))
+        given_up = ""
         try:
-            async with deadline.timeout():
-                await run.process(shuffled, self._row)
-        except TimeoutError:
-            self.stopped = run.last_failure
+            with suppress(TimeoutError):
+                async with deadline.timeout():
+                    await run.process(shuffled, self._row)
         except EngineError as error:
-            self.stopped = str(error)
-        else:
-            self.stopped = run.last_failure
-        return [rows.found[id] for id in sorted(rows.found)]
+            given_up = str(error)
+        self.stopped = given_up or run.last_failure
+        return [row for _, row in sorted(rows.found.items())]
 
     async def _row(self, case: Case) -> tuple[Case, AttackResult] | EngineFailed:
         """The row; a failure where an engine failed on a vote, since that would look like an effect of the attack."""

@@ -66,14 +66,14 @@ class Run(Generic[ItemT, ResultT]):
         output: takes the results and knows which items have one.
         meter: counts the results and shows how far the run is.
         concurrency: items worked on at once.
-        failures_named: what the error calls many failures in a row, such as "items in a row without an answer".
+        failures_named: what the error calls many failures in a row.
         last_failure: what the engine failed with last; empty if it never did.
     """
 
     output: Output[ResultT]
     meter: Meter
     concurrency: int
-    failures_named: str
+    failures_named: str = "items in a row without an answer"
     last_failure: str = field(default="", init=False)
 
     async def process(

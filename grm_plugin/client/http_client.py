@@ -162,7 +162,7 @@ class Client:
                 self._sessions.pop(ended, None)
             headers = self._token.headers if self._token else None
             self._sessions[loop] = _Session(
-                Connections(self.url, headers, self.max_concurrency), CallSlots(self.max_concurrency, self.timeout_s)
+                Connections(self.url, headers), CallSlots(self.max_concurrency, self.timeout_s)
             )
         return self._sessions[loop]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote, list_as_shown
-from grm_plugin.errors import ConfigError, EngineError
+from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.evals.vote_collector import ITEM_DEADLINE_S
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.types import Critique
@@ -27,14 +27,14 @@ async def rate_votes(lists: ListJudge, record: ItemVotes) -> ItemVotes:
     critiques = [_critique(vote, sample) for sample, vote in enumerate(record.votes) if vote.scores is not None]
     if any(not critique.text for critique in critiques):
         raise ConfigError("the store holds no texts of the critiques: there is nothing to rate")
-    deadline = Deadline.after(ITEM_DEADLINE_S)
-    rated = await lists.rate(list_as_shown(record, lists.config.judge), critiques, deadline)
-    # Where a critique is too long for the meta RM, the item has a vote without it, as in the service.
-    if rated.error and not rated.too_long:
-        if deadline.left_s == 0.0:
-            raise EngineError(f"the meta RM has not rated an item within {ITEM_DEADLINE_S:g} s")
-        raise EngineError(f"the meta RM failed: {rated.error}")
-    logits = {critique.sample: critique.meta for critique in rated.critiques}
+    shown = list_as_shown(record, lists.config.judge)
+    try:
+        rated = await lists.rate(shown, critiques, Deadline.after(ITEM_DEADLINE_S))
+    except PromptTooLong:  # the item has a vote without the meta RM, as in the service
+        rated = critiques
+    except TimeoutError:
+        raise EngineError(f"the meta RM has not rated an item within {ITEM_DEADLINE_S:g} s") from None
+    logits = {critique.sample: critique.meta for critique in rated}
     return replace(
         record, votes=tuple(replace(vote, meta=logits.get(sample)) for sample, vote in enumerate(record.votes))
     )

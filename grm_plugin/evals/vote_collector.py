@@ -22,8 +22,6 @@ ITEM_DEADLINE_S = 1800.0
 UNREADABLE_ITEMS = 20
 """After this many items without one readable vote the model or the template counts as the wrong one."""
 
-FAILURES_NAMED = "items in a row without an answer"
-
 
 def sampled_config(config: Config, k: int, seed: int) -> Config:
     """The configuration with which the K votes are sampled: always all K (no early stopping), and with a seed.

@@ -20,7 +20,7 @@ from grm_plugin.config import Config, FakeConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.evals.suites import LoadedItems
-from grm_plugin.evals.vote_collector import FAILURES_NAMED, VoteCollector
+from grm_plugin.evals.vote_collector import VoteCollector
 from grm_plugin.evals.vote_meter import VoteMeter
 from grm_plugin.judging import lists, sampling
 from grm_plugin.judging.lists import ListJudge
@@ -65,7 +65,7 @@ def collect(
     )
     with VoteStore(folder, manifest) as store:
         meter, ids = _start(loaded.items, store, console)
-        run: Run[Item, ItemVotes] = Run(store, meter, concurrency, FAILURES_NAMED)
+        run: Run[Item, ItemVotes] = Run(store, meter, concurrency)
         ended = run.carry_out(partial(_collect_all, run, config, loaded.items, keep_going))
         return _finish(ended, meter, store, console), ids
 
@@ -89,7 +89,7 @@ def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[
     console = Console(stderr=True)
     with VoteStore(folder, replace(found, meta_rm=model_name(config.meta_rm), fingerprint=parts)) as store:
         meter, ids = _start([record.item for record in records], store, console)
-        run: Run[ItemVotes, ItemVotes] = Run(store, meter, concurrency, FAILURES_NAMED)
+        run: Run[ItemVotes, ItemVotes] = Run(store, meter, concurrency)
         without_grm = config.model_copy(update={"engine": FakeConfig()})
         ended = run.carry_out(partial(_rate_all, run, without_grm, records))
         return _finish(ended, meter, store, console), ids

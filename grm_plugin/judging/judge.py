@@ -6,6 +6,7 @@ Names the order of these stages, as `lists.py` names that of a list. Neither kno
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,12 +16,14 @@ from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.config import Config
 from grm_plugin.errors import GroupError
 from grm_plugin.judging.grouping import split_evenly
-from grm_plugin.judging.lists import ListJudge, Sanitize, Timed, logger
+from grm_plugin.judging.lists import ListJudge, Sanitize, Timed
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.rewards import rewards_of
 from grm_plugin.judging.sanitizing import sanitize, shows_nothing
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Group, Judgement, ListJudgement
+
+logger = logging.getLogger(__name__)
 
 
 class Judge:
@@ -105,8 +108,7 @@ class GroupInProgress:
             for task in self._lists:  # if one has failed the others are for nobody
                 task.cancel()
         judge = self._judge
-        put = {member for judged in lists for member in judged.members}
-        blank = {index for index, text in enumerate(group.responses) if index not in put and judge.is_blank(text)}
+        blank = {index for index, text in enumerate(group.responses) if judge.is_blank(text)}
         rewards = rewards_of(len(group.responses), lists, blank, judge.normalizer)
         judgement = Judgement(group, rewards, tuple(lists), time.monotonic() - self._began)
         if judge.on_judgement:

@@ -22,7 +22,7 @@ from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.judging.seams import Generator, MetaRM, check_logits
 from grm_plugin.judging.stopping import RankingSettled
 from grm_plugin.judging.voting import keep_best, tally, with_ratings
-from grm_plugin.types import Critique, Group, ListJudgement, Sampling, Unparsed, UnparsedReason
+from grm_plugin.types import DETAIL_CHARS, Critique, Group, ListJudgement, Sampling, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +49,6 @@ class ShownList:
     group: Group
     marker: str
     cut: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RatedCritiques:
-    """Critiques with the meta RM's logits. Where it failed they have none, and `error` says why.
-
-    `too_long`: it failed because they do not fit into its context.
-    """
-
-    critiques: list[Critique]
-    error: str = ""
-    too_long: bool = False
 
 
 class ListJudge:
@@ -116,36 +104,38 @@ class ListJudge:
                 break
             limit = max(SHORTEST_SHOWN, min(limit, max(map(len, shown.group.responses))) // 2)
 
-        drawn = len(critiques) + len(unparsed)
-        rated = await self.rate(shown, critiques, deadline)
-        kept = keep_best(rated.critiques, self.config.kept_of(drawn))
+        meta_error, meta_too_long = "", False
+        try:
+            critiques = await self.rate(shown, critiques, deadline)
+        except Exception as error:  # the seam: whatever a meta RM raises costs the filter, never the votes
+            # The type only: the message may quote prompts, which do not belong into logs. The judgement has it.
+            logger.warning("the meta RM failed (%s), all %d critiques vote", type(error).__name__, len(critiques))
+            meta_error = f"{type(error).__name__}: {error}"[:DETAIL_CHARS]
+            meta_too_long = isinstance(error, PromptTooLong)
+        kept = keep_best(critiques, self.config.kept_of(len(critiques) + len(unparsed)))
         votes = tally(kept, len(members))
-        return ListJudgement(
-            members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, rated.error[:200], rated.too_long
-        )
+        return ListJudgement(members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, meta_error, meta_too_long)
 
-    async def rate(self, shown: ShownList, critiques: Sequence[Critique], deadline: Deadline = NEVER) -> RatedCritiques:
-        """Let the meta RM rate critiques, fresh or stored ones. If it fails they stay unrated, and so keep their vote.
+    async def rate(self, shown: ShownList, critiques: Sequence[Critique], deadline: Deadline = NEVER) -> list[Critique]:
+        """Critiques, fresh or stored ones, with the meta RM's logits; as they are where there is no meta RM.
 
         Args:
             shown: what the GRM was shown when it wrote them.
             critiques: their `order` and `text` are read.
             deadline: for all of them together.
+
+        Raises:
+            TimeoutError: they are not rated by the deadline.
+            EngineError: the meta RM failed, or answered with something else than finite logits.
         """
         if self.meta_rm is None or not critiques:
-            return RatedCritiques(list(critiques))
+            return list(critiques)
         conversations = [self.prompts.meta(shown.group, item.order, shown.marker, item.text) for item in critiques]
-        try:
-            with working_until(deadline), self._timed("meta_rm"):
-                async with deadline.timeout():
-                    ratings = await self.meta_rm.rate(conversations)
-            check_logits(ratings, len(critiques))
-            return RatedCritiques(with_ratings(critiques, ratings))
-        except Exception as error:  # the seam: whatever a meta RM raises costs the filter, never the votes
-            # The type only: the message may quote prompts, which do not belong into logs. The judgement has it.
-            logger.warning("the meta RM failed (%s), all %d critiques vote", type(error).__name__, len(critiques))
-            said = f"{type(error).__name__}: {error}"
-            return RatedCritiques(list(critiques), said, isinstance(error, PromptTooLong))
+        with working_until(deadline), self._timed("meta_rm"):
+            async with deadline.timeout():
+                ratings = await self.meta_rm.rate(conversations)
+        check_logits(ratings, len(critiques))
+        return with_ratings(critiques, ratings)
 
     def _show(self, group: Group, members: tuple[int, ...], limit: int) -> tuple[ShownList, random.Random]:
         """The list, and what draws its marker and its orders: with `sampling.seed` the same ones for the same list."""

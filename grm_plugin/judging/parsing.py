@@ -22,10 +22,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed, UnparsedReason
-
-DETAIL_CHARS = 200
-"""Longest `Unparsed.detail`."""
+from grm_plugin.types import DETAIL_CHARS, MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed, UnparsedReason
 
 # One character for one, so that offsets into the translated text hold in the original.
 _ASCII_TWINS = str.maketrans("０１２３４５６７８９，、：＝｛｝．－＼（）", "0123456789,,:={}.-\\()")

@@ -11,7 +11,7 @@ from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin._util.text import encodable
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import Generator, check_completions
-from grm_plugin.types import Completion, Prompt, Sampling, Unparsed, UnparsedReason
+from grm_plugin.types import DETAIL_CHARS, Completion, Prompt, Sampling, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _outcomes(task: asyncio.Future[list[Completion]], n: int) -> list[Sampled]:
         # The type only: the message may quote the prompt, which does not belong into logs. The lost votes have it.
         logger.warning("the GRM engine failed (%s), %d vote(s) lost", type(error).__name__, n)
         reason = UnparsedReason.TOO_LONG if isinstance(error, PromptTooLong) else UnparsedReason.ENGINE
-        return [Unparsed(reason, detail=f"{type(error).__name__}: {error}"[:200])] * n
+        return [Unparsed(reason, detail=f"{type(error).__name__}: {error}"[:DETAIL_CHARS])] * n
     # A server's JSON may hold lone surrogates; no reply and no trace can.
     completions = [replace(completion, text=encodable(completion.text)) for completion in task.result()[:n]]
     missing = n - len(completions)

@@ -10,7 +10,7 @@ from grm_plugin.types import Critique, Vote
 
 
 def with_ratings(critiques: Sequence[Critique], ratings: Sequence[float]) -> list[Critique]:
-    """The critiques with the meta RM's logits (one each, same order; see `engines.answers.check_logits`)."""
+    """The critiques with the meta RM's logits (one each, same order; see `judging.seams.check_logits`)."""
     return [replace(critique, meta=rating) for critique, rating in zip(critiques, ratings, strict=True)]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 
 from grm_plugin._util.deadline import Deadline
@@ -73,7 +74,8 @@ class _GroupUnderWay:
     def __init__(self, gatherer: Gatherer, group: OpenGroup, deadline: Deadline) -> None:
         self.gatherer = gatherer
         self.group = group
-        self.wait_s = min(gatherer.config.group.wait_s, (deadline.left_s or 0.0) / 2)
+        left_s = math.inf if deadline.left_s is None else deadline.left_s
+        self.wait_s = min(gatherer.config.group.wait_s, left_s / 2)
         self.judged = gatherer.judge.begin(deadline)
         self.complete = asyncio.Event()
         self.judgement = asyncio.create_task(self._finish())

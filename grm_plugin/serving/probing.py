@@ -10,6 +10,9 @@ from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import Generator
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 
+PROBLEM_CHARS = 400
+"""Longest reason in the reply of `/ready`: an error of Ray brings its traceback along."""
+
 PROBE_TIMEOUT_S = 30.0
 """A GRM that has answered nothing for so long counts as unable to answer."""
 
@@ -63,7 +66,7 @@ class ProbedGenerator:
         except EngineError as error:
             return str(error)
         except Exception as error:  # Ray's own errors while Serve restarts: they are reported, not a 500 of `/ready`
-            return f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {error}"[:PROBLEM_CHARS]
         return ""
 
     def _busy_and_answering(self) -> bool:

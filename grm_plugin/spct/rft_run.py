@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from grm_plugin.batch.digests import digest
+from grm_plugin.batch.exit_status import FAILED
 from grm_plugin.batch.fingerprint import fingerprint, model_name
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.local_engines import running_engines
@@ -19,7 +20,7 @@ from grm_plugin.spct.rejection import RejectionRules
 from grm_plugin.spct.rft_data import write_report, write_training_file
 from grm_plugin.spct.training_prompts import TrainingPrompts, check_sizes
 from grm_plugin.spct.trajectories import ItemTrajectories, TrajectoryStore, read_trajectories
-from grm_plugin.spct.trajectory_collector import FAILURES_NAMED, TrajectoryCollector
+from grm_plugin.spct.trajectory_collector import TrajectoryCollector
 from grm_plugin.spct.trajectory_meter import TrajectoryMeter
 
 
@@ -74,13 +75,15 @@ class RFTRun:
         console = Console(stderr=True)
         with TrajectoryStore(folder, manifest) as store:
             meter = TrajectoryMeter(console, len(wanted), sum(item.id in store.done for item in wanted), self.rules)
-            run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency, FAILURES_NAMED)
+            run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency)
             ended = run.carry_out(partial(self._collect_all, run, config, wanted))
         console.print(f"{folder}: {meter.summary}", soft_wrap=True, markup=False, highlight=False)
-        if ended.missing:
-            reason = f"{ended.missing:,} items have no trajectories: {ended.reason}"
-            console.print(f"{reason}. The same command goes on.", soft_wrap=True, markup=False, highlight=False)
-        return ended.status
+        if not ended.reason:
+            return ended.status
+        reason = f"{ended.missing:,} items have no trajectories: {ended.reason}" if ended.missing else ended.reason
+        console.print(f"{reason}. The same command goes on.", soft_wrap=True, markup=False, highlight=False)
+        # Where the last item was the one too many that cannot be read, all have trajectories, and no row can be made.
+        return ended.status or FAILED
 
     async def _collect_all(self, run: Run[Item, ItemTrajectories], config: Config, items: Sequence[Item]) -> None:
         with running_engines(config) as (generator, _):

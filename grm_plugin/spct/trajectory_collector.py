@@ -23,8 +23,6 @@ from grm_plugin.types import Prompt, Sampling, Unparsed
 UNREADABLE_TRAJECTORIES = 50
 """A run ends when none of its first trajectories, this many, can be read: such a GRM gives no training data."""
 
-FAILURES_NAMED = "items in a row without an answer"
-
 
 @dataclass(slots=True)
 class TrajectoryCollector:

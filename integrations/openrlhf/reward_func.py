@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import resource
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +27,14 @@ from grm_plugin.integrations.environment_variables import Connection, connect, r
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
 from grm_plugin.wire.schemas import WireGroup
 
+logger = logging.getLogger(__name__)
+
 MOST_CALLS = 1024
-"""Calls that may wait at once, each with a thread (some 30 kB) and a connection to the service. vLLM has at most this
-many requests running (`max_num_seqs`), most often 256."""
+"""Calls that may wait at once, each with a thread (some 30 kB) and a connection to the service.
+
+A call waits until its siblings have come, too. Where more samples of a rollout actor wait than this, some groups lack
+siblings that get no thread, and are judged without them after `group.wait_s`: the agent hook has no such bound.
+"""
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object]) -> dict[str, Any]:
@@ -56,7 +62,9 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 
 async def _reward(sample: WireGroup) -> SettledReward:
     connection, n = _service()
-    return await reward_settled(await asyncio.wrap_future(connection.client), sample, n, connection.failure)
+    # Shielded: a call that is cancelled while the service starts must not cancel what all other calls wait for.
+    client = await asyncio.shield(asyncio.wrap_future(connection.client))
+    return await reward_settled(client, sample, n, connection.failure)
 
 
 @functools.cache
@@ -87,7 +95,14 @@ def _threads() -> int:
     """`MOST_CALLS`, or fewer where half of the files that this process may open are fewer: the rest is vLLM's and
     Ray's."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CALLS if files == resource.RLIM_INFINITY else min(MOST_CALLS, files // 2)
+    if files == resource.RLIM_INFINITY or files // 2 >= MOST_CALLS:
+        return MOST_CALLS
+    logger.warning(
+        "this process may open %d files (ulimit -n), so only %d rewards can be waited for at once. With more samples "
+        "in flight, groups are judged without some siblings: raise it to %d, or use the agent hook",
+        *(files, files // 2, 2 * MOST_CALLS),
+    )
+    return files // 2
 
 
 _prepare_rollout_actor()

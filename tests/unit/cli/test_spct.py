@@ -128,6 +128,15 @@ def test_a_grm_that_never_parses_leaves_no_training_file(folder: Path) -> None:
     assert [file.name for file in (folder / "rft").iterdir()] == ["trajectories.jsonl"]
 
 
+def test_the_last_item_may_be_the_one_too_many_that_cannot_be_read(folder: Path) -> None:
+    items = [Item(f"i{number}", (Message("user", "?"),), ("a",), (), 1) for number in range(13)]  # 52 trajectories
+    write_items(folder / "items.jsonl", items)
+    result = rft_data("--concurrency", "1", fails=True)
+    assert result.exit_code == 1
+    assert "none of the first 52 critiques could be read" in result.output
+    assert [file.name for file in (folder / "rft").iterdir()] == ["trajectories.jsonl"]
+
+
 def test_flags_that_sample_nothing(folder: Path) -> None:
     with pytest.raises(ConfigError, match="samples nothing"):
         rft_data("--samples", "0", "--no-hint")

@@ -24,7 +24,7 @@ from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.evals.diagnostics import diagnose
-from grm_plugin.evals.vote_collector import FAILURES_NAMED, UNREADABLE_ITEMS, VoteCollector, sampled_config
+from grm_plugin.evals.vote_collector import UNREADABLE_ITEMS, VoteCollector, sampled_config
 from grm_plugin.evals.vote_meter import VoteMeter
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
@@ -62,7 +62,7 @@ async def collect(
 ) -> Run[Item, ItemVotes]:
     collector = VoteCollector(sampled_config(config or make_config(), 8, seed=0), generator, meta_rm)
     with VoteStore(folder, MANIFEST) as store:
-        run: Run[Item, ItemVotes] = Run(store, meter(len(items)), 16, FAILURES_NAMED)
+        run: Run[Item, ItemVotes] = Run(store, meter(len(items)), 16)
         await run.process(items, collector.votes_on, collector.check_readable)
     return run
 
@@ -70,7 +70,7 @@ async def collect(
 async def rate(folder: Path, records: list[ItemVotes], config: Config, meta_rm: MetaRM) -> None:
     lists = ListJudge(config, FakeEngine(()), meta_rm)
     with VoteStore(folder, MANIFEST) as store:
-        run: Run[ItemVotes, ItemVotes] = Run(store, meter(1), 4, FAILURES_NAMED)
+        run: Run[ItemVotes, ItemVotes] = Run(store, meter(1), 4)
         await run.process(records, partial(rate_votes, lists))
 
 
@@ -224,7 +224,19 @@ async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path
     assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
 
 
-async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) -> None:
+async def test_a_meta_rm_with_a_bug_shows_it(tmp_path: Path) -> None:
+    """In a service it costs the filter only; here there is nothing else to do, and a traceback names the line."""
+
+    def broken(_: Conversation) -> float:
+        raise KeyError("no such key")
+
+    await collect(tmp_path / "before", pairs(1), known(1.0))
+    config = make_config(meta_rm={"type": "fake"})
+    with pytest.raises(KeyError, match="no such key"):
+        await rate(tmp_path / "after", read_store(tmp_path / "before")[1], config, FakeMetaRM(broken))
+
+
+async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def too_long(_: Conversation) -> float:
         raise PromptTooLong("the prompt has 2,000 tokens, the meta RM takes 1,024")
 
@@ -234,6 +246,7 @@ async def test_an_item_too_long_for_the_meta_rm_stays_unrated(tmp_path: Path) ->
     _, records = read_store(tmp_path / "after")
     assert all(vote.meta is None for vote in records[0].votes)
     assert diagnose(records, rated=True).unrated == 1
+    assert not caplog.text, "a warning an item would break the progress bar"
 
 
 async def test_a_meta_rm_that_hangs_ends_the_rating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.serving import probing
 from grm_plugin.serving.probing import PROBE_TIMEOUT_S, ProbedGenerator
 from grm_plugin.types import Completion, Message, Prompt, Sampling
-from support.factories import completions
+from support.factories import Scripted, completions
 
 PROMPT = Prompt((Message("user", "Judge these."),), (0,))
 SAMPLING = Sampling(n=1, temperature=0.5, top_p=1.0, max_tokens=64)
@@ -83,6 +83,15 @@ async def test_a_failure_after_the_last_answer_is_looked_into(
         await queue.answers(failure)
         assert "did not answer within" in await queue.grm.problem()
     assert queue.probes == 1
+
+
+async def test_a_reason_is_not_a_whole_traceback() -> None:
+    def fail(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        raise OSError("a line of a traceback\n" * 1000)
+
+    problem = await ProbedGenerator(Scripted(fail)).problem()
+    assert problem.startswith("OSError: a line")
+    assert len(problem) <= probing.PROBLEM_CHARS
 
 
 async def test_the_idle_are_asked(queue: Queue) -> None:

@@ -26,7 +26,7 @@ from grm_plugin.judging.outcome import Target
 from grm_plugin.spct.rejection import RejectionRules
 from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Trajectory, TrajectoryStore, read_trajectories
-from grm_plugin.spct.trajectory_collector import FAILURES_NAMED, UNREADABLE_TRAJECTORIES, TrajectoryCollector
+from grm_plugin.spct.trajectory_collector import UNREADABLE_TRAJECTORIES, TrajectoryCollector
 from grm_plugin.spct.trajectory_meter import TrajectoryMeter
 from grm_plugin.types import Completion, Message, Prompt, Sampling, UnparsedReason
 from support.factories import Scripted, completions, critique_text, make_config, responses_shown
@@ -57,7 +57,7 @@ async def collect(
     collector = TrajectoryCollector(rest.pop("config", CONFIG), rest.pop("prompts", PROMPTS), grm, **rest)
     with TrajectoryStore(folder, MANIFEST) as store:
         meter = TrajectoryMeter(Console(quiet=True), len(items), len(store.done), RejectionRules(PROMPTS))
-        run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency, FAILURES_NAMED)
+        run: Run[Item, ItemTrajectories] = Run(store, meter, concurrency)
         if on_run:
             on_run(run)
         await run.process(items, collector.trajectories_of, collector.check_readable)
