@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -90,6 +91,14 @@ def test_every_folder_and_file_of_the_package_is_a_room_of_the_plan() -> None:
     files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
     assert folders | files == {room for floor in FLOORS for room in floor} - {"serving/http", "serving/ray"}
     assert len(list(PACKAGE.glob("*.py"))) <= 6
+
+
+def test_every_package_is_installed() -> None:
+    """The list in pyproject.toml is by hand, since integrations/ is installed inside of grm_plugin."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    own = [path.parent.relative_to(ROOT) for path in PACKAGE.rglob("__init__.py") if "integrations" not in path.parts]
+    hooks = [Path("grm_plugin", path.parent.relative_to(ROOT)) for path in INTEGRATIONS.rglob("__init__.py")]
+    assert sorted(listed) == sorted(path.as_posix().replace("/", ".") for path in [*own, *hooks])
 
 
 def test_arrows_go_down_only() -> None:
