@@ -31,6 +31,8 @@ FOLDER = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has that of the process that started it
         config.stash[FOLDER] = take_folder()
+    # Or a cluster starts a Python process for each CPU that it claims, ten of them for an OpenRLHF job on two cores.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)

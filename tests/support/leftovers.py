@@ -16,7 +16,7 @@ from pathlib import Path
 
 from support.marked_jobs import processes_with
 
-GONE_DEADLINE_S = 90.0
+GONE_DEADLINE_S = 60.0
 LONGEST_FOLDER = 24
 """Bytes. Ray puts Unix sockets 70 bytes further down, and their path has at most 107."""
 
