@@ -42,7 +42,7 @@ async def reward_settled(client: Client, sample: Group | WireGroup, n: int, fail
         missing = Reward(None, "no_votes")
         [settled] = _settle_outage([missing], failure, error)
         return SettledReward(settled, log_values(missing, settled, time.monotonic() - started))
-    return SettledReward(Settled(reply.reward, reply.unit_mean, fallback=reply.logs["grm_fallback"] > 0), reply.logs)
+    return SettledReward(Settled(reply.reward, reply.unit, fallback=reply.logs["grm_fallback"] > 0), reply.logs)
 
 
 async def judge_settled(client: Client, group: Group | WireGroup, failure: FailureConfig) -> list[SettledReward]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
@@ -98,6 +98,12 @@ AnyMetaRMConfig = Annotated[
 ]
 
 
-def replicas_of(model: VLLMConfig | OpenAIConfig | FakeConfig | None) -> int:
+ENGINE_TYPES: tuple[str, ...] = tuple(
+    section.model_fields["type"].default for section in get_args(get_args(EngineConfig)[0])
+)
+"""What `engine.type` may be."""
+
+
+def replicas_of(model: Section | None) -> int:
     """How many processes a model has on Ray Serve; 0 where it runs inside the service, elsewhere, or not at all."""
-    return model.replicas if isinstance(model, VLLMConfig | FakeConfig) else 0
+    return int(getattr(model, "replicas", 0))

@@ -19,12 +19,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from grm_plugin.config import Config
+from grm_plugin.config.engines import ENGINE_TYPES
 from grm_plugin.errors import ConfigError
 
 PREFIX = "--grm."
 """Begins the command-line flags that set a key of the configuration."""
 
-GONE = {"normalize.momentum": "method running now weighs all its samples equally; remove the key"}
+GONE = {
+    "normalize.momentum": "method running now weighs all its samples equally; remove the key",
+    "engine.faults": "tests inject faults from outside; remove the key",
+    "meta_rm.faults": "tests inject faults from outside; remove the key",
+}
 """Keys that earlier versions had, and what to do about each."""
 
 
@@ -111,7 +116,7 @@ def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
 def _explain(item: Any) -> str:
     """One sentence for one pydantic error: the dotted key, what is wrong, and the nearest known key."""
     # Discriminated unions put the tag ("vllm") into the location: it is no key of the file.
-    location = [str(part) for part in item["loc"] if part not in ("vllm", "openai", "fake")]
+    location = [str(part) for part in item["loc"] if part not in ENGINE_TYPES]
     key = ".".join(location)
     if key in GONE:
         return f"{key} is gone: {GONE[key]}"

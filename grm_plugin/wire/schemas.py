@@ -112,7 +112,7 @@ class SampleReply(WireReply):
 
     reward: Number
     """What the policy is trained on; what the failure policy says where there was no vote."""
-    unit_mean: Annotated[float, Field(ge=0, le=1)]
+    unit: Annotated[float, Field(ge=0, le=1)]
     """Mean vote mapped to [0, 1]; without votes the mean of the group's others, or 0.5."""
     logs: dict[str, Number]
     """See grm_plugin.judging.fallback.log_values."""

@@ -135,8 +135,8 @@ async def test_v1_sample_and_verify(plan: Plan, faulty: FaultyService, url: str)
     assert (sample.status_code, logged.status_code, verdict.status_code) == (200, 200, 200)
     check_number(sample.json())
     check_number(logged.json()["reward"])
-    check_number(logged.json()["unit_mean"])
-    assert 0 <= logged.json()["unit_mean"] <= 1
+    check_number(logged.json()["unit"])
+    assert 0 <= logged.json()["unit"] <= 1
     check_logs(logged.json()["logs"])
     check_number(verdict.json()["reward"])
     check_logs(verdict.json()["grm"])
@@ -174,7 +174,7 @@ async def test_client(plan: Plan, faulty: FaultyService, url: str) -> None:
     for reply in logged:
         if not _is_ours(reply):
             check_number(reply.reward)
-            check_number(reply.unit_mean)
+            check_number(reply.unit)
             check_logs(reply.logs)
 
 

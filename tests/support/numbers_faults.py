@@ -14,6 +14,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from grm_plugin.config import NEUTRAL_REWARD
 from grm_plugin.errors import EngineError, EngineTimeout, PromptTooLong
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.serving.http.app import create_app
@@ -128,7 +129,7 @@ class Plan:
 
 CONFIG = st.fixed_dictionaries(
     {
-        "normalize__method": st.sampled_from(["none", "unit", "group", "running", "rank"]),
+        "normalize__method": st.sampled_from(sorted(NEUTRAL_REWARD)),
         "failure__policy": st.sampled_from(["group_mean", "constant"]),
         "judge__list_size": st.integers(1, 3),
         "sampling__k": st.integers(1, 4),

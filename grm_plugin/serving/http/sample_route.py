@@ -60,7 +60,7 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
         conversation = _conversation(service(), payload)
         read = Sample(conversation, payload.response, as_reference(payload.label), payload.rubric or None)
         settled, values = await until_disconnect(request, service().reward_sample(read, n, request_id))
-        return SampleReply(reward=settled.value, unit_mean=settled.unit_mean, logs=values) if logs else settled.value
+        return SampleReply(reward=settled.value, unit=settled.unit_mean, logs=values) if logs else settled.value
 
     return router
 

@@ -102,7 +102,7 @@ async def test_a_single_reward_that_is_no_number_is_refused(service: Saying, bod
             await client.areward(GROUP, 1)
 
 
-SAMPLE = {"reward": 0.5, "unit_mean": 0.5, "logs": dict.fromkeys(LOG_KEYS, 0.0)}
+SAMPLE = {"reward": 0.5, "unit": 0.5, "logs": dict.fromkeys(LOG_KEYS, 0.0)}
 
 
 async def test_log_values_of_a_newer_service_are_left_out(service: Saying) -> None:
@@ -114,12 +114,12 @@ async def test_log_values_of_a_newer_service_are_left_out(service: Saying) -> No
 @pytest.mark.parametrize(
     "body",
     [
-        *(json.dumps(SAMPLE | {field: value}) for field in ("reward", "unit_mean")
+        *(json.dumps(SAMPLE | {field: value}) for field in ("reward", "unit")
           for value in (math.nan, math.inf, 1e300, None)),
         *(json.dumps(SAMPLE | {"logs": {**dict.fromkeys(LOG_KEYS, 0.0), "grm_mean": value}})
           for value in (math.nan, 1e300, None)),
         json.dumps(SAMPLE | {"logs": dict.fromkeys(LOG_KEYS[1:], 0.0)}),
-        json.dumps(SAMPLE | {"unit_mean": 1.5}),
+        json.dumps(SAMPLE | {"unit": 1.5}),
         *("0.5", "[]", "{}", ""),
     ],
 )  # fmt: skip

@@ -304,3 +304,9 @@ def test_momentum_is_gone(value: float | None) -> None:
 def test_waiting_for_siblings_leaves_half_of_the_time_for_judging() -> None:
     with pytest.raises(ConfigError, match=r"group.wait_s \(90\) must be at most half of failure.deadline_s \(170\)"):
         load_config({"engine": {"type": "fake"}, "group": {"wait_s": 90}})
+
+
+@pytest.mark.parametrize("section", ["engine", "meta_rm"])
+def test_injected_faults_are_gone(section: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{section}\.faults is gone: tests inject faults from outside"):
+        load_config({"engine": {"type": "fake"}, section: {"type": "fake", "faults": "folder"}})

@@ -7,12 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grm_plugin.config import NEUTRAL_REWARD
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Judgement, Prompt, Sampling
 from support.factories import Scripted, by_number, completions, make_config, make_group, responses_shown, scoring
 
-METHODS = st.sampled_from(["none", "unit", "group", "running", "rank"])
+METHODS = st.sampled_from(sorted(NEUTRAL_REWARD))
 SCORE = st.integers(1, 10)
 
 

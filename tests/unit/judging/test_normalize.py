@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grm_plugin.config import NormalizeConfig
+from grm_plugin.config import NEUTRAL_REWARD, NormalizeConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.running_stats import RunningStats
@@ -21,7 +21,7 @@ MEAN = st.floats(1, 10)
 GROUP = st.lists(st.none() | MEAN, max_size=12)
 CLIP = st.none() | st.floats(0.01, 20)
 CONFIG = st.one_of(
-    st.builds(NormalizeConfig, method=st.sampled_from(["none", "unit", "rank"])),
+    st.builds(NormalizeConfig, method=st.sampled_from(sorted(NEUTRAL_REWARD.keys() - {"group", "running"}))),
     st.builds(NormalizeConfig, method=st.just("group"), clip=CLIP),
     st.builds(NormalizeConfig, method=st.just("running"), clip=CLIP),
 )
@@ -53,7 +53,7 @@ def test_values(method: str, means: list[float | None], expected: list[float | N
     assert rewards(method, means) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("method", ["none", "unit", "group", "running", "rank"])
+@pytest.mark.parametrize("method", sorted(NEUTRAL_REWARD))
 def test_nothing_to_normalize(method: str) -> None:
     assert rewards(method, []) == []
     assert rewards(method, [None, None]) == [None, None]
