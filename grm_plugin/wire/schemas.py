@@ -1,4 +1,4 @@
-"""Requests and replies between clients (`grm_plugin.client`) and the service (`grm_plugin.serving.http`)."""
+"""Requests and replies between clients (`grm_plugin.client`) and the service."""
 
 from __future__ import annotations
 
