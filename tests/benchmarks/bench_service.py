@@ -20,8 +20,8 @@ from grm_plugin.engines.vllm import VLLMEngine
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import Generator
 from grm_plugin.types import Group, Message
-from support.paths import ROOT
 
+ROOT = Path(__file__).resolve().parents[2]
 VOTES = (1, 8, 16)
 RESPONSES = ("red, green, blue", "red green", "no", "blue, black, white, pink")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,14 @@ def test_the_files_that_a_document_names_are_there(document: str) -> None:
     named = {match[0] for match in NAMED_FILE.finditer(text)}
     missing = [name for name in named if not list(ROOT.glob(name)) and not list(ROOT.glob(str(folder / name)))]
     assert not missing, f"{document} names {', '.join(sorted(missing))}"
+
+
+@pytest.mark.parametrize(
+    "program", ["tests/benchmarks/bench_service.py", "tests/benchmarks/bench_trace.py", "tests/chaos"]
+)
+def test_the_programs_that_the_readme_names_start(program: str) -> None:
+    assert f"python {program}" in (ROOT / "README.md").read_text() or program == "tests/chaos"  # `make chaos` there
+    done = subprocess.run(
+        [sys.executable, program, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stdout.startswith("usage:")) == (0, True), done.stderr
