@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
 from grm_plugin.config import Config, JudgeConfig
-from grm_plugin.errors import PromptTooLong
+from grm_plugin.errors import PromptError, PromptTooLong
 from grm_plugin.judging.orders import Draw, balanced_orders, plan_rounds
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
@@ -107,6 +107,8 @@ class ListJudge:
         meta_error, meta_too_long = "", False
         try:
             critiques = await self.rate(shown, critiques, deadline)
+        except PromptError:  # a template that cannot be rendered is the user's to mend
+            raise
         except Exception as error:  # the seam: whatever a meta RM raises costs the filter, never the votes
             # The type only: the message may quote prompts, which do not belong into logs. The judgement has it.
             logger.warning("the meta RM failed (%s), all %d critiques vote", type(error).__name__, len(critiques))

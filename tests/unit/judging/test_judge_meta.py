@@ -3,12 +3,13 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.errors import PromptTooLong
+from grm_plugin.errors import PromptError, PromptTooLong
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
 from support.factories import (
@@ -146,3 +147,13 @@ async def test_a_grm_request_that_hangs_leaves_the_meta_rm_its_time() -> None:
     (judgement,) = await judge.judge([make_group("a", "b")], Deadline.after(1.0))
     assert judgement.lists[0].meta_error == ""
     assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(4, 1)] * 2
+
+
+async def test_a_template_of_the_meta_rm_that_fails_is_told(tmp_path: Path) -> None:
+    """It renders at the start, and not for this critique: that is the user's to mend, and no failure of the model."""
+    template = tmp_path / "meta_rm.txt"
+    template.write_text("{{ 1 // (n - 1) }}")
+    config = make_config(meta_rm={"model": "a/b", "template": str(template)}, sampling__k=4)
+    judge = Judge(config, by_sample(), ScriptedMeta(lambda conversations: [1.0] * len(conversations)))
+    with pytest.raises(PromptError, match=r"meta_rm\.txt: integer division or modulo by zero"):
+        await judge_one(judge, "a")
