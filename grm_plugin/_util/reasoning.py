@@ -1,0 +1,82 @@
+"""Tells what a thinking model thought from what it answered: `<think>` and its kin, `[THINK]`, gpt-oss's channels.
+
+Two readers need it in two ways. Of the GRM's text only what follows *all* reasoning may hold the verdict
+(`after_reasoning`): a missing vote costs less than a draft taken for a verdict. Of a policy's response nothing may be
+taken for reasoning that is not (`split_reasoning`): what is left out of the answer is not judged.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_NAMES = (
+    r"think | thinking | thoughts? | inner_thoughts? | reason | reasoning | reflection | scratchpad | deliberation | cot"
+    r" | chain_of_thought"
+)
+_OPEN = rf"""
+    < (?: [a-z]{{1,16}}+ : )?+ (?: {_NAMES} ) >       # <think>, <thinking>, <seed:think>, <mm:think>
+  | \[ (?: {_NAMES} ) \]                              # [THINK]
+  | ◁ think ▷
+  | <\|begin_of_thought\|>
+  | <\|channel\|> \s*+ (?: analysis | commentary ) [^<]*+ <\|message\|>
+"""
+_CLOSE = rf"""
+    </ (?: [a-z]{{1,16}}+ : )?+ (?: {_NAMES} ) >
+  | \[/ (?: {_NAMES} ) \]
+  | ◁/ think ▷
+  | <\|end_of_thought\|>
+  | <\|channel\|> \s*+ final [^<]*+ <\|message\|>
+"""
+_FLAGS = re.VERBOSE | re.IGNORECASE | re.MULTILINE
+_AT_START = re.compile(rf"\s*+ (?: {_OPEN} )", _FLAGS)
+_LINE_OPENS = re.compile(rf"^ [ \t]*+ (?: {_OPEN} )", _FLAGS)
+_CLOSES = re.compile(_CLOSE, _FLAGS)
+# The template of many policies opens the reasoning, so that their response only closes it: at the end or the start of a
+# line, as no sentence does that speaks of the tag.
+_CLOSES_LINE = re.compile(rf"(?: {_CLOSE} ) (?= [ \t]*+ (?: \n | \Z ) ) | ^ (?: {_CLOSE} )", _FLAGS)
+
+# gpt-oss where the tokens round the names of its channels were dropped in decoding.
+_BARE_OPENS = re.compile(r"""\s*+(?:analysis|commentary)(?=[\w"'*(\[])""")
+_BARE_CLOSES = "assistantfinal"
+
+
+class Reasoned(NamedTuple):
+    """A text, taken apart: `reasoning` with its marks, then `answer`. `ends` is False where the reasoning never does."""
+
+    reasoning: str
+    answer: str
+    ends: bool = True
+
+
+def split_reasoning(response: str) -> Reasoned:
+    """The reasoning that a response begins with, and its answer; the whole response is the answer where there is none.
+
+    Reasoning ends at its first closing mark; one that follows at once belongs to it too. Text further down that merely
+    holds such a mark is the answer's.
+    """
+    if _BARE_OPENS.match(response) and _BARE_CLOSES in response:
+        thought, mark, answer = response.partition(_BARE_CLOSES)
+        return Reasoned(thought + mark, answer)
+    end = 0
+    while opening := _AT_START.match(response, end):
+        closing = _CLOSES.search(response, opening.end())
+        if closing is None:
+            return Reasoned(response, "", ends=False)
+        end = closing.end()
+    if not end and (closing := _CLOSES_LINE.search(response)):
+        end = closing.end()
+    return Reasoned(response[:end], response[end:])
+
+
+def after_reasoning(text: str) -> str | None:
+    """What follows the last closing mark; None where reasoning opens, at the start of a line, and never ends."""
+    if _BARE_OPENS.match(text):
+        _, closed, answer = text.rpartition(_BARE_CLOSES)
+        return answer if closed else None
+    end = 0
+    for closing in _CLOSES.finditer(text):
+        end = closing.end()
+    answer = text[end:]
+    # A mark in the middle of a line is spoken of, not written: "Response 1 begins with <think>".
+    return None if _LINE_OPENS.search(answer) else answer
