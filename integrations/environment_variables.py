@@ -5,7 +5,8 @@ launcher sets them itself.
 
     GRM_CONFIG     path of the configuration, or the configuration itself as a JSON object. Its service is attached to,
                    or started on the job's Ray cluster.
-    GRM_OVERRIDES  changes to GRM_CONFIG: a JSON object of dotted keys, for example {"sampling.k": 16}.
+    GRM_OVERRIDES  changes to GRM_CONFIG: a JSON object of dotted keys, for example {"sampling.k": 16}. Texts mean what
+                   they mean after `--grm.<key>` on a command line.
     GRM_URL        http://HOST:PORT of a service that runs already; it must be there when the job starts. With it,
                    GRM_CONFIG starts nothing: only its `failure` section counts, which says what samples get if the
                    service goes away later. Keys that this does not set are as in the service's own section.
@@ -16,7 +17,6 @@ launcher sets them itself.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.background import start_in_background
+from grm_plugin._util.json_values import RepeatedKey, parse_json
 from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config, FailureConfig
@@ -120,10 +121,7 @@ def _started(config: Config) -> Client:
 
 
 def _load(source: str, overrides: str) -> Config:
-    keys = {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in _json_object(overrides or "{}", "GRM_OVERRIDES").items()
-    }
+    keys = _json_object(overrides or "{}", "GRM_OVERRIDES")
     if source.startswith("{"):
         return load_config(_json_object(source, "GRM_CONFIG"), keys)
     path = Path(source).expanduser()
@@ -134,7 +132,9 @@ def _load(source: str, overrides: str) -> Config:
 
 def _json_object(text: str, variable: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(text)
+        parsed = parse_json(text)
+    except RepeatedKey as error:
+        raise ConfigError(f"{variable}: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{variable} is no JSON: {error}") from None
     if not isinstance(parsed, dict):

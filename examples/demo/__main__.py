@@ -21,7 +21,8 @@ from examples.demo.figure import draw
 from examples.demo.job import N_SAMPLES, PROMPTS_PER_STEP, command, run_job
 from examples.demo.quality import Quality, held_out_prompts, measure
 from examples.nano.make_prompts import write_prompts
-from grm_plugin.config.loading import PREFIX, split_overrides
+from grm_plugin.config.loading import split_overrides
+from grm_plugin.config.overrides import PREFIX
 from grm_plugin.integrations.openrlhf.training_log import Step
 from grm_plugin.spct.training_files import write_json
 

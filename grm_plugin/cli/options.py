@@ -14,7 +14,7 @@ from grm_plugin.errors import ConfigError
 OVERRIDABLE = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of a command that takes overrides such as --grm.sampling.k 16; `load` reads them."""
 
-OVERRIDES = "Any value of the configuration can be overridden: --grm.sampling.k 16."
+OVERRIDES = "Any value of the configuration can be overridden: --grm.sampling.k 16; given twice, the last one counts."
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="YAML file of the configuration; configs/ has examples.")

@@ -15,7 +15,8 @@ class VLLMConfig(Section):
     type: Literal["vllm"] = "vllm"
     """What runs the model; it decides which other keys this section has."""
     model: ModelPath
-    """Folder or Hugging Face id (owner/name) of the weights. What starts with `.`, `/` or `~` is a folder."""
+    """Folder or Hugging Face id (owner/name) of the weights. A folder beside this file counts before an id of the same
+    name (typed as an override, one in the current folder does). What starts with `.`, `/` or `~` is always a folder."""
     replicas: int = Field(default=1, ge=1)
     """Copies of the model to start, each on GPUs of its own; requests are spread over them."""
     tensor_parallel_size: int = Field(default=1, ge=1)

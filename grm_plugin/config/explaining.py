@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from grm_plugin.config import Config
-from grm_plugin.config.loading import sections_of
+from grm_plugin.config.overrides import sections_of
 
 WIDTH = 100
 REQUIRED = "..."

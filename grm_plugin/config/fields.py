@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,17 @@ def _resolved(value: str, info: ValidationInfo) -> str:
 
 
 def _model(value: str, info: ValidationInfo) -> str:
-    if not value.startswith((".", "/", "~")):
-        return value
+    if not value:
+        raise ValueError("it is empty; give an existing path or a Hugging Face id")
+    context = info.context or {}
+    if value in context.get("typed", ()) and os.path.exists(value):
+        return str(Path(value).resolve())
     path = _resolved(value, info)
-    if not Path(path).exists():
+    if os.path.exists(path):
+        return path
+    if value.startswith((".", "/", "~")):
         raise ValueError(f"{value!r} does not exist (looked at {path}); give an existing path or a Hugging Face id")
-    return path
+    return value
 
 
 def _template(value: str, info: ValidationInfo) -> str:
@@ -30,7 +36,8 @@ def _template(value: str, info: ValidationInfo) -> str:
 
 
 ModelPath = Annotated[str, AfterValidator(_model)]
-"""A folder, or a Hugging Face id (`owner/name`). What starts with `.`, `/` or `~` is a path and must exist."""
+"""A folder, or a Hugging Face id (`owner/name`). A folder of that name beside the file counts before the id; of an
+override, one in the current directory before both. What starts with `.`, `/` or `~` is a path and must exist."""
 
 TemplatePath = Annotated[str, AfterValidator(_template)]
 """Path of a text file that exists."""

@@ -3,14 +3,13 @@
     config = load_config("configs/nano_cpu.yaml", {"sampling.k": "16"})
 
 Paths in a file are relative to that file; paths in overrides that start with `./`, `../` or `~/` are relative to the
-current directory.
+current directory. `grm_plugin.config.overrides` says how an override is read.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from grm_plugin._util.text_files import read_text
 from grm_plugin.config import Config
 from grm_plugin.config.engines import ENGINE_TYPES
+from grm_plugin.config.overrides import PREFIX, override_value, sections_of
+from grm_plugin.config.yaml_text import RepeatedKeys, parse_yaml
 from grm_plugin.errors import ConfigError
-
-PREFIX = "--grm."
-"""Begins the command-line flags that set a key of the configuration."""
 
 GONE = {
     "normalize.momentum": "method running now weighs all its samples equally; remove the key",
@@ -33,21 +32,24 @@ GONE = {
 """Keys that earlier versions had, and what to do about each."""
 
 
-def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, str] | None = None) -> Config:
-    """Load a YAML file (or a mapping), and replace what `overrides` (`{"sampling.k": "16"}`; values are YAML) names.
+def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
+    """Load a YAML file (or a mapping), and replace what `overrides` (`{"sampling.k": "16"}`) names.
 
     Raises:
-        ConfigError: the file is missing or no YAML, or a key or value is wrong; the message names it and the fix.
+        ConfigError: the file is missing or no YAML, a key stands twice in it, or a key or value is wrong; the message
+            names it and the fix.
     """
     if isinstance(source, Mapping):
         data, base, name = copy.deepcopy(dict(source)), Path.cwd(), "config"
     else:
         path = Path(source).expanduser()
         data, base, name = _read(path), path.resolve().parent, str(path)
-    for key, value in (overrides or {}).items():
-        _set(data, key, _override_value(key, value))
+    typed = {key: override_value(key, value) for key, value in (overrides or {}).items()}
+    for key, value in typed.items():
+        _set(data, key, value)
     try:
-        return Config.model_validate(data, context={"base": base})
+        # A model that was typed is looked for in the current directory first, see `ModelPath`.
+        return Config.model_validate(data, context={"base": base, "typed": list(typed.values())})
     except ValidationError as error:
         raise ConfigError(f"{name}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
@@ -55,7 +57,8 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, 
 def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Split `--grm.key value` and `--grm.key=value` from other arguments.
 
-    Returns the overrides by dotted key (without the prefix) and the remaining arguments in order.
+    Returns the overrides by dotted key (without the prefix) and the remaining arguments in order. Of a key that is
+    given twice the last value counts, so that a script's flag can be overridden by one that is added to its end.
 
     Raises:
         ConfigError: a `--grm.` flag has no value.
@@ -78,26 +81,18 @@ def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(read_text(path))
     except FileNotFoundError:
         raise ConfigError(f"no config file at {path}; pass an existing YAML file (see configs/)") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except RepeatedKeys as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(
             f"{path} must hold a mapping of sections (engine:, sampling:, ...), not {type(data).__name__}"
         )
     return data
-
-
-def _override_value(key: str, value: str) -> Any:
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"{PREFIX}{key}: {value!r} is no YAML value; quote it") from None
-    if isinstance(parsed, str) and re.match(r"(\.{1,2}|~)/", parsed):
-        return str(Path(parsed).expanduser().resolve())
-    return parsed
 
 
 def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
@@ -140,7 +135,8 @@ def _explain(item: Any) -> str:
     if item["type"] == "value_error":
         message = str(item["msg"]).removeprefix("Value error, ")
         return f"{key}: {message}" if key else message
-    return f"{key}: {item['msg']} (got {item['input']!r})"
+    hint = "; put a text that YAML takes for something else in quotes" if item["type"] == "string_type" else ""
+    return f"{key}: {item['msg']} (got {item['input']!r}){hint}"
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
@@ -151,10 +147,3 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
         for section in sections_of(field.annotation):
             found |= _keys(section, f"{prefix}{name}.")
     return found
-
-
-def sections_of(annotation: Any) -> list[type[BaseModel]]:
-    """The sections that a key may hold, by its annotation and in its order; none for a plain value."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [section for part in getattr(annotation, "__args__", ()) for section in sections_of(part)]

@@ -130,7 +130,8 @@ class ConversationConfig(Section):
     """Chat format of the prompts. auto: recognises the five named ones, and takes any other text as one user turn.
     plain: takes every text as one user turn. tokenizer: that of `conversation.tokenizer`."""
     tokenizer: ModelPath | None = None
-    """For format tokenizer: folder or Hugging Face id of the policy, whose chat template is read backwards."""
+    """For format tokenizer: folder or Hugging Face id of the policy, whose chat template is read backwards. A folder
+    beside this file counts before an id of the same name, as in `engine.model`."""
 
 
 class ServiceConfig(Section):

@@ -186,7 +186,8 @@ def test_overrides(overrides: dict[str, str], read: Any) -> None:
         ({"sampling.kk": "4"}, ["unknown key sampling.kk", "sampling.k"]),
         ({"sampling.k": ""}, ["sampling.k", "integer"]),
         ({"sampling.k.deep": "4"}, ["--grm.sampling.k.deep", "sampling.k is a value, not a section"]),
-        ({"service.name": "[a"}, ["--grm.service.name", "'[a'", "quote"]),
+        ({"service.name": "[a"}, ["service.name", "pattern", "'[a'"]),
+        ({"sampling.adaptive": "{a"}, ["--grm.sampling.adaptive", "'{a'", "quote"]),
     ],
 )
 def test_wrong_overrides_are_named(overrides: dict[str, str], words: list[str]) -> None:
