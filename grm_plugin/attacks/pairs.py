@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError, model_validator
 
 from grm_plugin.attacks.pair_texts import TEXTS
-from grm_plugin.batch.input_lines import explain_validation, read_lines
+from grm_plugin.batch.input_lines import decode_line, explain_validation, read_lines, require_single_keys
 from grm_plugin.errors import WireError
 from grm_plugin.types import Conversation, Group, Message
 from grm_plugin.wire.schemas import WireMessage, WireModel, to_messages
@@ -68,9 +68,13 @@ def read_pairs(path: Path | None) -> Sequence[Pair]:
 
 def _pair(path: Path, number: int, text: bytes) -> Pair:
     try:
-        line = PairLine.model_validate_json(text)
+        json_text = decode_line(text)
+        require_single_keys(json_text)
+        line = PairLine.model_validate_json(json_text)
     except ValidationError as error:
         raise WireError(f"{path} line {number}: {explain_validation(error)}") from None
+    except WireError as error:
+        raise WireError(f"{path} line {number}: {error}") from None
     conversation = to_messages(line.messages) if line.messages else (Message("user", line.prompt or ""),)
     return Pair(f"line {number}", conversation, line.good, line.weak, line.reference)
 

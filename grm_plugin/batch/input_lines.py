@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from grm_plugin.errors import ConfigError
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+from grm_plugin._util.json_values import RepeatedKey, parse_json
+from grm_plugin._util.text_files import BYTE_ORDER_MARK, decode, require_utf_8
+from grm_plugin.errors import ConfigError, WireError
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a file that are not blank, with their numbers (from 1). A byte order mark is left out.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or is UTF-16 or UTF-32: then no line of it is a line.
     """
     try:
         with path.open("rb") as stream:
+            require_utf_8(stream.peek(4)[:4])
             for number, text in enumerate(stream, start=1):
                 if number == 1:
                     text = text.removeprefix(BYTE_ORDER_MARK)
@@ -27,6 +29,49 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, text
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def parse_line(text: bytes, nan: bool = True) -> Any:
+    """The JSON value on a line; `nan` as in `parse_json`.
+
+    Raises:
+        WireError: it is not UTF-8, or no JSON, or has a key twice.
+    """
+    line = decode_line(text)
+    try:
+        return parse_json(line, nan)
+    except RepeatedKey as error:
+        raise WireError(str(error)) from None
+    except ValueError as error:
+        raise WireError(f"no JSON ({error})") from None
+
+
+def decode_line(text: bytes) -> str:
+    """The text of a line.
+
+    Raises:
+        WireError: it is not UTF-8.
+    """
+    try:
+        return decode(text)
+    except ValueError as error:
+        raise WireError(str(error)) from None
+
+
+def require_single_keys(text: str) -> None:
+    """Check a line that pydantic reads, which would take the last of two values. It tells all else that is wrong.
+
+    Raises:
+        WireError: an object has a key twice.
+    """
+    try:
+        parse_json(text)
+    except RepeatedKey as error:
+        raise WireError(str(error)) from None
+    except ValueError:
+        pass
 
 
 def explain_validation(error: ValidationError) -> str:

@@ -21,7 +21,7 @@ from pydantic import Field, StrictInt, StrictStr, ValidationError
 
 from grm_plugin._util.text import encodable
 from grm_plugin.batch.digests import digest
-from grm_plugin.batch.input_lines import explain_validation, read_lines
+from grm_plugin.batch.input_lines import explain_validation, parse_line, read_lines
 from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.judging.voting import lead
 from grm_plugin.types import Conversation, Group, Message, message_dicts
@@ -149,9 +149,7 @@ def read_items(path: Path) -> list[Item]:
     def parsed() -> Iterator[Item]:
         for number, text in read_lines(path):
             try:
-                yield item_from_json(json.loads(text, parse_constant=_refuse_constant))
-            except ValueError as error:
-                raise WireError(f"{path} line {number}: no JSON ({error})") from None
+                yield item_from_json(parse_line(text, nan=False))
             except WireError as error:
                 raise WireError(f"{path} line {number}: {error}") from None
 
@@ -212,11 +210,6 @@ def clean_text(text: Any) -> str:
         return encodable(text)
     except GroupError as error:
         raise WireError(str(error)) from None
-
-
-def _refuse_constant(constant: str) -> None:
-    """NaN and Infinity, which Python's JSON reader takes and JSON does not have."""
-    raise ValueError(f"{constant} is no JSON value")
 
 
 def _check_single(item: Item) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.batch.input_lines import read_lines
+from grm_plugin._util.json_values import RepeatedKey, parse_json
+from grm_plugin._util.text_files import read_text
+from grm_plugin.batch.input_lines import parse_line, read_lines
 from grm_plugin.errors import ConfigError, WireError
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
@@ -113,9 +114,11 @@ def _file_rows(path: Path, name: str) -> Iterator[BenchmarkRow]:
 
 def _json_rows(path: Path) -> Iterator[Any]:
     try:
-        rows = json.loads(path.read_bytes())
+        rows = parse_json(read_text(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    except RepeatedKey as error:
+        raise WireError(f"{path}: {error}") from None
     except ValueError:
         # Many files named .json hold one object per line.
         yield from _jsonl_rows(path)
@@ -126,9 +129,9 @@ def _json_rows(path: Path) -> Iterator[Any]:
 def _jsonl_rows(path: Path) -> Iterator[Any]:
     for number, text in read_lines(path):
         try:
-            yield json.loads(text)
-        except ValueError as error:
-            raise WireError(f"{path} line {number}: no JSON ({error})") from None
+            yield parse_line(text)
+        except WireError as error:
+            raise WireError(f"{path} line {number}: {error}") from None
 
 
 def _parquet_rows(path: Path) -> Iterator[Any]:

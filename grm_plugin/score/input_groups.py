@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
-from grm_plugin.batch.input_lines import explain_validation, read_lines
+from grm_plugin.batch.input_lines import decode_line, explain_validation, read_lines, require_single_keys
 from grm_plugin.errors import WireError
 from grm_plugin.wire.schemas import WireGroup
 
@@ -56,8 +56,10 @@ def read_groups(path: Path, on_bad: Callable[[str], None] | None = None) -> Iter
 
 
 def _parse_group(text: bytes, number: int, lines_of: dict[str | int, int]) -> InputGroup:
+    json_text = decode_line(text)
+    require_single_keys(json_text)
     try:
-        line = InputLine.model_validate_json(text)
+        line = InputLine.model_validate_json(json_text)
     except ValidationError as error:
         raise WireError(explain_validation(error)) from None
     group = WireGroup.model_validate(line.model_dump(exclude={"id"}))

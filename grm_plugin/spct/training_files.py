@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.files import replacing
-from grm_plugin.errors import ConfigError
+from grm_plugin.batch.input_lines import parse_line, read_lines
+from grm_plugin.errors import ConfigError, WireError
 
 TrainingRow = dict[str, Any]
 
@@ -87,17 +88,14 @@ def _chunks(rows: Iterable[TrainingRow]) -> Iterator[list[TrainingRow]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[TrainingRow]:
-    with path.open("rb") as stream:
-        for number, text in enumerate(stream, start=1):
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text)
-            except ValueError as error:
-                raise ConfigError(f"{path} line {number} is no JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise ConfigError(f"{path} line {number} must be a JSON object, not {type(row).__name__}")
-            yield row
+    for number, text in read_lines(path):
+        try:
+            row = parse_line(text)
+        except WireError as error:
+            raise ConfigError(f"{path} line {number}: {error}") from None
+        if not isinstance(row, dict):
+            raise ConfigError(f"{path} line {number} must be a JSON object, not {type(row).__name__}")
+        yield row
 
 
 def _read_parquet(path: Path) -> Iterator[TrainingRow]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jinja2
 
+from grm_plugin._util.text_files import read_text
 from grm_plugin.batch.digests import digest
 from grm_plugin.batch.items import Item
 from grm_plugin.config import Config
@@ -110,9 +111,9 @@ class TrainingPrompts:
         self._serving = PromptBuilder.of(config)
         self._single = PromptBuilder(str(single or own / "single.txt"))
         try:
-            source = Path(str(hint or own / "hint.txt")).read_text(encoding="utf-8")
+            source = read_text(Path(str(hint or own / "hint.txt")))
             self._hint = ENVIRONMENT.from_string(source)
-        except (OSError, UnicodeDecodeError, jinja2.TemplateSyntaxError) as error:
+        except (OSError, ValueError, jinja2.TemplateSyntaxError) as error:
             raise PromptError(f"hint template {hint}: {error}") from None
         self.digest = digest([source, self._single.listwise(_EXAMPLE, (0,), "MARKER").messages[0].content])
         for builder in (self._serving, self._single):
