@@ -19,8 +19,8 @@ from typing import Any
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
+from grm_plugin._util.digests import digest
 from grm_plugin._util.text import encodable
-from grm_plugin.batch.digests import digest
 from grm_plugin.batch.input_lines import explain_validation, parse_line, read_lines
 from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.judging.voting import lead

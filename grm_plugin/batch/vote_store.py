@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin.batch.append_only import AppendOnlyFile
-from grm_plugin.batch.fingerprint import differing
 from grm_plugin.batch.items import Item, item_from_json
 from grm_plugin.config import JudgeConfig
+from grm_plugin.engines.fingerprint import differing
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.judging.lists import ShownList
 from grm_plugin.judging.prompts import draw_marker
@@ -37,7 +37,7 @@ class Manifest:
         model: what reports call the GRM.
         k: votes asked for per item.
         meta_rm: what reports call the meta RM; None without one.
-        fingerprint: part -> digest (`grm_plugin.batch.fingerprint`). Votes may be mixed only where all parts are equal.
+        fingerprint: part -> digest (`engines.fingerprint`). Votes may be mixed only where all parts are equal.
     """
 
     suite: str

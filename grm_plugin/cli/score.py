@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grm_plugin.batch.group_judges import JudgeGroup, in_process, over_http
+from grm_plugin.batch.group_judges import in_process, over_http
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
 from grm_plugin.client import MARGIN_S
-from grm_plugin.client.readiness import read_ready
+from grm_plugin.client.readiness import read_fingerprint, read_ready
+from grm_plugin.engines.fingerprint import reward_fingerprint
 from grm_plugin.errors import ConfigError
-from grm_plugin.score.score_run import score_file
+from grm_plugin.score.score_run import Rewarding, score_file
 
 app = typer.Typer()
 
@@ -45,11 +45,13 @@ def score(
 
     A line of FILE is {"prompt": TEXT or "messages": [{"role", "content"}, ...], "responses": [TEXT, ...]}, and may have
     "reference", "rubric" and "id". A line of the output has the id, the line number, and what POST /v1/score of the
-    service answers for the group. The same command again judges only the groups that have no result yet. Exit status:
-    0, all groups have a result; 1, the engine failed on some; 2, a wrong command, configuration or line.
+    service answers for the group. The same command again judges only the groups that have no result yet; with another
+    configuration, or another group under the same id, it is refused. Exit status: 0, all groups have a result; 1, the
+    engine failed on some; 2, a wrong command, configuration or line.
     """
     _check_paths(file, output)
-    if status := score_file(_judging(context.args, config, url, concurrency), file, output, concurrency, skip_bad):
+    rewarding = _rewarding(context.args, config, url, concurrency)
+    if status := score_file(rewarding, file, output, concurrency, skip_bad):
         raise typer.Exit(status)
 
 
@@ -60,15 +62,15 @@ def _check_paths(file: Path, output: Path) -> None:
         raise ConfigError(f"--output {output} is the input; give another file")
 
 
-def _judging(
-    arguments: list[str], config: Path | None, url: str | None, concurrency: int
-) -> AbstractAsyncContextManager[JudgeGroup]:
-    """What judges the groups: a GRM in this process or a running service, as the options say."""
+def _rewarding(arguments: list[str], config: Path | None, url: str | None, concurrency: int) -> Rewarding:
+    """A GRM in this process or a running service, as the options say."""
     if (config is None) == (url is None):
         raise ConfigError("give either --config (loads the GRM here) or --url (a running service)")
     if config is not None:
-        return in_process(load(config, arguments))
+        loaded = load(config, arguments)
+        return Rewarding(in_process(loaded), reward_fingerprint(loaded), loaded.normalize.method == "running")
     assert url is not None
     if arguments:
         raise ConfigError(f"{arguments[0]} has no effect on a running service; leave it out, or use --config")
-    return over_http(url, concurrency, read_ready(url).deadline_s + MARGIN_S)
+    judging = over_http(url, concurrency, read_ready(url).deadline_s + MARGIN_S)
+    return Rewarding(judging, read_fingerprint(url))

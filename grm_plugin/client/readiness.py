@@ -7,8 +7,10 @@ import time
 import httpx
 from pydantic import ValidationError
 
+from grm_plugin._util.digests import digest
 from grm_plugin.errors import ServiceError
 from grm_plugin.wire.ready import Ready
+from grm_plugin.wire.schemas import Info
 from grm_plugin.wire.token import Token, locate
 
 TIMEOUT_S = 40.0
@@ -36,6 +38,23 @@ def read_ready(url: str, token: Token | None = None, patience_s: float = 0.0) ->
             raise ServiceError(answer)
         time.sleep(LOOK_S)
     return answer
+
+
+def read_fingerprint(url: str) -> dict[str, str]:
+    """Digests of all that a reward of the service at `url` depends on, by part. The service answers `/ready` already.
+
+    Of a service that does not know them yet, the part `service` stands for what it says of itself.
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    url, token = locate(url)
+    try:
+        answer = httpx.get(f"{url}/info", headers=token.headers if token else None, timeout=TIMEOUT_S, trust_env=False)
+        said = Info.model_validate(answer.json() | {"counters": {}})
+    except (httpx.TransportError, ValueError, TypeError) as error:
+        raise ServiceError(f"the GRM service at {url} does not say what it runs (/info): {error}") from None
+    return said.fingerprint or {"service": digest([said.model, said.k, said.k_meta, said.list_size])}
 
 
 def _ask(url: str, token: Token | None) -> Ready | str:

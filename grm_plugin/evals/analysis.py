@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grm_plugin.batch.digests import digest
+from grm_plugin._util.digests import digest
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.vote_store import ItemVotes, Manifest
 from grm_plugin.errors import ConfigError

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from grm_plugin.batch.digests import digest
+from grm_plugin._util.digests import digest
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import WireError
 from grm_plugin.evals.benchmark_rows import BenchmarkRow

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grm_plugin.batch.fingerprint import fingerprint, model_name, require_same
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.local_engines import running_engines
 from grm_plugin.batch.resumable_run import Ending, Run
 from grm_plugin.batch.vote_store import FILE_NAME, ItemVotes, Manifest, VoteStore, read_store
 from grm_plugin.config import Config, FakeConfig
+from grm_plugin.engines.fingerprint import fingerprint, model_name, require_same
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.evals.suites import LoadedItems
@@ -85,7 +85,7 @@ def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[
     found, records = read_store(stored)
     now = fingerprint(config)
     require_same(found.fingerprint, now, ("judge", "prompt"), stored)
-    parts = {**found.fingerprint, "meta_rm": now["meta_rm"]}
+    parts = {**found.fingerprint, "meta_rm": now["meta_rm"], "template": now["template"]}
     console = Console(stderr=True)
     with VoteStore(folder, replace(found, meta_rm=model_name(config.meta_rm), fingerprint=parts)) as store:
         meter, ids = _start([record.item for record in records], store, console)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, StrictStr, ValidationError
 
+from grm_plugin._util.digests import digest
 from grm_plugin.batch.input_lines import decode_line, explain_validation, read_lines, require_single_keys
 from grm_plugin.errors import WireError
 from grm_plugin.wire.schemas import WireGroup
@@ -28,6 +29,11 @@ class InputGroup:
     id: str | int
     line: int
     group: WireGroup
+
+    @property
+    def digest(self) -> str:
+        """A digest of the group, by which a changed one is told from the former."""
+        return digest(self.group.model_dump(mode="json", exclude_defaults=True))
 
 
 def read_groups(path: Path, on_bad: Callable[[str], None] | None = None) -> Iterator[InputGroup]:
@@ -72,9 +78,9 @@ def _parse_group(text: bytes, number: int, lines_of: dict[str | int, int]) -> In
 
 def _unused_id(group: WireGroup, lines_of: dict[str | int, int]) -> str:
     """An id that depends on the content alone, so that lines may move. Equal groups are numbered in their order."""
-    digest = hashlib.sha256(group.model_dump_json().encode()).hexdigest()[:16]
-    name, repeats = digest, 1
+    content = hashlib.sha256(group.model_dump_json().encode()).hexdigest()[:16]
+    name, repeats = content, 1
     while name in lines_of:
         repeats += 1
-        name = f"{digest}-{repeats}"
+        name = f"{content}-{repeats}"
     return name

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from rich.console import Console
 from grm_plugin.batch.engine_failures import failure_of
 from grm_plugin.batch.group_judges import JudgeGroup
 from grm_plugin.batch.resumable_run import EngineFailed, Run
-from grm_plugin.errors import GroupError, WireError
+from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.score.input_groups import InputGroup, read_groups
 from grm_plugin.score.results import JudgedGroup, Results
 from grm_plugin.score.score_meter import ScoreMeter
@@ -22,13 +24,26 @@ FAILURES_NAMED = "groups in a row without a vote"
 BAD_LINES_SHOWN = 5
 
 
-def score_file(
-    judging: AbstractAsyncContextManager[JudgeGroup], file: Path, output: Path, concurrency: int, skip_bad: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Rewarding:
+    """What gives the rewards.
+
+    Attributes:
+        judging: opens what judges a group; not opened where every group has a result.
+        fingerprint: digests of all that its rewards depend on, by part. Results of anything else are refused.
+        history: whether a reward depends on the groups that were judged before it (`normalize.method` running).
+    """
+
+    judging: AbstractAsyncContextManager[JudgeGroup]
+    fingerprint: Mapping[str, str]
+    history: bool = False
+
+
+def score_file(rewarding: Rewarding, file: Path, output: Path, concurrency: int, skip_bad: bool) -> int:
     """Judge the groups of `file` that have no result in `output`, and say on stderr how far it got.
 
     Args:
-        judging: opens what judges a group; not opened where every group has a result.
+        rewarding: what gives the rewards.
         file: JSONL of groups. It is read twice, and checked as a whole before anything is judged.
         output: JSONL of judgements.
         concurrency: groups judged at once.
@@ -38,18 +53,22 @@ def score_file(
         The exit status of the command.
 
     Raises:
-        ConfigError: a file cannot be read or written, or `output` is in use or holds something else.
+        ConfigError: a file cannot be read or written, or `output` is in use, holds something else, or results that were
+            made with something else or of other groups with the same ids, or of a run that cannot go on.
         GroupError, WireError: a line is wrong, or its group cannot be judged; the message names the line.
     """
     console = Console(stderr=True)
     bad: list[str] = []
-    ids = [group.id for group in read_groups(file, bad.append if skip_bad else None)]
+    digests = {group.id: group.digest for group in read_groups(file, bad.append if skip_bad else None)}
     for message in bad[:BAD_LINES_SHOWN]:
         console.print(f"left out: {message}", soft_wrap=True, markup=False, highlight=False)
-    with Results(output) as results:
-        meter = ScoreMeter(console, len(ids), sum(name in results.done for name in ids))
+    with Results(output, rewarding.fingerprint) as results:
+        results.require_same_groups(digests.items())
+        meter = ScoreMeter(console, len(digests), sum(name in results.done for name in digests))
+        for note in _notes(rewarding, results, meter):
+            console.print(f"warning: {note}", soft_wrap=True, markup=False, highlight=False)
         run: Run[InputGroup, JudgedGroup] = Run(results, meter, concurrency, FAILURES_NAMED)
-        ended = run.carry_out(partial(_judge_all, judging, run, file))
+        ended = run.carry_out(partial(_judge_all, rewarding.judging, run, file))
     summary = f"{output}: {meter.summary}"
     if bad:
         summary += f"; {len(bad):,} bad lines left out"
@@ -57,6 +76,29 @@ def score_file(
         summary += f"; {ended.missing:,} groups have no result: {ended.reason}. The same command tries them again"
     console.print(summary, soft_wrap=True, markup=False, highlight=False)
     return ended.status
+
+
+def _notes(rewarding: Rewarding, results: Results, meter: ScoreMeter) -> Iterator[str]:
+    """What is to be said before groups are judged.
+
+    Raises:
+        ConfigError: a stopped run would go on with other statistics than it had.
+    """
+    if results.unmarked:
+        yield (
+            f"{results.unmarked:,} results in {results.path} are of an earlier version, which did not write down what "
+            "they were made with: they are taken as they are. If it was something else, give another --output"
+        )
+    if rewarding.history and meter.missing:
+        if results.done:
+            raise ConfigError(
+                f"normalize.method running: a reward depends on all groups before it, and the statistics of the run "
+                f"that began {results.path} are gone: give another --output, or take another method"
+            )
+        yield (
+            "normalize.method running: a reward depends on the groups that were judged before it, here in the order in "
+            "which they happen to end; unit, none, group and rank give the same rewards every time"
+        )
 
 
 async def _judge_all(

@@ -19,6 +19,7 @@ from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.response import response_of
+from grm_plugin.engines.fingerprint import reward_fingerprint
 from grm_plugin.errors import ConfigError, GroupError, ServiceBusy, WireError
 from grm_plugin.judging.fallback import LOG_KEYS, Settled, log_values, settle
 from grm_plugin.judging.judge import Judge
@@ -79,6 +80,7 @@ class RewardService:
         self.grm = ProbedGenerator(generator)
         self.judge = Judge(config, self.grm, meta_rm, on_judgement=self._record, timed=self.metrics.timed)
         self.judge.lists.prompts.check()
+        self._fingerprint = reward_fingerprint(config)  # now: its files may change while the service runs
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         self._reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
         self._gatherer = Gatherer(self.judge, config, self.counters)
@@ -148,6 +150,7 @@ class RewardService:
             k=self.config.sampling.k,
             k_meta=self.config.kept_of(self.config.sampling.k),
             list_size=self.config.judge.list_size,
+            fingerprint=self._fingerprint,
             counters={
                 **self.counters.as_dict(),
                 "attached": self._replies.attached + self._samples.attached + self._groups.attached,

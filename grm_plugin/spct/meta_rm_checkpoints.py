@@ -13,8 +13,8 @@ from typing import Any
 import torch.distributed
 from safetensors import SafetensorError
 
-from grm_plugin.batch.fingerprint import differing, fingerprint
 from grm_plugin.config import Config, VLLMConfig
+from grm_plugin.engines.fingerprint import differing, fingerprint
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct.meta_rm_examples import Example
 from grm_plugin.spct.training_files import write_json

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from grm_plugin.batch import vote_store as store
-from grm_plugin.batch.fingerprint import fingerprint, require_same
 from grm_plugin.batch.vote_store import list_as_shown
 from grm_plugin.config import Config
+from grm_plugin.engines.fingerprint import fingerprint, require_same
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.outcome import Target
 from grm_plugin.spct import trajectories

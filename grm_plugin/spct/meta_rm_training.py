@@ -20,7 +20,9 @@ from transformers import (
     set_seed,
 )
 
+from grm_plugin._util.digests import digest
 from grm_plugin.cpu import patches_training
+from grm_plugin.engines.fingerprint import source_of
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct import meta_rm_checkpoints
 from grm_plugin.spct.meta_rm_checkpoints import explain_write_errors
@@ -119,7 +121,8 @@ def _manifest(settings: MetaRMSettings, examples: Sequence[Example]) -> dict[str
     """Everything that the weights of a checkpoint depend on."""
     without_effect = {"output", "eval_data", "eval_share", "max_length", "save_steps", "trust_remote_code"}
     manifest = {key: value for key, value in asdict(settings).items() if key not in without_effect}
-    manifest["deepspeed"] = None if settings.deepspeed is None else str(settings.deepspeed)
+    if settings.deepspeed is not None:
+        manifest |= {"deepspeed": str(settings.deepspeed), "deepspeed_file": digest(source_of(settings.deepspeed))}
     return manifest | meta_rm_checkpoints.digests(settings.model, examples)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grm_plugin.batch.digests import digest
+from grm_plugin._util.digests import digest
 from grm_plugin.batch.exit_status import FAILED
-from grm_plugin.batch.fingerprint import fingerprint, model_name
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.local_engines import running_engines
 from grm_plugin.batch.resumable_run import Run
 from grm_plugin.config import Config
+from grm_plugin.engines.fingerprint import fingerprint, model_name
 from grm_plugin.spct.rejection import RejectionRules
 from grm_plugin.spct.rft_data import write_report, write_training_file
 from grm_plugin.spct.training_prompts import TrainingPrompts, check_sizes
@@ -70,6 +70,7 @@ class RFTRun:
             "samples": self.samples,
             "hinted": self.hinted,
             "templates": self.prompts.digest,
+            "single_template": self.prompts.single_digest,
             "seed": self.seed,
         }
         console = Console(stderr=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from grm_plugin.batch.digests import digest
+from grm_plugin._util.digests import digest
 from grm_plugin.batch.items import Item
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError

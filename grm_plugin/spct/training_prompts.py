@@ -14,10 +14,11 @@ from pathlib import Path
 
 import jinja2
 
+from grm_plugin._util.digests import digest
 from grm_plugin._util.text_files import read_text
-from grm_plugin.batch.digests import digest
 from grm_plugin.batch.items import Item
 from grm_plugin.config import Config
+from grm_plugin.engines.fingerprint import source_of
 from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.judging.outcome import Target
 from grm_plugin.judging.prompts import ENVIRONMENT, PromptBuilder, draw_marker
@@ -100,7 +101,8 @@ class TrainingPrompts:
             `n`, `best` (the number of the best response as shown, as text) and `label` (of a single response, 0 or 1).
 
     Attributes:
-        digest: a digest of the templates `single` and `hint`.
+        digest: a digest of the templates `single` and `hint`, of the former as it renders an example.
+        single_digest: a digest of the text of the template `single`, empty for the built-in one.
 
     Raises:
         PromptError: a template is missing, is not a Jinja2 template, or uses an unknown variable.
@@ -116,6 +118,7 @@ class TrainingPrompts:
         except (OSError, ValueError, jinja2.TemplateSyntaxError) as error:
             raise PromptError(f"hint template {hint}: {error}") from None
         self.digest = digest([source, self._single.listwise(_EXAMPLE, (0,), "MARKER").messages[0].content])
+        self.single_digest = digest(source_of(single)) if single else ""
         for builder in (self._serving, self._single):
             builder.check()
         self._render_hint("?", Target(2, best=(0,)))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grm_plugin.batch.append_only import AppendOnlyFile
-from grm_plugin.batch.fingerprint import differing
+from grm_plugin.engines.fingerprint import differing
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.outcome import Target
 from grm_plugin.spct.training_prompts import Presentation

@@ -262,6 +262,8 @@ class Info(WireModel):
     """Votes kept."""
     list_size: int
     """Responses judged together."""
+    fingerprint: dict[str, str] = Field(default_factory=dict)
+    """Digests of all that a reward depends on, by part: `grm-plugin score` mixes no rewards of different services."""
     counters: dict[str, float]
     """Totals since the service started, by name."""
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.batch.fingerprint import fingerprint
 from grm_plugin.batch.vote_store import Manifest, VoteStore, read_store
 from grm_plugin.config import JudgeConfig
+from grm_plugin.engines.fingerprint import fingerprint
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.analysis import analyse
 from support.factories import make_config
@@ -122,7 +122,7 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
     assert changed(sampling__temperature=0.9) == {"sampling"}
     assert changed(meta_rm={"type": "fake"}) == {"meta_rm"}
     of_the_judge = {
-        "template": (str(tmp_path / "template.txt"), {"prompt"}),
+        "template": (str(tmp_path / "template.txt"), {"prompt", "template"}),
         "list_size": (2, set()),
         "blank_response": ("judge", set()),
         "decimals": ("accept", {"judge"}),

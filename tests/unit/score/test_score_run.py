@@ -26,11 +26,13 @@ from grm_plugin.score.score_run import FAILURES_NAMED, judge_one
 from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireReward, WireUnparsed
 from support.score_files import GOOD, numbered, read_rows, write_lines
 
+MADE_WITH = {"engine": "e1", "normalize": "n1"}
+
 
 def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
-    with Results(tmp_path / "out"), pytest.raises(ConfigError, match="in use by another run"):
-        Results(tmp_path / "out")
-    Results(tmp_path / "out").close()
+    with Results(tmp_path / "out", MADE_WITH), pytest.raises(ConfigError, match="in use by another run"):
+        Results(tmp_path / "out", MADE_WITH)
+    Results(tmp_path / "out", MADE_WITH).close()
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,13 @@ def test_a_file_system_without_locks_is_told_from_another_run(
 
     monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(ConfigError, match=message):
-        Results(tmp_path / "out")
+        Results(tmp_path / "out", MADE_WITH)
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     judged = judgement()
-    with Results(tmp_path / "out") as results:
+    with Results(tmp_path / "out", MADE_WITH) as results:
         results.add(JudgedGroup(input_group(1), judged))
         whole = (tmp_path / "out").read_bytes()
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))
@@ -66,7 +68,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path: Path) -> No
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert (tmp_path / "out").read_bytes() == whole
         results.add(JudgedGroup(input_group(3), judged))  # of a group in flight, when there is room again
-    with Results(tmp_path / "out") as results:
+    with Results(tmp_path / "out", MADE_WITH) as results:
         assert results.done == {1, 3}
 
 
@@ -81,7 +83,7 @@ async def test_concurrency_is_bounded_and_used(tmp_path: Path) -> None:
         running -= 1
         return judgement()
 
-    with Results(tmp_path / "out") as results:
+    with Results(tmp_path / "out", MADE_WITH) as results:
         await judge_all(scorer, results, meter(20), 3, map(input_group, range(20)))
         assert len(results.done) == 20
     assert most == 3
@@ -96,7 +98,7 @@ async def test_a_run_gives_up_on_an_engine_that_only_fails(tmp_path: Path) -> No
         return judgement("no_votes", "engine")
 
     with (
-        Results(tmp_path / "out") as results,
+        Results(tmp_path / "out", MADE_WITH) as results,
         pytest.raises(EngineError, match=r"in a row without a vote: engine: gone"),
     ):
         await judge_all(scorer, results, meter(500), 4, map(input_group, range(500)))
@@ -109,7 +111,7 @@ async def test_unreadable_critiques_are_an_answer(tmp_path: Path) -> None:
         return judgement("no_votes", "no_scores")
 
     shown = meter(1)
-    with Results(tmp_path / "out") as results:
+    with Results(tmp_path / "out", MADE_WITH) as results:
         await judge_all(scorer, results, shown, 4, [input_group(1)])
     assert read_rows(tmp_path / "out")[0]["rewards"][0]["value"] is None
     assert "1 votes unread; 1 rewards are fallbacks (value null)" in shown.summary

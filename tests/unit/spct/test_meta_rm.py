@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from grm_plugin.batch import vote_store as evals
-from grm_plugin.batch.fingerprint import fingerprint
 from grm_plugin.batch.items import Item
 from grm_plugin.batch.vote_store import Manifest, StoredVote, VoteStore
 from grm_plugin.config import Config
 from grm_plugin.engines.fake import FakeEngine
+from grm_plugin.engines.fingerprint import fingerprint
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.judging.judge import Judge

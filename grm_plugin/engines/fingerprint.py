@@ -1,6 +1,6 @@
-"""Fingerprints of configurations: digests of all that a vote depends on.
+"""Fingerprints of configurations: digests of all that a vote, or a reward, depends on.
 
-They keep votes apart that were sampled from different models, with different prompts or with different settings.
+They keep apart what was sampled from different models, with different prompts or with different settings.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.batch.digests import digest
-from grm_plugin.config import Config, VLLMConfig
+from grm_plugin._util.digests import digest
+from grm_plugin._util.text_files import read_text
+from grm_plugin.config import Config, Section, VLLMConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.types import Group, Message
@@ -26,19 +27,33 @@ _NOT_IN_A_VOTE = {"template", "list_size", "blank_response"}
 """Settings of the judge that no stored vote depends on: the template is part of `prompt`, and the GRM is shown all
 responses of an item in one list, blank ones too. All other settings count, new ones included."""
 
+_KEYS_OF_0_1_0 = {
+    *("type", "model", "max_model_len", "dtype", "trust_remote_code", "engine_args", "base_url"),
+    *("orders", "temperature", "top_p", "max_tokens", "seed"),
+    *("decimals", "max_response_chars", "use_reference", "control_tokens", "invisible"),
+}
+"""Keys that count at their default, too. Later ones count where they are set, or every new key would make the votes of
+former versions those of another configuration."""
+
+_PARTS_SINCE = {"template", "single_template", "deepspeed_file"}
+"""Parts that files of version 0.1.0 lack: there, they are not compared."""
+
 
 def fingerprint(config: Config) -> dict[str, str]:
-    """The digest of each part: `engine`, `prompt`, `sampling`, `judge`, and `meta_rm` where there is one.
+    """The digest of each part that a vote depends on: `engine`, `prompt`, `template`, `sampling`, `judge`, and
+    `meta_rm` where there is one.
 
     Raises:
         PromptError: a template cannot be loaded or rendered.
     """
     prompts = PromptBuilder.of(config)
+    meta_template = config.meta_rm.template if config.meta_rm else None
     parts = {
         "engine": _engine(config.engine),
         "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in _EXAMPLES],
-        "sampling": config.sampling.model_dump(exclude={"k", "adaptive"}),
-        "judge": config.judge.model_dump(mode="json", exclude=_NOT_IN_A_VOTE),
+        "template": [source_of(template) for template in (config.judge.template, meta_template) if template],
+        "sampling": _settings(config.sampling, {"k", "adaptive"}),
+        "judge": _settings(config.judge, _NOT_IN_A_VOTE),
     }
     if config.meta_rm:
         shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in _EXAMPLES]
@@ -46,9 +61,43 @@ def fingerprint(config: Config) -> dict[str, str]:
     return {part: digest(content) for part, content in parts.items()}
 
 
+def reward_fingerprint(config: Config) -> dict[str, str]:
+    """The digest of each part that a reward depends on: those of a vote, how votes are drawn and counted, and
+    `conversation`, `normalize` and `failure`.
+
+    Raises:
+        PromptError: a template cannot be loaded or rendered.
+    """
+    further: dict[str, Any] = {
+        "sampling": _settings(config.sampling, set()),
+        "judge": _settings(config.judge, {"template"}),
+        "conversation": _settings(config.conversation, set()),
+        "normalize": _settings(config.normalize, {"state_path"}),
+        "failure": _settings(config.failure, {"deadline_s"}),
+    }
+    parts = fingerprint(config)
+    if config.meta_rm:
+        further["meta_rm"] = [parts["meta_rm"], config.meta_rm.k_meta]
+    return parts | {part: digest(content) for part, content in further.items()}
+
+
+def source_of(template: str | Path) -> str:
+    """The text of a template's file: the examples in `prompt` may not show every branch. No file stands for itself."""
+    try:
+        return read_text(Path(template))
+    except (OSError, ValueError):
+        return str(template)
+
+
 def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The keys that have different values, or are in only one of the two; sorted."""
-    return sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    """The keys that have different values, or are in only one of the two; sorted.
+
+    Args:
+        found: what a file was made with.
+        wanted: what is wanted now.
+    """
+    keys = found.keys() | (wanted.keys() - (_PARTS_SINCE - found.keys()))
+    return sorted(key for key in keys if found.get(key) != wanted.get(key))
 
 
 def require_same(found: Mapping[str, str], now: Mapping[str, str], parts: Iterable[str], folder: Path) -> None:
@@ -82,8 +131,15 @@ _FULL = Group((Message("user", "Hm?"), Message("assistant", "Yes."), Message("us
 _EXAMPLES = ((_PLAIN, (1, 0)), (_FULL, (0,)))
 
 
+def _settings(section: Section, leave_out: set[str]) -> dict[str, Any]:
+    """The keys of a section that count, with their values."""
+    values = section.model_dump(mode="json", exclude=leave_out)
+    set_here = section.model_dump(mode="json", exclude=leave_out, exclude_defaults=True)
+    return {key: value for key, value in values.items() if key in _KEYS_OF_0_1_0 or key in set_here}
+
+
 def _engine(model: Any) -> Any:
-    settings = model.model_dump(mode="json", exclude=_PLACEMENT | {"k_meta", "template"})
+    settings = _settings(model, _PLACEMENT | {"k_meta", "template"})
     if isinstance(model, VLLMConfig) and Path(model.model).is_dir():
         settings["model"] = _weights(Path(model.model))
     return settings
