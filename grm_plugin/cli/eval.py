@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -80,10 +81,12 @@ def evaluate(
 
     K votes and a greedy one are sampled per item, once, and kept in OUTPUT/votes.jsonl; after a kill the same command
     goes on where it stopped. From the votes on the items of this command come tables, OUTPUT/report.json and
-    OUTPUT/curve.png. --from FOLDER reports all votes of an earlier run again; several folders give the mean over
-    benchmarks, or the differences of models on one benchmark. --from FOLDER with --config and --output rates the
-    critiques of an earlier run with the configuration's meta RM. Exit status: 0, all items have votes; 1, the engine
-    failed on some, or not one vote could be read; 2, a wrong command, configuration or data.
+    OUTPUT/curve.png. Items are left out and counted whose best and worse responses are identical as the GRM is shown
+    them, or whose label contradicts another item's on the same prompt and responses. --from FOLDER reports all votes of
+    an earlier run again; several folders give the mean over benchmarks, or the differences of models on one benchmark.
+    --from FOLDER with --config and --output rates the critiques of an earlier run with the configuration's meta RM.
+    Exit status: 0, all items have votes; 1, the engine failed on some, or not one vote could be read; 2, a wrong
+    command, configuration or data.
     """
     loaded = _config(config, context.args, meta)
     if stored:
@@ -96,6 +99,7 @@ def evaluate(
         _refuse("--from without --config", concurrency=concurrency, no_meta=not meta)
         raise typer.Exit(_report(stored, output, k_meta, seed))
     concurrency = concurrency or DEFAULT_CONCURRENCY
+    left_out: Mapping[str, int] = {}
     if stored:
         folder = _other_folder(stored, output)
         status, ids = vote_runs.rate(loaded, stored[0], folder, concurrency)
@@ -103,12 +107,13 @@ def evaluate(
         if not suite:
             raise ConfigError(f"--suite is missing: give one of {SUITE_NAMES}")
         folder = output or Path("runs/eval") / suite
-        items = suites.load_items(suite, data, limit, seed)
+        items = suites.load_items(suite, data, limit, seed, loaded.judge)
+        left_out = items.left_out
         status, ids = vote_runs.collect(
             sampled_config(loaded, k or DEFAULT_K, seed), items, suite, folder, name, concurrency, keep_going
         )
     if status == 0:
-        status = _report([folder], None, k_meta, seed, ids)
+        status = _report([folder], None, k_meta, seed, ids, left_out)
     raise typer.Exit(status)
 
 
@@ -129,14 +134,19 @@ def _refuse(stored: str, **options: object) -> None:
 
 
 def _report(
-    folders: list[Path], output: Path | None, k_meta: list[int] | None, seed: int, ids: set[str] | None = None
+    folders: list[Path],
+    output: Path | None,
+    k_meta: list[int] | None,
+    seed: int,
+    ids: set[str] | None = None,
+    left_out: Mapping[str, int] | None = None,
 ) -> int:
     from grm_plugin.evals.report_stores import report_stores  # loads numpy
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
-    return report_stores(folders, output, k_meta or (), seed, console, ids)
+    return report_stores(folders, output, k_meta or (), seed, console, ids, left_out)
 
 
 def _other_folder(stored: list[Path], output: Path | None) -> Path:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from grm_plugin.batch.items import read_items
+from grm_plugin.batch.label_noise import Fault, without_noise
 from grm_plugin.cli import spct_meta_rm
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
 from grm_plugin.config.loading import load_config, split_overrides
@@ -44,7 +45,9 @@ SinglePath = Annotated[
         help="Prompt template for items with a single response, which is scored 0 or 1 in training; default: built-in.",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed for the order in which each item's responses are shown.")]
+Seed = Annotated[
+    int, typer.Option(help="Seed for the order in which each item's responses are shown, and for that of the rows.")
+]
 
 
 @app.command(
@@ -93,8 +96,10 @@ def rft_data(
 
     A line of ITEMS is {"id", "prompt": TEXT or "messages": [...], "responses": [TEXT, ...], "best": INDEX}, or has one
     response and "label": 0 or 1. The folder gets every critique (`trajectories.jsonl`), the rows to train on
-    (`sft.jsonl`: `prompt` and `completion`, as chat messages) and a report. A killed run goes on where it stopped. Exit
-    status: 0, done; 1, the engine failed on some items; 2, a wrong command, configuration or item.
+    (`sft.jsonl`: `prompt` and `completion`, as chat messages, shuffled) and a report. A killed run goes on where it
+    stopped. Items are left out and counted whose best and worse responses are identical as the GRM is shown them, or
+    whose label contradicts another item's on the same prompt and responses. Exit status: 0, done; 1, the engine failed
+    on some items; 2, a wrong command, configuration or item.
     """
     if format not in ("jsonl", "parquet"):
         raise ConfigError(f"--format {format} is unknown: take jsonl or parquet")
@@ -105,9 +110,14 @@ def rft_data(
     rules = RejectionRules(prompts, rejection, TokenLimit.of(loaded, "--max-tokens", max_tokens))
     run = RFTRun(loaded, prompts, rules, samples, int(hint), seed)
     found = read_items(items)
-    if status := run.collect(found, first, output, concurrency):
+    left_out: Counter[str] = Counter()
+    fit = {item.id for item in without_noise(found, loaded.judge, left_out)}
+    wanted = [item for item in found[:first] if item.id in fit]
+    if not wanted:
+        raise ConfigError(f"no item is left ({dict(left_out)}): nothing was sampled")
+    if status := run.collect(found, wanted, output, concurrency):
         raise typer.Exit(status)
-    run.write(found[:first], output, format, general or ())
+    run.write(wanted, output, format, general or (), left_out)
 
 
 @app.command(
@@ -132,6 +142,7 @@ def rl_data(
 ) -> None:
     """Make the prompts for online RL of a GRM, each with the right verdict as its label.
 
+    The rows are shuffled by --seed. Items are left out as by rft-data: identical and contradictory ones teach noise.
     Train on them with `--reward.remote_url $(grm-plugin path openrlhf-spct-reward)`: +1 for a right verdict, else -1.
     """
     loaded = load(config, context.args)
@@ -139,7 +150,7 @@ def rl_data(
     easy = easy_items(drop_easy or ())
     dropped: Counter[str] = Counter()
     limit = TokenLimit.of(loaded, "--max-prompt-tokens", max_prompt_tokens)
-    kept = write_rows(output, rl_rows(read_items(items), loaded, prompts, seed, easy, limit, dropped))
+    kept = write_rows(output, rl_rows(read_items(items), loaded, prompts, seed, easy, limit, dropped), seed)
     typer.echo(f"{output}: {kept:,} prompts" + "".join(f"; {count:,} {reason}" for reason, count in dropped.items()))
     if easy and not dropped["easy"]:
         typer.echo(
@@ -160,15 +171,19 @@ def meta_rm_data(
     words: Annotated[list[str], typer.Argument(help="Folders made by rft-data, or by eval.", metavar="FOLDER...")],
     config: ConfigPath,
     output: RowsPath,
+    seed: Annotated[int, typer.Option(help="Seed for the order of the rows.")] = 0,
 ) -> None:
     """Make data for the meta RM: critiques without a hint, each labelled by whether its verdict is right.
 
     Give the folder of the fine-tuning stage, and one of `rft-data --no-hint --no-rejection` with the trained GRM. A
-    folder of `grm-plugin eval` will do as well.
+    folder of `grm-plugin eval` will do as well. The rows are shuffled; items are left out as by rft-data.
     """
     overrides, folders = split_overrides(words)  # typer adds the --grm overrides to an argument of many words
     loaded = load_config(config, overrides)
     counts: Counter[str] = Counter()
-    write_rows(output, meta_rm_rows(map(Path, folders), loaded, TrainingPrompts(loaded), counts))
+    write_rows(output, meta_rm_rows(map(Path, folders), loaded, TrainingPrompts(loaded), counts), seed)
     right, wrong = counts["right"], counts["wrong"]
-    typer.echo(f"{output}: {right:,} right and {wrong:,} wrong critiques; {counts['unread']:,} unread ones left out")
+    left_out = "".join(f"; {counts[fault]:,} {fault} items left out" for fault in get_args(Fault) if counts[fault])
+    typer.echo(
+        f"{output}: {right:,} right and {wrong:,} wrong critiques; {counts['unread']:,} unread ones left out{left_out}"
+    )

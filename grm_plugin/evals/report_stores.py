@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -28,6 +28,7 @@ def report_stores(
     seed: int,
     console: Console,
     ids: Collection[str] | None = None,
+    left_out: Mapping[str, int] | None = None,
 ) -> int:
     """Compute, print and write the reports of stores.
 
@@ -37,6 +38,7 @@ def report_stores(
         k_metas, seed: as in `analyse`.
         console: for the tables.
         ids: the items to report; None reports all items that a store holds.
+        left_out: reason -> number of items that the benchmark has and these are not among, for the report.
 
     Returns:
         The exit status of the command: 1 if there is a store of which not one vote could be read.
@@ -53,7 +55,7 @@ def report_stores(
         report = analyse(manifest, chosen, k_metas, seed)
         show_report(report, console)
         where = output or (folder if folder.is_dir() else folder.parent)
-        _write_report(report, where / REPORT_NAME)
+        _write_report(report, where / REPORT_NAME, left_out or {})
         _draw_curve(report, where / CURVE_NAME, console)
         reports.append(report)
     if len(reports) > 1:
@@ -72,9 +74,10 @@ def _report_together(reports: Sequence[Report], console: Console) -> None:
         raise ConfigError("--from names some benchmarks twice: give different ones (their mean), or one (a comparison)")
 
 
-def _write_report(report: Report, path: Path) -> None:
+def _write_report(report: Report, path: Path, left_out: Mapping[str, int]) -> None:
+    content = report.to_json() | ({"left_out": dict(left_out)} if left_out else {})
     with replacing(path) as draft:
-        draft.write_text(json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _draw_curve(report: Report, path: Path, console: Console) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from grm_plugin.batch.items import Item, check_items, read_items
+from grm_plugin.batch.label_noise import without_noise
+from grm_plugin.config import JudgeConfig
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.evals import judgebench, ppe, realmistake, rewardbench, rmb
 from grm_plugin.evals.benchmark_rows import BenchmarkRow, HubSet, read_benchmark_rows
@@ -147,7 +149,13 @@ def metric_of(items: Iterable[Item]) -> Metric:
     return "auc" if kinds == {True} else "accuracy"
 
 
-def load_items(name: str, data: str | Path | None = None, limit: int | None = None, seed: int = 0) -> LoadedItems:
+def load_items(
+    name: str,
+    data: str | Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    judge: JudgeConfig | None = None,
+) -> LoadedItems:
     """The items of a benchmark.
 
     Args:
@@ -155,6 +163,8 @@ def load_items(name: str, data: str | Path | None = None, limit: int | None = No
         data: a file, a folder or a Hugging Face id; None loads the suite's data sets on the hub.
         limit: keep at most this many items, chosen at random; a larger limit adds items to those of a smaller one.
         seed: of the choice.
+        judge: how the GRM is shown the items. Those whose label is noise for it (`grm_plugin.batch.label_noise`) are
+            left out; None leaves them in.
 
     Raises:
         WireError: a row is wrong; the message names file, row and column.
@@ -170,6 +180,10 @@ def load_items(name: str, data: str | Path | None = None, limit: int | None = No
         found = _items_of(suite, read_benchmark_rows(data, suite.published), left_out)
         items = check_items(_with_unique_ids(found), str(data or suite.title))
     metric_of(items)
+    if judge is not None:
+        items = without_noise(items, judge, left_out)
+        if not items:
+            raise ConfigError(f"no item is left ({dict(left_out)}): there is nothing to measure")
     if limit is not None and limit < len(items):
         items = random.Random(seed).sample(items, len(items))[:limit]
     return LoadedItems(items, dict(left_out))

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.table import Table
 
+from grm_plugin.batch.label_noise import Fault
 from grm_plugin.errors import EngineError
 from grm_plugin.spct.instruction_data import read_general
 from grm_plugin.spct.rejection import Decision, RejectionRules
@@ -31,6 +32,7 @@ class RejectionReport:
         unread: reason -> number of trajectories that could not be read for it.
         tokens: generated tokens, of all trajectories ("drawn", as the key is called in report.json) and of kept ones.
         items_with_rows: items of which a trajectory is kept.
+        left_out: fault of the label -> number of items that were left out for it (`grm_plugin.batch.label_noise`).
         general, general_too_long: rows of general instruction data that were mixed in, and left out for their length.
     """
 
@@ -42,6 +44,7 @@ class RejectionReport:
     unread: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     items_with_rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     general: int = 0
     general_too_long: int = 0
 
@@ -73,6 +76,7 @@ class RejectionReport:
             "items_with_rows": self.items_with_rows,
             "items_easy": self.easy,
             "items_never_right": self.never_right,
+            "items_left_out": {fault: self.left_out[fault] for fault in get_args(Fault)},
             "plain_right": dict(sorted(self.right_of.items())),
             "trajectories": {
                 kind: {decision: counts[decision] for decision in Decision} for kind, counts in self.decisions.items()
@@ -88,9 +92,9 @@ class RejectionReport:
 
     def table(self) -> Table:
         """The report as a table for a terminal."""
-        table = Table(
-            "trajectories", *Decision, "sum", title=f"{self.items:,} items, {self.items_with_rows:,} with rows"
-        )
+        title = f"{self.items:,} items, {self.items_with_rows:,} with rows"
+        title += "".join(f", {count:,} {fault} left out" for fault, count in self.left_out.items())
+        table = Table("trajectories", *Decision, "sum", title=title)
         for kind, counts in self.decisions.items():
             table.add_row(kind, *(f"{counts[decision]:,}" for decision in Decision), f"{counts.total():,}")
         right = ", ".join(f"{name}: {count:,}" for name, count in sorted(self.right_of.items()))
@@ -100,7 +104,11 @@ class RejectionReport:
 
 
 def write_training_file(
-    path: Path, records: Iterable[ItemTrajectories], rules: RejectionRules, general: Sequence[Path] = ()
+    path: Path,
+    records: Iterable[ItemTrajectories],
+    rules: RejectionRules,
+    general: Sequence[Path] = (),
+    seed: int | None = None,
 ) -> RejectionReport:
     """Write rows for OpenRLHF's `train_sft` (`--data.input_key prompt --data.output_key completion`) and for TRL.
 
@@ -110,7 +118,8 @@ def write_training_file(
         path: the file, JSONL or Parquet.
         records: the trajectories.
         rules: decide which are kept.
-        general: files of general instruction data to append.
+        general: files of general instruction data to mix in.
+        seed: of the order of the rows; None writes trajectories first, then general data.
 
     Raises:
         EngineError: not one trajectory is kept; the message counts why.
@@ -133,7 +142,7 @@ def write_training_file(
                 else:
                     report.general_too_long += 1
 
-    write_rows(path, all_rows())
+    write_rows(path, all_rows(), seed)
     return report
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ class RFTRun:
         rules: decide which trajectories become training rows.
         samples: trajectories without a hint per item.
         hinted: trajectories with a hint per item.
-        seed: of the orders and of sampling.
+        seed: of the orders, of sampling, and of the order of the training rows.
     """
 
     config: Config
@@ -44,12 +44,12 @@ class RFTRun:
     hinted: int
     seed: int
 
-    def collect(self, items: Sequence[Item], first: int | None, folder: Path, concurrency: int) -> int:
+    def collect(self, items: Sequence[Item], wanted: Sequence[Item], folder: Path, concurrency: int) -> int:
         """Collect the trajectories that `folder` lacks, and say on stderr how far it got.
 
         Args:
             items: all items. The folder belongs to them: it is refused for others.
-            first: how many of them to sample now, from the first on; None for all.
+            wanted: those to sample now.
             folder: takes the trajectories.
             concurrency: items worked on at once.
 
@@ -61,7 +61,6 @@ class RFTRun:
             ConfigError: the folder is in use, cannot be written, or holds trajectories sampled with something else.
         """
         config = self.config.model_copy(update={"meta_rm": None})
-        wanted = items[:first]
         check_sizes(wanted, config)
         manifest = {
             "model": model_name(config.engine),
@@ -91,14 +90,22 @@ class RFTRun:
             collector = TrajectoryCollector(config, self.prompts, generator, self.samples, self.hinted, self.seed)
             await run.process(items, collector.trajectories_of, collector.check_readable)
 
-    def write(self, items: Sequence[Item], folder: Path, file_format: str, general: Sequence[Path]) -> None:
+    def write(
+        self,
+        items: Sequence[Item],
+        folder: Path,
+        file_format: str,
+        general: Sequence[Path],
+        left_out: Mapping[str, int],
+    ) -> None:
         """Write training rows and report.json beside the trajectories of these items, and print the report.
 
         Args:
             items: those to train on.
             folder: holds their trajectories.
             file_format: `jsonl` or `parquet`.
-            general: files of general instruction data to append.
+            general: files of general instruction data to mix in.
+            left_out: fault -> number of items that are not among them, for the report.
 
         Raises:
             EngineError: not one trajectory is kept.
@@ -106,6 +113,7 @@ class RFTRun:
         """
         ids = {item.id for item in items}
         records = (record for record in read_trajectories(folder) if record.id in ids)
-        report = write_training_file(folder / f"sft.{file_format}", records, self.rules, general)
+        report = write_training_file(folder / f"sft.{file_format}", records, self.rules, general, self.seed)
+        report.left_out.update(left_out)
         write_report(folder / "report.json", report)
         Console().print(report.table())

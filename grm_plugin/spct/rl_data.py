@@ -9,6 +9,7 @@ from pathlib import Path
 
 from grm_plugin._util.digests import digest
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.label_noise import without_noise
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct.token_limit import TokenLimit
@@ -46,7 +47,7 @@ def rl_rows(
         ConfigError: after the last item, no item is left.
     """
     left = 0
-    for item in items:
+    for item in without_noise(items, config.judge, dropped):
         shown = present(item, config, seed)
         conversation = prompts.plain(shown).messages
         if easy and content_digest(shown) in easy:

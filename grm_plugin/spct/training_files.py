@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tempfile
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,16 +23,46 @@ CHUNK = 1000
 PARQUET = ".parquet"
 
 
-def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
+def write_rows(path: Path, rows: Iterable[TrainingRow], seed: int | None = None) -> int:
     """Write rows to `path` (Parquet if it ends in .parquet, else JSONL) and return their number.
 
     The file replaces a former one when it is complete. Where `rows` raises an error, the former file stays.
+
+    Args:
+        path: the file.
+        rows: its rows.
+        seed: of the order of the rows in the file, see `shuffled`; None keeps theirs.
 
     Raises:
         ConfigError: the disk is full, the folder cannot be written, or pyarrow is missing.
     """
     with replacing(path) as draft:
+        if seed is not None:
+            is_device = path.exists() and not path.is_file()
+            rows = shuffled(rows, seed, None if is_device else draft.parent)
         return _write_parquet(draft, rows) if path.suffix == PARQUET else _write_jsonl(draft, rows)
+
+
+def shuffled(rows: Iterable[TrainingRow], seed: int, folder: Path | None = None) -> Iterator[TrainingRow]:
+    """The rows in an order that depends on the seed and on what the rows are, not on the order in which they come.
+
+    A trainer that takes the first rows of a file then takes a fair part of every kind, and the same one each time.
+
+    Args:
+        rows: any number of them. They wait in a file; 32 bytes or so of each are in memory.
+        seed: another one gives another order.
+        folder: for that file, which has no name; None takes the system's folder for such files.
+    """
+    starts, keys = array("Q"), array("Q")
+    with tempfile.TemporaryFile(dir=folder) as waiting:
+        for row in rows:
+            line = json.dumps(row).encode() + b"\n"
+            starts.append(waiting.tell())
+            keys.append(int.from_bytes(hashlib.sha256(b"%d " % seed + line).digest()[:8]))
+            waiting.write(line)
+        for index in sorted(range(len(keys)), key=keys.__getitem__):
+            waiting.seek(starts[index])
+            yield json.loads(waiting.readline())
 
 
 def write_json(path: Path, content: Any) -> None:

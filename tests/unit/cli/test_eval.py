@@ -230,7 +230,7 @@ def test_keep_going_judges_what_is_never_read(
 
 def test_near_chance_is_said(tmp_path: Path, config_file: Path) -> None:
     rows = [
-        {"prompt": "q", "responses": ["same words here", "same words there"], "best": number % 2, "id": number}
+        {"prompt": f"q{number}", "responses": ["same words here", "same words there"], "best": number % 2, "id": number}
         for number in range(20)
     ]
     file = write_lines(tmp_path / "in.jsonl", *rows)

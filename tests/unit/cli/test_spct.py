@@ -18,7 +18,7 @@ from grm_plugin.types import Message
 
 LONG, SHORT = "a b c d e f g h i j k", "a"  # the dry run's rule prefers many different words
 RIGHT = Item("right", (Message("user", "?"),), (SHORT, LONG), (1,))
-WRONG = Item("wrong", (Message("user", "?"),), (SHORT, LONG), (0,))
+WRONG = Item("wrong", (Message("user", "Which?"),), (SHORT, LONG), (0,))
 TIE = Item("tie", (Message("user", "?"),), (SHORT, "b"), (0,))
 
 
@@ -148,7 +148,7 @@ def test_rl_data(folder: Path) -> None:
     rft_data("--no-rejection")
     result = run("rl-data", "items.jsonl", "--output", "rl.jsonl", "--drop-easy", "rft")
     assert "rl.jsonl: 2 prompts; 1 easy" in result.output
-    assert [row["id"] for row in read_rows(folder / "rl.jsonl")] == ["wrong", "tie"]
+    assert {row["id"] for row in read_rows(folder / "rl.jsonl")} == {"wrong", "tie"}
     with pytest.raises(ConfigError, match="--max-prompt-tokens needs the GRM's tokenizer"):
         run("rl-data", "items.jsonl", "--output", "rl.jsonl", "--max-prompt-tokens", "9")
     with pytest.raises(ConfigError, match="--max-tokens needs the GRM's tokenizer"):

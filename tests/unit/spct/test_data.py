@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from grm_plugin.batch.items import Item
+from grm_plugin.batch.items import Item, write_items
+from grm_plugin.cli.app import app
 from grm_plugin.errors import ConfigError, EngineError, WireError
 from grm_plugin.judging.outcome import Target, verdict_of
 from grm_plugin.spct.instruction_data import read_general
@@ -136,6 +138,7 @@ class TestTrainingFile:
             "items_with_rows": 2,
             "items_easy": 1,
             "items_never_right": 1,
+            "items_left_out": {"identical": 0, "contradictory": 0},
             "plain_right": {"0 of 3": 1, "1 of 3": 1, "3 of 3": 1},
             "trajectories": {
                 "plain": {"kept": 1, "easy": 3, "wrong": 3, "tie": 1, "leaked": 0, "unread": 1, "too_long": 0},
@@ -300,5 +303,61 @@ class TestPromptsForRL:
         shown = present(replace(item("1", "good", "bad"), id="7"), CONFIG, 3)
         other = Item("7", (Message("user", "Another?"),), ("good", "bad"), (0,))
         labelled = replace(item("1", "good", "bad"), id="8", best=(1,))
-        rows, dropped = self.rows(other, labelled, item("1", "good", "bad"), easy={content_digest(shown)})
-        assert ([row["id"] for row in rows], dropped) == (["7", "8"], {"easy": 1})
+        rows, dropped = self.rows(other, item("1", "good", "bad"), easy={content_digest(shown)})
+        assert ([row["id"] for row in rows], dropped) == (["7"], {"easy": 1})
+        rows, dropped = self.rows(labelled, easy={content_digest(shown)})
+        assert ([row["id"] for row in rows], dropped) == (["8"], {})
+
+
+class TestShuffling:
+    ROWS = tuple({"id": f"r{number}", "text": "x" * number} for number in range(2000))
+
+    def written(self, folder: Path, rows: Any, seed: int | None, name: str = "rows.jsonl") -> list[str]:
+        assert write_rows(folder / name, rows, seed) == len(rows)
+        assert [path.name for path in folder.iterdir()] == [name]
+        return [row["id"] for row in read_rows(folder / name)]
+
+    @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
+    def test_a_seed_gives_one_order_whatever_the_rows_came_in(self, tmp_path: Path, name: str) -> None:
+        first = self.written(tmp_path, self.ROWS, 0, name)
+        assert sorted(first) == sorted(row["id"] for row in self.ROWS)
+        assert first == self.written(tmp_path, self.ROWS[::-1], 0, name)
+        assert first != self.written(tmp_path, self.ROWS, 1, name)
+        assert self.written(tmp_path, self.ROWS, None, name) == [row["id"] for row in self.ROWS]
+
+    def test_the_first_rows_are_a_fair_part_of_every_kind(self, tmp_path: Path) -> None:
+        """B8: general data came last, and `--data.max_samples` takes the first rows."""
+        general = tmp_path / "chat.jsonl"
+        write_rows(general, [{"prompt": f"Hi {number}", "response": "Hello"} for number in range(3000)])
+        records = [record(f"a{number}", RIGHT, WRONG) for number in range(1000)]
+        write_training_file(tmp_path / "sft.jsonl", records, RULES, [general], seed=0)
+        kinds = [row["kind"] for row in read_rows(tmp_path / "sft.jsonl")]
+        assert Counter(kinds) == {"general": 3000, "plain": 1000}
+        assert 650 < kinds[:1000].count("general") < 850
+
+    def test_the_commands_shuffle_by_their_seed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "config.yaml").write_text("engine: {type: fake}\n")
+        write_items(tmp_path / "items.jsonl", [item(f"i{n}", "a b c d e f g h", "a") for n in range(60)])
+
+        def ids(command: str, seed: int, output: str) -> list[str]:
+            words = [*command.split(), "-c", "config.yaml", "--seed", str(seed), "-o", output.partition("/")[0]]
+            done = CliRunner().invoke(app, ["spct", *words], catch_exceptions=False)
+            assert done.exit_code == 0, done.output
+            return [row["id"] for row in read_rows(tmp_path / output)]
+
+        ids("rft-data items.jsonl --no-rejection --samples 1 --no-hint", 0, "rft/sft.jsonl")
+        write_items(tmp_path / "wrong.jsonl", [item("w", "a", "a b c d e f g h")])
+        ids("rft-data wrong.jsonl --no-rejection --samples 1 --no-hint", 0, "wrong/sft.jsonl")
+        for command, output in (
+            ("rft-data items.jsonl --no-rejection --samples 1 --no-hint", "rft/sft.jsonl"),
+            ("rl-data items.jsonl", "rl.jsonl"),
+            ("meta-rm-data rft wrong", "meta.jsonl"),
+        ):
+            first = ids(command, 0, output)
+            assert first == ids(command, 0, output), command
+            assert first != [f"i{n}" for n in range(60)], command
+            if not command.startswith("rft"):  # another seed there samples other trajectories, into another folder
+                other = ids(command, 1, output)
+                assert sorted(first) == sorted(other), command
+                assert first != other, command
