@@ -7,6 +7,8 @@
 # and none for the format: the KL term is what holds it. A smaller one made subsets collapse.
 # The paper does not say whether 512 counts prompts or critiques. Here it counts critiques: 128 prompts x 4 a step, and
 # 900 x 128 = 115,200 prompts.
+# Eq. 15 averages the loss over the tokens of each critique first, then over critiques: seq-mean-token-mean. OpenRLHF's own
+# default weighs every token alike, and so long critiques more; its KL term still does.
 # Trainer, reference and rollout engines share all 8 GPUs and take turns (OpenRLHF's hybrid engine).
 # No service runs beside it: the reward is a rule. DATA is the output of `grm-plugin spct rl-data`.
 #
@@ -34,6 +36,7 @@ python -m openrlhf.cli.train_ppo_ray \
     --train.colocate_all --vllm.enable_sleep --ds.enable_sleep \
     --reward.remote_url "$(grm-plugin path openrlhf-spct-reward)" \
     --algo.advantage.estimator group_norm --algo.advantage.is_correction_level token \
+    --actor.loss_agg_mode seq-mean-token-mean \
     --algo.kl.use_loss --algo.kl.estimator k3 --algo.kl.init_coef 0.002 \
     --data.prompt_dataset "$DATA" --data.input_key prompt --data.label_key label --data.apply_chat_template \
     --data.max_len 8192 --rollout.max_new_tokens 2048 --data.max_samples 115200 \

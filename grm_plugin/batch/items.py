@@ -5,7 +5,8 @@ Our own format is JSONL with one item per line:
     {"prompt": TEXT or "messages": [{"role", "content"}, ...], "responses": [TEXT, TEXT, ...], "best": INDEX or [INDEX]}
     {"prompt": TEXT or "messages": [...], "responses": [TEXT], "label": 0 or 1}
 
-A line may also have "id", "subset", "reference", "rubric" and "meta" (an object that is kept and not looked at).
+A line may also have "id", "subset", "reference", "rubric" and "meta" (an object of anything else, which only hint
+templates of `grm-plugin spct rft-data` look at).
 `grm_plugin.evals.suites` reads benchmarks in the formats that they were published in.
 """
 
@@ -41,7 +42,7 @@ class Item:
         subset: the part of the benchmark that it belongs to; may be empty.
         reference: a right answer that may be shown to the GRM.
         rubric: grading notes that may be shown to the GRM.
-        meta: whatever else the source says; kept and not looked at.
+        meta: whatever else the source says; only a hint template of `grm-plugin spct rft-data` may look at it.
 
     Raises:
         WireError: there is no turn or no response, or `best` or `label` is missing, out of range, or not for this n.

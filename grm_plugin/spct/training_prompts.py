@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -56,12 +57,14 @@ class Presentation:
         order: `order[position]` is the index of the response shown at `position`.
         marker: the random code that fences the responses.
         target: the right verdict, in positions and not indices.
+        meta: the item's `meta`, for the hint: how much better the best response is, for example.
     """
 
     group: Group
     order: tuple[int, ...]
     marker: str
     target: Target
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 def present(item: Item, config: Config, seed: int) -> Presentation:
@@ -77,7 +80,7 @@ def present(item: Item, config: Config, seed: int) -> Presentation:
     order = tuple(rng.sample(range(n), n))
     best = tuple(sorted(order.index(index) for index in item.best))
     shown, _ = sanitize(item.group, tuple(range(n)), config.judge)
-    return Presentation(shown, order, draw_marker(rng), Target(n, best, item.label))
+    return Presentation(shown, order, draw_marker(rng), Target(n, best, item.label), item.meta)
 
 
 def check_sizes(items: Iterable[Item], config: Config) -> None:
@@ -98,7 +101,8 @@ class TrainingPrompts:
         config: the configuration to serve with; its templates are used.
         single: template for single responses, which are scored 0 or 1 in training; None takes the built-in one.
         hint: template of the hinted prompt; None takes the built-in one. Its variables are `prompt` (the plain prompt),
-            `n`, `best` (the number of the best response as shown, as text) and `label` (of a single response, 0 or 1).
+            `n`, `best` (the number of the best response as shown, as text), `label` (of a single response, 0 or 1) and
+            `meta` (the item's).
 
     Attributes:
         digest: a digest of the templates `single` and `hint`, of the former as it renders an example.
@@ -121,8 +125,8 @@ class TrainingPrompts:
         self.single_digest = digest(source_of(single)) if single else ""
         for builder in (self._serving, self._single):
             builder.check()
-        self._render_hint("?", Target(2, best=(0,)))
-        self._render_hint("?", Target(1, label=1))
+        self._render_hint("?", Target(2, best=(0,)), {})
+        self._render_hint("?", Target(1, label=1), {})
 
     def plain(self, shown: Presentation) -> Prompt:
         """The prompt without a hint: the one of serving, or for a single response the one of training."""
@@ -133,7 +137,7 @@ class TrainingPrompts:
         """The plain prompt with the right verdict added to it."""
         plain = self.plain(shown)
         *before, last = plain.messages
-        hinted = Message(last.role, self._render_hint(last.content, shown.target))
+        hinted = Message(last.role, self._render_hint(last.content, shown.target, shown.meta))
         return Prompt((*before, hinted), shown.order)
 
     def meta(self, shown: Presentation, critique: str) -> Conversation:
@@ -149,10 +153,10 @@ class TrainingPrompts:
         quoted = any(part in written and part not in known for line in added for part in _word_runs(line))
         return quoted or any(word.lower() not in plain.lower() for word in _HINT_WORDS.findall(critique))
 
-    def _render_hint(self, prompt: str, target: Target) -> str:
+    def _render_hint(self, prompt: str, target: Target, meta: Mapping[str, Any]) -> str:
         best = ", ".join(str(position + 1) for position in target.best)
         try:
-            text = self._hint.render(prompt=prompt, n=target.n, best=best, label=target.label)
+            text = self._hint.render(prompt=prompt, n=target.n, best=best, label=target.label, meta=meta)
         except Exception as error:  # a user's template can raise anything
             raise PromptError(
                 f"hint template: {error}; see grm_plugin.spct.training_prompts for the variables"

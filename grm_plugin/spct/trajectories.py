@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grm_plugin.batch.append_only import AppendOnlyFile
 from grm_plugin.engines.fingerprint import differing
@@ -65,6 +65,7 @@ class ItemTrajectories(BaseModel):
     marker: str
     best: tuple[int, ...]
     label: int | None
+    meta: dict[str, Any] = Field(default_factory=dict)
     trajectories: tuple[Trajectory, ...]
 
     @classmethod
@@ -81,6 +82,7 @@ class ItemTrajectories(BaseModel):
             marker=shown.marker,
             best=target.best,
             label=target.label,
+            meta=dict(shown.meta),
             trajectories=trajectories,
         )
 
@@ -89,7 +91,8 @@ class ItemTrajectories(BaseModel):
         """The item as it was shown to the GRM."""
         conversation = tuple(Message(role, content) for role, content in self.messages)
         group = Group(conversation, self.responses, self.reference, self.rubric)
-        return Presentation(group, self.order, self.marker, Target(len(self.responses), self.best, self.label))
+        target = Target(len(self.responses), self.best, self.label)
+        return Presentation(group, self.order, self.marker, target, self.meta)
 
     def of_kind(self, kind: Kind) -> list[Trajectory]:
         """The trajectories sampled without a hint (`plain`), or with one (`hinted`)."""

@@ -26,6 +26,7 @@ from grm_plugin.spct.training_prompts import TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory
 from grm_plugin.types import Completion, Message
 from support.factories import critique_text, make_config
+from support.paths import ROOT
 
 CONFIG = make_config()
 PROMPTS = TrainingPrompts(CONFIG)
@@ -361,3 +362,28 @@ class TestShuffling:
                 other = ids(command, 1, output)
                 assert sorted(first) == sorted(other), command
                 assert first != other, command
+
+
+class TestHintsWithStrength:
+    """The paper's hint for HelpSteer2 tells how strong the preference is."""
+
+    PROMPTS = TrainingPrompts(CONFIG, hint=ROOT / "examples/spct/hint_with_strength.txt")
+
+    def shown(self, **meta: Any) -> ItemTrajectories:
+        return ItemTrajectories.of("a", present(replace(item("a"), meta=meta), CONFIG, 0), ())
+
+    def test_an_item_may_say_how_much_better_its_best_response_is(self) -> None:
+        stored = ItemTrajectories.model_validate_json(self.shown(strength="slightly better").model_dump_json())
+        hinted = self.PROMPTS.hinted(stored.shown).messages[-1].content
+        assert "best of the 2 responses above, and slightly better than the next." in hinted
+        assert "slightly better" not in self.PROMPTS.plain(stored.shown).messages[-1].content
+        assert self.PROMPTS.gives_away(stored.shown, "Of the two it is slightly better than the next.\n")
+
+    def test_the_others_have_the_plain_hint(self) -> None:
+        hinted = self.PROMPTS.hinted(self.shown(source="x").shown).messages[-1].content
+        assert "is known to be the best of the 2 responses above." in hinted
+
+    def test_a_store_of_an_earlier_version_has_no_meta(self) -> None:
+        stored = self.shown().model_dump(mode="json")
+        del stored["meta"]
+        assert ItemTrajectories.model_validate(stored).shown.meta == {}

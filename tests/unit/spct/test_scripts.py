@@ -92,6 +92,7 @@ def test_online_rl_is_the_papers(size: str, nodes: int, kl: float) -> None:
     assert number(flags, "--data.max_samples") / per_step == 900
     assert number(flags, "--actor.num_nodes") == nodes
     assert number(flags, "--vllm.num_engines") * number(flags, "--vllm.tensor_parallel_size") == 8 * nodes
+    assert flags["--actor.loss_agg_mode"] == ["seq-mean-token-mean"]  # Eq. 15: every critique weighs the same
     assert flags["--reward.remote_url"] == ["$(grm-plugin path openrlhf-spct-reward)"]
     assert not [flag for flag in flags if "overlong" in flag or "stop_properly" in flag]  # no format reward
 
