@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from grm_plugin.errors import WireError
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.voting import lead
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, UnparsedReason
+
+Decimals = Literal["reject", "accept"]
+"""What a score such as 7.5 means, see `judge.decimals`."""
 
 BINARY_SCALE = (0, 1)
 """Scores of a single response in training: 1 is correct, 0 is not (paper, appendix G)."""
@@ -27,17 +30,21 @@ class Target:
     """What the right verdict on `n` responses is.
 
     For n >= 2, `best` holds the positions (from 0, in the order shown) of the best responses, nearly always one. For
-    n = 1, `label` is 1 for a correct response and 0 for another.
+    n = 1, `label` is 1 for a correct response and 0 for another. `decimals` is `judge.decimals` of the service that the
+    GRM is trained for.
 
     Raises:
-        WireError: neither or both are given, or one is out of range.
+        WireError: neither or both of `best` and `label` are given, or one is out of range; `decimals` is unknown.
     """
 
     n: int
     best: tuple[int, ...] = ()
     label: int | None = None
+    decimals: Decimals = "reject"
 
     def __post_init__(self) -> None:
+        if self.decimals not in get_args(Decimals):
+            raise WireError(f"decimals is {str(self.decimals)[:20]!r}: reject or accept, as judge.decimals of serving")
         if self.n == 1:
             if self.best or self.label not in (0, 1):
                 raise WireError("a single response needs label 0 or 1 (1: correct), and no best")
@@ -54,16 +61,18 @@ class Target:
         return (MIN_SCORE, MAX_SCORE) if self.label is None else BINARY_SCALE
 
     def to_json(self) -> str:
-        """The label of a prompt in a data set for online RL."""
+        """The label of a prompt in a data set for online RL. Without `decimals`, decimals are rejected."""
         verdict = {"best": list(self.best)} if self.label is None else {"label": self.label}
-        return json.dumps({"n": self.n, **verdict})
+        decimals = {} if self.decimals == "reject" else {"decimals": self.decimals}
+        return json.dumps({"n": self.n, **verdict, **decimals})
 
     @classmethod
     def from_json(cls, text: str) -> Target:
         """Raises `WireError` when the text is no such label."""
         try:
             row = json.loads(text)
-            return cls(int(row["n"]), tuple(map(int, row.get("best", ()))), row.get("label"))
+            best, decimals = tuple(map(int, row.get("best", ()))), row.get("decimals", "reject")
+            return cls(int(row["n"]), best, row.get("label"), decimals)
         except (ValueError, TypeError, AttributeError, KeyError):
             raise WireError(
                 f"the label {str(text)[:80]!r} is none of `grm-plugin spct rl-data`: pass its column as the label "
@@ -98,9 +107,15 @@ def is_tie(scores: Sequence[float], target: Target) -> bool:
     return target.label is None and lead(scores, target.best) == 0
 
 
-def verdict_of(completion: Completion, target: Target, decimals: Literal["reject", "accept"] = "reject") -> Verdict:
-    """Read a completion and hold it against the right verdict. A completion that cannot be read is not right."""
-    parsed = parse(completion, target.n, decimals, target.scale)
+def verdict_of(completion: Completion, target: Target, decimals: Decimals | None = None) -> Verdict:
+    """Read a completion and hold it against the right verdict. A completion that cannot be read is not right.
+
+    Args:
+        completion: what the GRM wrote.
+        target: the right verdict.
+        decimals: `judge.decimals`; None for the target's.
+    """
+    parsed = parse(completion, target.n, decimals or target.decimals, target.scale)
     if not isinstance(parsed, Scores):
         return Verdict(right=False, scores=None, reason=parsed.reason)
     return Verdict(is_right(parsed.values, target), parsed.values, tie=is_tie(parsed.values, target))

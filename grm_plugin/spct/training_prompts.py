@@ -80,7 +80,8 @@ def present(item: Item, config: Config, seed: int) -> Presentation:
     order = tuple(rng.sample(range(n), n))
     best = tuple(sorted(order.index(index) for index in item.best))
     shown, _ = sanitize(item.group, tuple(range(n)), config.judge)
-    return Presentation(shown, order, draw_marker(rng), Target(n, best, item.label), item.meta)
+    target = Target(n, best, item.label, config.judge.decimals)
+    return Presentation(shown, order, draw_marker(rng), target, item.meta)
 
 
 def check_sizes(items: Iterable[Item], config: Config) -> None:

@@ -292,6 +292,16 @@ class TestPromptsForRL:
         rows, _ = self.rows(Item("x", (Message("user", "?"),), ("a",), (), 0))
         assert Target.from_json(rows[0]["label"]) == Target(1, label=0)
 
+    def test_the_label_says_what_serving_makes_of_decimals(self) -> None:
+        """What the service counts is rewarded, and what `rft-data` keeps as right is no wrong verdict here."""
+        for decimals, right in (("reject", False), ("accept", True)):
+            config = make_config(judge__decimals=decimals)
+            (row,) = rl_rows([item("a")], config, TrainingPrompts(config), 0, (), UNLIMITED, Counter())
+            assert ("decimals" in row["label"]) is right, "labels of earlier versions stay as they were"
+            target = Target.from_json(row["label"])
+            scores = (7.5, 3) if target.best == (0,) else (3, 7.5)
+            assert verdict_of(Completion(critique_text(scores)), target).right is right
+
     def test_what_is_left_out_is_counted(self) -> None:
         items = [item("easy"), item("image", "see <image>", "b"), item("long", "x" * 9000, "b"), item("fine")]
         easy = {content_digest(present(items[0], CONFIG, seed=7))}
