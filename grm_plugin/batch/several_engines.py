@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
 
@@ -46,7 +47,7 @@ class SeveralEngines:
             engine = min(self._engines, key=lambda engine: engine.requests)
             engine.requests += 1
             try:
-                return await ask(engine.model)
+                return await unless_cancelled_within(ask(engine.model), "an engine")
             except PromptTooLong:  # the other engines would refuse it too
                 raise
             except EngineError:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from grm_plugin._util.concurrency import all_of
+from grm_plugin._util.concurrency import all_of, let_go
 from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.config import Config
 from grm_plugin.errors import GroupError
@@ -105,8 +105,7 @@ class GroupInProgress:
         try:
             lists = [judged for part in await asyncio.gather(*self._lists) for judged in part]
         finally:
-            for task in self._lists:  # if one has failed the others are for nobody
-                task.cancel()
+            let_go(*self._lists)  # if one has failed the others are for nobody
         judge = self._judge
         blank = {index for index, text in enumerate(group.responses) if judge.is_blank(text)}
         rewards = rewards_of(len(group.responses), lists, blank, judge.normalizer)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
 from grm_plugin.config import Config, JudgeConfig
 from grm_plugin.errors import PromptError, PromptTooLong
@@ -135,7 +136,7 @@ class ListJudge:
         conversations = [self.prompts.meta(shown.group, item.order, shown.marker, item.text) for item in critiques]
         with working_until(deadline), self._timed("meta_rm"):
             async with deadline.timeout():
-                ratings = await self.meta_rm.rate(conversations)
+                ratings = await unless_cancelled_within(self.meta_rm.rate(conversations), "the meta RM")
         check_logits(ratings, len(critiques))
         return with_ratings(critiques, ratings)
 

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 
+from grm_plugin._util.concurrency import take_error
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
 from grm_plugin.judging.grouping import GroupBuffer, OpenGroup
@@ -79,6 +80,7 @@ class _GroupUnderWay:
         self.judged = gatherer.judge.begin(deadline)
         self.complete = asyncio.Event()
         self.judgement = asyncio.create_task(self._finish())
+        self.judgement.add_done_callback(take_error)  # where all of its callers have left
 
     def sample_arrived(self) -> None:
         """To be called when a sample has joined the group: judges a list that is now full."""

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Generic, TypeVar
 
+from grm_plugin._util.concurrency import take_error
+
 T = TypeVar("T")
 
 TAKEN_S = 30.0
@@ -105,8 +107,6 @@ class SingleFlight(Generic[T]):
             flights.remove(flight)
         if not flights:
             self._flights.pop(key, None)
-        if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # or asyncio would log a failure for which no caller waited
 
 
 class _Flight(Generic[T]):
@@ -114,6 +114,7 @@ class _Flight(Generic[T]):
 
     def __init__(self, task: asyncio.Task[T], keep_s: float) -> None:
         self.task = task
+        task.add_done_callback(take_error)  # a failure for which no caller waits any more
         self.keep_s = keep_s
         self.timer: asyncio.TimerHandle | None = None
         self.waiters = 0

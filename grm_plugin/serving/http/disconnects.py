@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from fastapi import Request
 
+from grm_plugin._util.concurrency import let_go
 from grm_plugin.errors import WireError
 
 T = TypeVar("T")
@@ -30,8 +31,7 @@ async def until_disconnect(request: Request, work: Coroutine[None, None, T]) -> 
             raise WireError("the client closed the connection")
         return task.result()
     finally:
-        gone.cancel()
-        task.cancel()
+        let_go(gone, task)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

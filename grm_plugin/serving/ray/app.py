@@ -18,6 +18,7 @@ import ray
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
+from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.process_guard import guard_children
 from grm_plugin.config import AnyMetaRMConfig, Config, FakeConfig, OpenAIConfig, VLLMConfig, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
@@ -101,7 +102,7 @@ class _Replica:
         go on failing requests until Serve's health checks have failed often enough.
         """
         try:
-            return await self._watchdog.watch(work)
+            return await unless_cancelled_within(self._watchdog.watch(work), "the model")
         except EngineError:
             try:
                 await self._model.check_health()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from grm_plugin._util.concurrency import being_cancelled
 from grm_plugin.errors import EngineError
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Watchdog:
         try:
             return await work
         except asyncio.CancelledError:
-            answered = False
+            answered = not being_cancelled()  # or the model has cancelled it, which is an error of its own
             raise
         finally:
             self._under_way -= 1

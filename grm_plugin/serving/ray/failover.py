@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from grm_plugin._util.concurrency import let_go
 from grm_plugin._util.deadline import current_deadline
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.serving.ray.replica_watch import Attempt, ReplicaWatch
@@ -85,13 +86,15 @@ class Failover:
                             begin_try()
         finally:
             for task, attempt in tries.items():
-                task.cancel()
+                let_go(task)
                 self._watch.end(attempt, None)
 
     def _checked_answer(self, task: asyncio.Task[T], attempt: Attempt, check: Callable[[T], None], timed: bool) -> T:
         """The answer of a try that has ended; tells the watch whether it was a good one."""
         good = False
         try:
+            if task.cancelled():  # not by `call`, which has forgotten the tries that it cancels
+                raise EngineError("the replica cancelled the request by itself")
             answer = task.result()
             check(answer)
             good = True

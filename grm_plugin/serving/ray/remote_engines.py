@@ -10,6 +10,7 @@ from typing import Any
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
+from grm_plugin._util.concurrency import being_cancelled
 from grm_plugin.errors import EngineError, GRMError
 from grm_plugin.judging.seams import check_completions, check_logits
 from grm_plugin.serving.ray.failover import Failover
@@ -64,7 +65,9 @@ async def _call(method: Any, attempt: int, *arguments: Any) -> Any:
         return await response
     except asyncio.CancelledError:
         response.cancel()
-        raise
+        if being_cancelled():
+            raise
+        raise EngineError("an engine replica cancelled a request by itself") from None
     except RayActorError as error:
         raise EngineError(f"an engine replica died under a request: {error}") from None
     except RayTaskError as error:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
+from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin.serving.ray.replica_watch import ReplicaWatch, watch_of
 
 logger = logging.getLogger(__name__)
@@ -82,10 +83,8 @@ class LiveReplicasRouter(RequestRouter):  # type: ignore[misc]
         while True:
             try:
                 async with asyncio.timeout(PING_TIMEOUT_S):
-                    await replica.get_queue_len(deadline_s=PING_TIMEOUT_S)
+                    await unless_cancelled_within(replica.get_queue_len(deadline_s=PING_TIMEOUT_S), "a replica")
                 self._watch.ping_answered(id)
-            except asyncio.CancelledError:
-                raise
             except Exception as error:  # dead or out of reach: it counts as stalled after `STALLED_S`
                 logger.debug("replica %s does not answer a ping: %r", id, error)
             await asyncio.sleep(PING_PERIOD_S)

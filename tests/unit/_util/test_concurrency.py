@@ -1,11 +1,12 @@
 """Several coroutines at once, and what becomes of them when one fails."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 
 import pytest
 
-from grm_plugin._util.concurrency import all_of, for_each
+from grm_plugin._util.concurrency import all_of, for_each, let_go, unless_cancelled_within
 from grm_plugin.errors import EngineError
 from support.factories import until
 
@@ -88,3 +89,44 @@ async def test_what_reading_raises_ends_the_loop_too() -> None:
     with pytest.raises(ValueError, match="line 2"):
         await for_each(broken(), work.do, concurrency=2)
     assert work.begun == work.cancelled
+
+
+async def cancels_itself() -> int:
+    raise asyncio.CancelledError
+
+
+async def test_what_cancels_itself_is_an_error_and_no_cancellation_of_the_caller() -> None:
+    with pytest.raises(EngineError, match="the GRM cancelled the request by itself"):
+        await unless_cancelled_within(cancels_itself(), "the GRM")
+    work = Work()
+    work.gate.set()
+    with pytest.raises(EngineError, match="a part of the work cancelled itself"):
+        await all_of([work.double(1), cancels_itself()])
+
+
+async def test_a_caller_that_is_cancelled_stays_cancelled() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await unless_cancelled_within(asyncio.Event().wait(), "the GRM")
+    task = asyncio.create_task(unless_cancelled_within(asyncio.Event().wait(), "the GRM"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_is_let_go_is_cancelled_and_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails(patience_s: float) -> None:
+        try:
+            await asyncio.sleep(patience_s)
+        finally:
+            raise ValueError("the secret prompt")
+
+    tasks = [asyncio.create_task(fails(patience_s)) for patience_s in (0, 3600)]
+    await until(tasks[0].done)
+    let_go(*tasks)
+    await until(tasks[1].done)
+    await asyncio.sleep(0)
+    del tasks
+    gc.collect()
+    assert caplog.text == ""

@@ -23,7 +23,7 @@ SAMPLING = Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=8)
 class Model:
     """An engine that fails with `error` (where it has one), healthy or not."""
 
-    def __init__(self, error: EngineError | None = None, healthy: bool = True) -> None:
+    def __init__(self, error: BaseException | None = None, healthy: bool = True) -> None:
         self.error, self.healthy = error, healthy
         self.asked, self.ended = 0, False
         self.saw = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -162,8 +162,9 @@ async def test_replicas_share_the_work(
     assert "engine.replicas: 2 of 5 start, no GPUs for more" in caplog.text
 
 
-async def test_a_dead_engines_requests_go_to_the_others() -> None:
-    dead, well = Model(EngineError("its process ended"), healthy=False), Model()
+@pytest.mark.parametrize("error", [EngineError("its process ended"), asyncio.CancelledError()], ids=repr)
+async def test_a_dead_engines_requests_go_to_the_others(error: BaseException) -> None:
+    dead, well = Model(error, healthy=False), Model()
     several = SeveralEngines([dead, well])
     answers = await asyncio.gather(*(several.generate(PROMPT, SAMPLING) for _ in range(4)))
     assert [len(answer) for answer in answers] == [1, 1, 1, 1]

@@ -89,6 +89,10 @@ def _meta_raises(conversations: Sequence[Conversation]) -> list[float]:
     raise RuntimeError("no such pooling task")
 
 
+def _meta_cancels_itself(conversations: Sequence[Conversation]) -> list[float]:
+    raise asyncio.CancelledError
+
+
 async def _meta_hangs(conversations: Sequence[Conversation]) -> list[float]:
     await asyncio.Event().wait()
     return []
@@ -98,6 +102,7 @@ async def _meta_hangs(conversations: Sequence[Conversation]) -> list[float]:
     ("rate", "words"),
     [
         (_meta_raises, "RuntimeError: no such pooling task"),
+        (_meta_cancels_itself, "EngineError: the meta RM cancelled the request by itself"),
         (_meta_hangs, "TimeoutError"),
         (lambda conversations: [0.1, 0.2, math.nan, 0.4], "NaN or infinite"),
         (lambda conversations: [0.1, 0.2, math.inf, 0.4], "NaN or infinite"),
@@ -107,7 +112,7 @@ async def _meta_hangs(conversations: Sequence[Conversation]) -> list[float]:
         (lambda conversations: None, "must answer with a list of logits, got NoneType"),
         (lambda conversations: [0.1, 0.2, "best", 0.4], "must answer with a list of logits, got list of float, str"),
     ],
-    ids=["raises", "hangs", "nan", "inf", "few", "many", "none", "null", "text"],
+    ids=["raises", "cancels-itself", "hangs", "nan", "inf", "few", "many", "none", "null", "text"],
 )
 async def test_a_meta_rm_that_fails_costs_the_filter_and_never_a_vote(rate: Any, words: str) -> None:
     judge, _ = meta_judge(rate)

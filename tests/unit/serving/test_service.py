@@ -103,6 +103,33 @@ async def test_an_engine_that_never_returns_is_answered_before_the_deadline(monk
     )
 
 
+@pytest.mark.parametrize("model", ["grm", "meta_rm"])
+async def test_a_model_that_cancels_itself_costs_what_its_errors_cost(model: str) -> None:
+    async def cancels_itself(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    class MetaRM:
+        rate = staticmethod(cancels_itself)
+
+    grm = Scripted(cancels_itself) if model == "grm" else scoring(by_number)
+    config = make_config(sampling__k=2, meta_rm={"type": "fake"}, failure__constant=-1)
+    service = RewardService(config, grm, MetaRM())
+    score = (await service.judge_groups(groups("3", "5"))).judgements[0].rewards
+    sample = await service.reward_sample(Sample((Message("user", "?"),), "3"), n=1)
+    replies = await asyncio.gather(*(service.get_reward(request(answer), n=2) for answer in ("3", "5")))
+    logs = [sample[1], *({key: values[0] for key, values in reply.extra_logs.items()} for reply in replies)]
+    if model == "grm":
+        assert [reward.status for reward in score] == ["no_votes"] * 2
+        assert [log["grm_fallback"] for log in logs] == [1] * 3
+    else:
+        assert [(reward.mean, reward.votes_kept, reward.meta_failed) for reward in score] == [
+            (3, 2, True),
+            (5, 2, True),
+        ]
+        assert [log["grm_mean"] for log in logs] == [3, 3, 5]
+        assert service.counters.meta_failures == 3
+
+
 async def test_a_judge_that_is_late_itself_is_cut_off_at_the_deadline() -> None:
     service = make_service(failure__deadline_s=0.2, group__wait_s=0.0)
 

@@ -55,14 +55,18 @@ async def test_work_without_an_answer_is_a_hang() -> None:
     assert model.hangs
 
 
-@pytest.mark.parametrize("fails", [False, True])
-async def test_any_answer_among_the_requests_makes_it_well(fails: bool) -> None:
+@pytest.mark.parametrize("ends", ["answers", "fails", "cancels itself"])
+async def test_any_answer_among_the_requests_makes_it_well(ends: str) -> None:
     model = Model()
     _, (task, answer) = await model.start(), await model.start()
     model.now = HUNG_S + 1
-    if fails:
+    if ends == "fails":
         answer.set_exception(EngineError("too long"))
         with pytest.raises(EngineError):
+            await task
+    elif ends == "cancels itself":
+        answer.cancel()
+        with pytest.raises(asyncio.CancelledError):
             await task
     else:
         answer.set_result("critique")

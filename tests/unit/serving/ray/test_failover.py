@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,10 @@ def fail() -> str:
     raise EngineError("died")
 
 
+def cancel_itself() -> str:
+    raise asyncio.CancelledError
+
+
 async def hang() -> str:
     await asyncio.sleep(3600)
     return "late"
@@ -67,7 +72,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grm_plugin.serving.ray.failover.LOOK_S", 0.01)
 
 
-@pytest.mark.parametrize("bad", [fail, lambda: "bad", lambda: None], ids=["died", "garbage", "nothing"])
+@pytest.mark.parametrize(
+    "bad", [fail, lambda: "bad", lambda: None, cancel_itself], ids=["died", "garbage", "nothing", "cancelled"]
+)
 async def test_a_bad_replica_costs_nothing(bad: Callable[[], Any]) -> None:
     watch = ReplicaWatch()
     replicas = Replicas(watch, a=bad, b=bad, c=good)
@@ -76,6 +83,40 @@ async def test_a_bad_replica_costs_nothing(bad: Callable[[], Any]) -> None:
         assert await failover.call(replicas.send, accept) == "good"
     assert replicas.asked.count("a") <= FAILURES, "it was suspended"
     assert not watch.busy
+
+
+async def test_tries_that_cancel_themselves_are_an_error_in_the_end() -> None:
+    watch = ReplicaWatch()
+    with pytest.raises(EngineError, match="cancelled the request by itself"):
+        await Failover(watch).call(Replicas(watch, a=cancel_itself).send, accept)
+    assert not watch.busy
+
+
+async def test_a_try_that_is_left_behind_brings_no_text_into_a_log(
+    quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    watch = ReplicaWatch(clock)
+    left = []
+
+    async def quote() -> str:
+        try:
+            return await hang()
+        except asyncio.CancelledError:
+            left.append("a")
+            raise ValueError("the secret prompt") from None
+
+    replicas = Replicas(watch, a=quote)
+    asking = asyncio.create_task(Failover(watch).call(replicas.send, accept))
+    await until(lambda: replicas.asked == ["a"])
+    replicas._behaviour["b"] = good
+    clock.now += STALLED_S + 1
+    watch.set_replicas(["a", "b"])
+    assert await asking == "good"
+    await until(lambda: left == ["a"])
+    await asyncio.sleep(0)
+    gc.collect()
+    assert "secret" not in caplog.text
 
 
 async def test_tries_are_bounded_and_the_last_error_is_told() -> None:

@@ -81,10 +81,11 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
         DeploymentUnavailableError("Engine"),
         raised(RuntimeError("CUDA error")),
         raised(EngineError("vLLM failed")),
+        asyncio.CancelledError(),  # which a handle raises where the replica's method does
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_another_replica_can_do_is_done_by_it(error: Exception, request: pytest.FixtureRequest) -> None:
+async def test_what_another_replica_can_do_is_done_by_it(error: BaseException, request: pytest.FixtureRequest) -> None:
     handle = Handle(request.node.name, error, [Completion("critique")])
     assert await RayGenerator(handle).generate(PROMPT, ONE) == [Completion("critique")]
     assert len(handle.responses) == 2

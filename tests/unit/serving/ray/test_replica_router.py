@@ -15,6 +15,7 @@ from ray.serve._private.common import DeploymentHandleSource, DeploymentID, Repl
 from grm_plugin.serving.ray import replica_router
 from grm_plugin.serving.ray.replica_router import LiveReplicasRouter
 from grm_plugin.serving.ray.replica_watch import Attempt, ReplicaWatch
+from support.factories import until
 
 ENGINE = DeploymentID("Engine", "grm")
 HOLD_S = 0.03
@@ -27,8 +28,13 @@ class Replica:
 
     def __init__(self, id: str) -> None:
         self.replica_id = ReplicaID(id, ENGINE)
+        self.pings = 0
+        self.cancels_itself = False
 
     async def get_queue_len(self, deadline_s: float) -> int:
+        self.pings += 1
+        if self.pings == 1 and self.cancels_itself:
+            raise asyncio.CancelledError
         return 0
 
 
@@ -94,3 +100,13 @@ async def test_those_that_may_go_anywhere_are_served_as_they_came(router: Any, w
         for number in range(20):
             tasks.create_task(work(number, watch.begin()))
     assert served == list(range(20))
+
+
+async def test_a_ping_that_is_cancelled_at_the_other_end_is_not_the_last_one(
+    router: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_router, "PING_PERIOD_S", 0.01)
+    replica = Replica("c")
+    replica.cancels_itself = True
+    router.update_replicas([replica])
+    await until(lambda: replica.pings > 1)
