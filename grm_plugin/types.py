@@ -92,10 +92,20 @@ class Sampling:
     max_tokens: int
     seed: int | None = None
 
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken each time, so that all completions of a prompt are the same."""
+        return self.temperature == 0
+
+
+UNKNOWN_FINISH = "unknown"
+"""The finish reason of a completion of which the engine does not say how it ended: nothing shows that it is whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One generated text of `tokens` tokens. `finish_reason` is the engine's: `stop`, or `length` when it was cut."""
+    """One generated text of `tokens` tokens. `finish_reason` is the engine's own word: `stop`, `length` for a cut,
+    `content_filter` ...; `UNKNOWN_FINISH` where it has none."""
 
     text: str
     finish_reason: str = "stop"

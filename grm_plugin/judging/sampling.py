@@ -7,15 +7,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from grm_plugin._util.concurrency import let_go
 from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin._util.text import encodable
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.judging.seams import Generator, check_completions
+from grm_plugin.judging.seams import Generator, as_asked, as_often_as_wanted, check_completions
 from grm_plugin.types import DETAIL_CHARS, Completion, Prompt, Sampling, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
 
 Sampled = Completion | Unparsed
+
+CANCELLED_ITSELF = EngineError("the GRM cancelled the request by itself")
 
 
 async def sample_all(
@@ -23,30 +26,34 @@ async def sample_all(
 ) -> list[list[Sampled]]:
     """One list of exactly `Sampling.n` outcomes per request, in order.
 
+    Greedy outcomes of a prompt are one completion, generated once and counted n times.
+
     An engine that raises, answers with too few completions or with something else, or is still busy at the deadline
     costs the votes concerned and nothing else; requests still running are cancelled, also when the caller is.
     """
     with working_until(deadline):
-        tasks = [asyncio.ensure_future(generator.generate(prompt, sampling)) for prompt, sampling in requests]
+        tasks = [asyncio.ensure_future(generator.generate(prompt, as_asked(sampling))) for prompt, sampling in requests]
     try:
         await asyncio.wait(tasks, timeout=deadline.left_s)
-        return [_outcomes(task, sampling.n) for task, (_, sampling) in zip(tasks, requests, strict=True)]
+        return [_outcomes(task, sampling) for task, (_, sampling) in zip(tasks, requests, strict=True)]
     finally:
-        for task in tasks:
-            task.cancel()
+        let_go(*tasks)
 
 
-def _outcomes(task: asyncio.Future[list[Completion]], n: int) -> list[Sampled]:
-    if not task.done() or task.cancelled():
+def _outcomes(task: asyncio.Future[list[Completion]], sampling: Sampling) -> list[Sampled]:
+    n = sampling.n
+    if not task.done():
         return [Unparsed(UnparsedReason.TIMEOUT)] * n
-    error = task.exception() or _garbage(task.result())
+    # Nobody here has cancelled it yet: the engine did, which is a failure like any other.
+    error = CANCELLED_ITSELF if task.cancelled() else task.exception() or _garbage(task.result())
     if error is not None:
         # The type only: the message may quote the prompt, which does not belong into logs. The lost votes have it.
         logger.warning("the GRM engine failed (%s), %d vote(s) lost", type(error).__name__, n)
         reason = UnparsedReason.TOO_LONG if isinstance(error, PromptTooLong) else UnparsedReason.ENGINE
         return [Unparsed(reason, detail=f"{type(error).__name__}: {error}"[:DETAIL_CHARS])] * n
     # A server's JSON may hold lone surrogates; no reply and no trace can.
-    completions = [replace(completion, text=encodable(completion.text)) for completion in task.result()[:n]]
+    drawn = as_often_as_wanted(task.result(), sampling)[:n]
+    completions = [replace(completion, text=encodable(completion.text)) for completion in drawn]
     missing = n - len(completions)
     if missing:
         logger.warning("the GRM engine returned %d of %d completions", len(completions), n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from grm_plugin.errors import EngineError
@@ -29,6 +30,27 @@ class MetaRM(Protocol):
         Raises `EngineError` when they cannot be rated.
         """
         ...
+
+
+def as_asked(sampling: Sampling) -> Sampling:
+    """How an engine is asked: for one greedy completion instead of n equal ones, without a nucleus to draw from.
+
+    vLLM and hosted APIs refuse greedy requests with n > 1 or top_p < 1, which say nothing.
+    """
+    return replace(sampling, n=1, top_p=1.0) if sampling.greedy else sampling
+
+
+def as_often_as_wanted(completions: list[Completion], sampling: Sampling) -> list[Completion]:
+    """The answer to `as_asked(sampling)` as one to `sampling`: the one greedy completion, n times.
+
+    The copies have no tokens, for none were generated for them.
+    """
+    if not sampling.greedy or not completions:
+        return completions
+    first = completions[0]
+    # Some servers say stop for a cut, which shows in the number of tokens only: in the copies it would not.
+    reason = "length" if first.tokens >= sampling.max_tokens else first.finish_reason
+    return [first, *[replace(first, finish_reason=reason, tokens=0)] * (sampling.n - 1)]
 
 
 LARGEST_LOGIT = 3.4e38

@@ -1,6 +1,7 @@
 """An engine that fails costs votes, and never becomes a score."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -38,12 +39,17 @@ def _raises_anything(prompt: Prompt, sampling: Sampling) -> list[Completion]:
     raise KeyError("choices")
 
 
+def _cancels_itself(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+    raise asyncio.CancelledError
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         (lambda prompt, sampling: [], UnparsedReason.ENGINE),
         (_raises, UnparsedReason.ENGINE),
         (_raises_anything, UnparsedReason.ENGINE),
+        (_cancels_itself, UnparsedReason.ENGINE),
         (never, UnparsedReason.TIMEOUT),
         (_late, UnparsedReason.TIMEOUT),
         (lambda prompt, sampling: [Completion("")] * sampling.n, UnparsedReason.EMPTY),
@@ -52,7 +58,19 @@ def _raises_anything(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         (lambda prompt, sampling: completions(*[[11] * len(prompt.order)] * sampling.n), UnparsedReason.OUT_OF_RANGE),
         (lambda prompt, sampling: [Completion("x" * 100, "length", 9)] * sampling.n, UnparsedReason.TRUNCATED),
     ],
-    ids=["nothing", "raises", "raises-anything", "hangs", "late", "empty", "prose", "count", "range", "cut"],
+    ids=[
+        "nothing",
+        "raises",
+        "raises-anything",
+        "cancels-itself",
+        "hangs",
+        "late",
+        "empty",
+        "prose",
+        "count",
+        "range",
+        "cut",
+    ],
 )
 @pytest.mark.parametrize("method", ["unit", "running"])
 async def test_an_engine_that_fails_costs_votes_and_is_never_a_score(
@@ -165,3 +183,68 @@ async def test_a_conversation_that_never_fits_is_given_up() -> None:
     assert judgement.rewards[0].status == "no_votes"
     assert judgement.lists[0].unparsed[0].reason == "too_long"
     assert len(generator.calls) == 5, "whole, then 500, 250, 125 and 100 characters"
+
+
+@pytest.mark.parametrize("caller_leaves", [False, True], ids=["deadline", "caller-leaves"])
+async def test_an_engine_that_answers_its_cancellation_with_an_error_brings_no_text_into_a_log(
+    caplog: pytest.LogCaptureFixture, caller_leaves: bool
+) -> None:
+    """asyncio logs errors that nobody asks for, whole."""
+    over = []
+
+    async def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        try:
+            return await never(prompt, sampling)
+        except asyncio.CancelledError:
+            over.append(prompt)
+            raise ValueError(f"aborted: {prompt.messages[-1].content}") from None
+
+    judging = judge_one(
+        Judge(make_config(), Scripted(reply)), "secret answer", "b", timeout_s=60 if caller_leaves else 0.05
+    )
+    if caller_leaves:
+        task = asyncio.create_task(judging)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        assert set(reasons(await judging)) == {UnparsedReason.TIMEOUT}
+    await until(lambda: len(over) == 2)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert "secret answer" not in caplog.text
+
+
+async def test_a_caller_that_leaves_is_no_failure_of_the_engine() -> None:
+    generator = Scripted(never)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await judge_one(Judge(make_config(), generator), "a", "b")
+    await until(lambda: generator.cancelled == 2)
+
+
+async def test_greedy_votes_are_drawn_once_per_order_and_counted_k_times() -> None:
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        if sampling.n > 1 or sampling.top_p < 1:
+            raise EngineError("refused with greedy sampling")
+        return completions([8, 3] if prompt.order == (0, 1) else [4, 9], tokens=5)
+
+    generator = Scripted(reply)
+    config = make_config(sampling={"k": 8, "temperature": 0, "top_p": 0.9})
+    judgement = await judge_one(Judge(config, generator), "a", "b")
+    assert len(generator.calls) == 2
+    assert [reward.mean for reward in judgement.rewards] == [8.5, 3.5]
+    assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(8, 8)] * 2
+    assert judgement.lists[0].tokens == 10
+
+
+@pytest.mark.parametrize(
+    "completion", [Completion("x", "length", 9), Completion("x", "stop", 9)], ids=["length", "stop"]
+)
+async def test_the_copies_of_a_cut_completion_are_cut_too(completion: Completion) -> None:
+    config = make_config(sampling={"k": 3, "temperature": 0, "max_tokens": 9})
+    judgement = await judge_one(Judge(config, Scripted(lambda prompt, sampling: [completion])), "a")
+    copies = [vote for vote in judgement.lists[0].unparsed if not vote.tokens]
+    assert [vote.reason for vote in copies] == [UnparsedReason.TRUNCATED] * 2
