@@ -9,13 +9,13 @@ prompt, and no other.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
 from grm_plugin.attacks.attack import Attack
-from grm_plugin.config import Config
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.vllm import token_ids
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sanitizing import sanitize
@@ -81,8 +81,18 @@ def check_prompts(
     builder = PromptBuilder.of(config)
     marker = draw_marker(random.SystemRandom(), replace(CLEAN, responses=tuple(attack.on("") for attack in attacks)))
     checks = [
-        _Check("GRM prompt", lambda group, order: builder.listwise(group, order, marker).messages, tokenizer),
-        _Check("meta RM prompt", lambda group, order: builder.meta(group, order, marker, "fine"), meta_tokenizer),
+        _Check(
+            "GRM prompt",
+            lambda group, order: builder.listwise(group, order, marker).messages,
+            tokenizer,
+            _template_kwargs(config.engine),
+        ),
+        _Check(
+            "meta RM prompt",
+            lambda group, order: builder.meta(group, order, marker, "fine"),
+            meta_tokenizer,
+            _template_kwargs(config.meta_rm),
+        ),
     ]
     orders = list(permutations(range(len(CLEAN.responses))))
     prompts, changes = 0, []
@@ -113,10 +123,11 @@ def attacked(attack: Attack, slot: str) -> Group:
 class _Check:
     """Checks prompts of one template against the prompt of the clean group."""
 
-    def __init__(self, name: str, render: Renderer, tokenizer: Any) -> None:
+    def __init__(self, name: str, render: Renderer, tokenizer: Any, template_kwargs: Mapping[str, Any]) -> None:
         self.name = name
         self._render = render
         self._tokenizer = tokenizer
+        self._template_kwargs = template_kwargs
         order = tuple(range(len(CLEAN.responses)))
         self._fences = _learn(render, order)
         self._special = self._special_ids(render(CLEAN, order))
@@ -134,7 +145,12 @@ class _Check:
         if self._tokenizer is None:
             return []
         special = set(self._tokenizer.all_special_ids)
-        return [token for token in token_ids(self._tokenizer, prompt, add_generation_prompt=True) if token in special]
+        ids = token_ids(self._tokenizer, prompt, add_generation_prompt=True, template_kwargs=self._template_kwargs)
+        return [token for token in ids if token in special]
+
+
+def _template_kwargs(model: object) -> Mapping[str, Any]:
+    return model.chat_template_kwargs if isinstance(model, VLLMConfig) else {}
 
 
 def _learn(render: Renderer, order: tuple[int, ...]) -> Fences:

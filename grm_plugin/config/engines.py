@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from grm_plugin.config.fields import ModelPath, Section, TemplatePath
+from grm_plugin.config.fields import ModelPath, Section, TemplatePath, json_mapping
+
+_OF_THE_TEMPLATE = dict.fromkeys(
+    ("conversation", "messages", "tokenize", "add_generation_prompt", "continue_final_message"), "grm_plugin itself"
+)
+_OF_A_REQUEST = {
+    "model": "engine.model",
+    "messages": "judge.template",
+    "n": "sampling.k",
+    "temperature": "sampling.temperature",
+    "top_p": "sampling.top_p",
+    "max_tokens": "sampling.max_tokens",
+    "max_completion_tokens": "sampling.max_tokens (and engine.max_tokens_name)",
+    "seed": "sampling.seed",
+    "stream": "grm_plugin itself",
+    "chat_template_kwargs": "engine.chat_template_kwargs",
+}
+
+TemplateArguments = Annotated[dict[str, Any], AfterValidator(json_mapping(_OF_THE_TEMPLATE))]
+RequestFields = Annotated[dict[str, Any], AfterValidator(json_mapping(_OF_A_REQUEST))]
 
 
 class VLLMConfig(Section):
@@ -31,6 +50,9 @@ class VLLMConfig(Section):
     """Whether to run Python code that comes with the weights. Leave it off unless you trust their author."""
     max_concurrency: int = Field(default=256, ge=1)
     """Most requests that a replica works on at once; further ones wait in Ray Serve's router."""
+    chat_template_kwargs: TemplateArguments = Field(default_factory=dict)
+    """Further arguments of the model's chat template, by name. For example `{enable_thinking: false}` makes a hybrid
+    model judge without thinking first."""
     engine_args: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of vLLM's AsyncEngineArgs, by name. What they set counts, whatever the keys above say."""
 
@@ -48,11 +70,20 @@ class OpenAIConfig(Section):
     model: str
     """Name under which the server offers the model."""
     base_url: str
-    """Address of the server's API up to and including its version, for example http://127.0.0.1:8001/v1."""
+    """Address of the server's API up to and including its version, for example http://127.0.0.1:8001/v1. The
+    environment's proxy (HTTPS_PROXY ...) is used, but not to an address of this machine or of a private network."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the API key; it may be unset where the server asks for no key."""
     max_concurrency: int = Field(default=64, ge=1)
     """Most requests to the server at once; further ones wait in the service."""
+    max_tokens_name: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    """What the server calls the limit `sampling.max_tokens`. auto: max_tokens, and the other one once the server has
+    refused that."""
+    chat_template_kwargs: TemplateArguments = Field(default_factory=dict)
+    """Further arguments of the model's chat template, by name, for servers that render one (vLLM, SGLang); for example
+    `{enable_thinking: false}`."""
+    extra_body: RequestFields = Field(default_factory=dict)
+    """Further fields of each request, for example `{reasoning_effort: low}`. Those that other keys set are refused."""
 
 
 class FakeConfig(Section):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
@@ -33,6 +35,22 @@ def _template(value: str, info: ValidationInfo) -> str:
     if not Path(path).is_file():
         raise ValueError(f"{value!r} is no file (looked at {path}); give the path of a template file")
     return path
+
+
+def json_mapping(set_by: Mapping[str, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A validator for a mapping that is sent as JSON; `set_by` names who sets the entries that it must not have."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name in set_by:
+                raise ValueError(f"{name} is set by {set_by[name]}; leave it out here")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"it must hold what JSON can ({error})") from None
+        return value
+
+    return check
 
 
 ModelPath = Annotated[str, AfterValidator(_model)]

@@ -36,7 +36,8 @@ class SamplingConfig(Section):
     """Different orders in which the responses of a list are shown, each for about k / orders critiques, so that none
     gains by its place; null takes as many as the list has responses."""
     temperature: float = Field(default=0.5, ge=0, le=2)
-    """Sampling temperature; 0.5 is the paper's, 0 takes the likeliest token each time."""
+    """Sampling temperature; 0.5 is the paper's. 0 takes the likeliest token each time: the critiques of an order are
+    then all the same, so one is generated and counts for all of its votes."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus sampling: tokens are drawn from the likeliest that together have this probability; 1 draws from all."""
     max_tokens: int = Field(default=2048, ge=1)

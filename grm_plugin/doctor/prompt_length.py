@@ -9,6 +9,7 @@ from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.model_files import find_folder, read_files
 from grm_plugin.engines.vllm import tokens_left_free
+from grm_plugin.engines.vllm_start import unread_by_template
 from grm_plugin.errors import PromptError
 from grm_plugin.judging.prompts import MARKER_LENGTH, PromptBuilder
 from grm_plugin.types import Conversation, Group, Message, message_dicts
@@ -38,31 +39,41 @@ def check_prompts(config: Config) -> list[Finding]:
     findings = [ok("prompt", "the template renders")]
     if isinstance(config.engine, VLLMConfig):
         prompts = [builder.listwise(group, order, marker).messages for group in (short, long)]
-        findings = [_fit("prompt", config, config.engine, prompts, generates=True)]
+        findings = _fit("prompt", config, config.engine, prompts, generates=True)
     if isinstance(config.meta_rm, VLLMConfig):
         prompts = [builder.meta(group, order, marker, "") for group in (short, long)]
-        findings.append(_fit("meta prompt", config, config.meta_rm, prompts, generates=False))
+        findings += _fit("meta prompt", config, config.meta_rm, prompts, generates=False)
     return findings
 
 
-def _fit(name: str, config: Config, model: VLLMConfig, prompts: list[Conversation], generates: bool) -> Finding:
+def _fit(name: str, config: Config, model: VLLMConfig, prompts: list[Conversation], generates: bool) -> list[Finding]:
     folder = find_folder(model.model)
     if folder is None:
-        return warning(name, f"the template renders; its length is unknown without the tokenizer of {model.model}")
+        return [warning(name, f"the template renders; its length is unknown without the tokenizer of {model.model}")]
     try:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=model.trust_remote_code, local_files_only=True
         )
-        lengths = Lengths(*(_count(tokenizer, prompt, generates) for prompt in prompts))
+        lengths = Lengths(*(_count(tokenizer, prompt, generates, model) for prompt in prompts))
     except Exception as problem:  # transformers raises errors of any type for files that it cannot read
         reason = " ".join(str(problem).split())[:300]
-        return warning(name, f"the template renders; its length is unknown, the tokenizer fails: {reason}")
+        return [warning(name, f"the template renders; its length is unknown, the tokenizer fails: {reason}")]
     limit = model.max_model_len or read_files(folder).context
     if limit is None:
-        return ok(name, f"{lengths.shortest} to {lengths.longest} tokens; the model names no limit")
-    return lengths_finding(name, config, lengths, limit)
+        findings = [ok(name, f"{lengths.shortest} to {lengths.longest} tokens; the model names no limit")]
+    else:
+        findings = [lengths_finding(name, config, lengths, limit)]
+    if unread := unread_by_template(tokenizer, model.chat_template_kwargs):
+        findings.append(
+            warning(
+                name,
+                f"the chat template of {model.model} does not read {', '.join(unread)}",
+                f"correct {'meta_rm' if name.startswith('meta') else 'engine'}.chat_template_kwargs",
+            )
+        )
+    return findings
 
 
 def lengths_finding(name: str, config: Config, lengths: Lengths, limit: int) -> Finding:
@@ -95,9 +106,9 @@ def lengths_finding(name: str, config: Config, lengths: Lengths, limit: int) -> 
     return ok(name, f"{lengths.shortest} to {lengths.longest} tokens and a critique of {critique} fit into {limit}")
 
 
-def _count(tokenizer: Any, conversation: Conversation, generates: bool) -> int:
-    messages = message_dicts(conversation)
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generates)
+def _count(tokenizer: Any, conversation: Conversation, generates: bool, model: VLLMConfig) -> int:
+    options = {"tokenize": False, "add_generation_prompt": generates, **model.chat_template_kwargs}
+    text = tokenizer.apply_chat_template(message_dicts(conversation), **options)
     # verbose=False: transformers would warn of a long prompt, about which the finding says more.
     return len(tokenizer.encode(text, add_special_tokens=False, verbose=False))
 

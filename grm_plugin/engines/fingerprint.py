@@ -20,7 +20,10 @@ from grm_plugin.types import Group, Message
 READ_BYTES = 2**20
 """Bytes read at the start and at the end of each weight file, instead of all: a trained model differs in both."""
 
-_PLACEMENT = {"replicas", "tensor_parallel_size", "gpu_memory_utilization", "max_concurrency", "delay_s", "api_key_env"}
+_PLACEMENT = {
+    *("replicas", "tensor_parallel_size", "gpu_memory_utilization", "max_concurrency", "delay_s", "api_key_env"),
+    "max_tokens_name",
+}
 """Settings of an engine that change where and how fast it runs, not what it answers."""
 
 _NOT_IN_A_VOTE = {"template", "list_size", "blank_response"}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grm_plugin._util.concurrency import all_of
 from grm_plugin.config import MetaRMConfig, VLLMConfig
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.types import Completion, Conversation, Prompt, Sampling, message_dicts
+from grm_plugin.judging.seams import as_asked, as_often_as_wanted
+from grm_plugin.types import UNKNOWN_FINISH, Completion, Conversation, Prompt, Sampling, message_dicts
 
 CRITIQUE_SHARE = 0.25
 """Share of the model's context that a prompt must leave free, unless `max_tokens` is less: a critique that is cut off
@@ -32,31 +33,37 @@ class VLLMEngine:
     """
 
     def __init__(self, config: VLLMConfig) -> None:
+        self._template_kwargs = config.chat_template_kwargs
         self._llm, self._tokenizer, self._max_len = start_vllm(config, "generate", enable_prefix_caching=True)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        tokens = token_ids(self._tokenizer, prompt.messages, add_generation_prompt=True)
+        tokens = token_ids(
+            self._tokenizer, prompt.messages, add_generation_prompt=True, template_kwargs=self._template_kwargs
+        )
         left = self._max_len - len(tokens)
         if left < tokens_left_free(sampling.max_tokens, self._max_len):
             raise PromptTooLong(
                 f"the prompt has {len(tokens)} of the {self._max_len} tokens that prompt and critique have together: "
                 "raise engine.max_model_len, or show less (judge.list_size, judge.max_response_chars)"
             )
+        asked = as_asked(sampling)
         params = SamplingParams(
-            n=sampling.n,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=min(sampling.max_tokens, left),
-            seed=sampling.seed,
+            n=asked.n,
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            max_tokens=min(asked.max_tokens, left),
+            seed=asked.seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         answer = await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))
-        return [
-            Completion(output.text, output.finish_reason or "stop", len(output.token_ids)) for output in answer.outputs
+        completions = [
+            Completion(output.text, output.finish_reason or UNKNOWN_FINISH, len(output.token_ids))
+            for output in answer.outputs
         ]
+        return as_often_as_wanted(completions, sampling)
 
     async def check_health(self) -> None:
         """Raises `EngineError` when vLLM's engine process is gone."""
@@ -77,6 +84,7 @@ class VLLMMetaRM:
     """
 
     def __init__(self, config: MetaRMConfig) -> None:
+        self._template_kwargs = config.chat_template_kwargs
         self._llm, self._tokenizer, self._max_len = start_vllm(config, "pooling")
 
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
@@ -85,7 +93,9 @@ class VLLMMetaRM:
     async def _rate(self, conversation: Conversation) -> float:
         from vllm import PoolingParams
 
-        tokens = token_ids(self._tokenizer, conversation, add_generation_prompt=False)
+        tokens = token_ids(
+            self._tokenizer, conversation, add_generation_prompt=False, template_kwargs=self._template_kwargs
+        )
         if len(tokens) > self._max_len:
             raise PromptTooLong(
                 f"prompt and critique have {len(tokens)} tokens but the meta RM takes {self._max_len}: raise "
@@ -105,11 +115,17 @@ class VLLMMetaRM:
         _shut_down(self._llm)
 
 
-def token_ids(tokenizer: Any, conversation: Conversation, add_generation_prompt: bool) -> list[int]:
-    """Token ids of a conversation in the model's own chat template."""
+def token_ids(
+    tokenizer: Any,
+    conversation: Conversation,
+    add_generation_prompt: bool,
+    template_kwargs: Mapping[str, Any] | None = None,
+) -> list[int]:
+    """Token ids of a conversation in the model's own chat template, which gets `template_kwargs` besides."""
     messages = message_dicts(conversation)
+    options = {"tokenize": False, "add_generation_prompt": add_generation_prompt, **(template_kwargs or {})}
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        text = tokenizer.apply_chat_template(messages, **options)
     except Exception as error:  # whatever jinja2, transformers or the template raises
         raise EngineError(f"the model's chat template cannot render the prompt: {error}") from None
     # The template has already written the special tokens.

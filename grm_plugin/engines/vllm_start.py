@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Literal
 
@@ -85,7 +87,24 @@ def start_vllm(config: VLLMConfig, runner: Literal["generate", "pooling"], **arg
     except Exception as error:  # vLLM and transformers raise whatever the model code raises
         reason = " ".join(str(error).split())
         raise EngineError(f"vLLM cannot start {config.model}: {type(error).__name__}: {reason}") from error
-    return llm, llm.get_tokenizer(), int(llm.model_config.max_model_len)
+    tokenizer = llm.get_tokenizer()
+    if unread := unread_by_template(tokenizer, config.chat_template_kwargs):
+        logger.warning(
+            "chat_template_kwargs: the chat template of %s does not read %s", config.model, ", ".join(unread)
+        )
+    return llm, tokenizer, int(llm.model_config.max_model_len)
+
+
+def unread_by_template(tokenizer: Any, template_kwargs: Mapping[str, Any]) -> list[str]:
+    """The arguments that stand nowhere in a tokenizer's chat template, so that they change nothing: misspelt ones.
+
+    Empty where the tokenizer has no template that can be read: some write the chat format in Python.
+    """
+    templates = getattr(tokenizer, "chat_template", None)
+    text = "\n".join(templates.values()) if isinstance(templates, dict) else templates
+    if not isinstance(text, str):
+        return []
+    return [name for name in template_kwargs if not re.search(rf"\b{re.escape(name)}\b", text)]
 
 
 def _check_labels(model: Any) -> None:

@@ -119,6 +119,7 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
     assert changed(engine={"model": str(tmp_path / "b")}) == {"engine"}
     assert changed(engine={"model": str(tmp_path / "c")}) == set()
     assert changed(engine={"replicas": 3, "gpu_memory_utilization": 0.5}, sampling__k=4) == set()
+    assert changed(engine={"chat_template_kwargs": {"enable_thinking": False}}) == {"engine"}
     assert changed(sampling__temperature=0.9) == {"sampling"}
     assert changed(meta_rm={"type": "fake"}) == {"meta_rm"}
     of_the_judge = {

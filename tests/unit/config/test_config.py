@@ -1,4 +1,5 @@
 import copy
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from support.factories import make_config
 from support.paths import ROOT
 
 FAKE: dict[str, Any] = {"engine": {"type": "fake"}}
+OPENAI: dict[str, Any] = {"type": "openai", "model": "grm", "base_url": "http://127.0.0.1:8001/v1"}
 SECTIONS = [
     kind for kind in (vars(sections) | vars(engines)).values() if isinstance(kind, type) and issubclass(kind, Section)
 ]
@@ -87,6 +89,19 @@ def test_how_many_of_the_drawn_votes_are_kept(meta: dict[str, int] | None, drawn
             {**FAKE, "meta_rm": {"model": "a/b", "k_meta": 9}},
             ["meta_rm.k_meta (9)", "sampling.k (8)", "keep at most k"],
         ),
+        ({"engine": OPENAI | {"extra_body": {"temperature": 1}}}, ["engine.extra_body", "set by sampling.temperature"]),
+        ({"engine": OPENAI | {"extra_body": {"max_completion_tokens": 1}}}, ["engine.max_tokens_name"]),
+        ({"engine": OPENAI | {"extra_body": {"stream": True}}}, ["engine.extra_body", "stream"]),
+        ({"engine": OPENAI | {"extra_body": {"day": date(2026, 1, 1)}}}, ["engine.extra_body", "what JSON can"]),
+        ({"engine": OPENAI | {"extra_body": {"x": float("nan")}}}, ["engine.extra_body", "what JSON can"]),
+        ({"engine": OPENAI | {"extra_body": "top_k: 5"}}, ["engine.extra_body", "'top_k: 5'"]),
+        ({"engine": OPENAI | {"max_tokens_name": "max_new_tokens"}}, ["engine.max_tokens_name", "'auto'"]),
+        (
+            {"engine": OPENAI | {"chat_template_kwargs": {"tokenize": True}}},
+            ["engine.chat_template_kwargs", "tokenize"],
+        ),
+        ({**FAKE, "meta_rm": {"model": "a/b", "chat_template_kwargs": [1]}}, ["meta_rm.chat_template_kwargs", "[1]"]),
+        ({"engine": {"type": "fake", "extra_body": {}}}, ["engine.extra_body is no key of type fake"]),
         ({**FAKE, "conversation": {"format": "tokenizer"}}, ["conversation.tokenizer"]),
         ({**FAKE, "group": {"wait_s": 170}}, ["group.wait_s (170)", "failure.deadline_s (170)"]),
         ({"engine": {"type": "vllm", "model": "./nowhere"}}, ["engine.model", "nowhere", "Hugging Face id"]),
@@ -97,6 +112,14 @@ def test_what_is_wrong_is_named(data: dict[Any, Any], words: list[str]) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(data)
     assert [word for word in words if word not in str(error.value)] == [], str(error.value)
+
+
+def test_mappings_are_set_from_the_command_line() -> None:
+    overrides = {"engine.chat_template_kwargs.enable_thinking": "false", "engine.extra_body": "{top_k: 5}"}
+    config = load_config({"engine": OPENAI}, overrides)
+    assert isinstance(config.engine, OpenAIConfig)
+    assert config.engine.chat_template_kwargs == {"enable_thinking": False}
+    assert config.engine.extra_body == {"top_k": 5}
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -6,12 +6,10 @@ import asyncio
 import gc
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import HTTPException
 
 from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin.config import FakeConfig, OpenAIConfig
@@ -25,6 +23,7 @@ from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.types import Completion, Group, Message, Prompt, Sampling, Scores
+from support.chat_server import Server, answer_n, answer_one, reply
 
 QUESTION = (Message("user", "Name three colours."),)
 PROMPT = Prompt(QUESTION, (0,))
@@ -90,77 +89,6 @@ class TestFake:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await engine.generate(PROMPT, sampling())
-
-
-Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-
-
-class Server:
-    """A chat-completions server; `handler` says how it behaves, `requests` what it was asked."""
-
-    def __init__(self) -> None:
-        self.handler: Handler = answer_n
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str] = []
-        self.in_flight = self.most_in_flight = 0
-
-    def app(self) -> FastAPI:
-        app = FastAPI()
-
-        @app.post("/v1/chat/completions", response_model=None)
-        async def completions(request: Request) -> dict[str, Any]:
-            body = await request.json()
-            self.requests.append(body)
-            self.keys.append(request.headers["authorization"])
-            self.in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self.in_flight)
-            try:
-                return await self.handler(body)
-            finally:
-                self.in_flight -= 1
-
-        return app
-
-
-def reply(*texts: str | None, tokens: int = 0) -> dict[str, Any]:
-    return {
-        "id": "x", "object": "chat.completion", "created": 0, "model": "grm",
-        "choices": [
-            {"index": index, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-            for index, text in enumerate(texts)
-        ],
-        "usage": {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1 + tokens},
-    }  # fmt: skip
-
-
-async def answer_n(body: dict[str, Any]) -> dict[str, Any]:
-    return reply(*(f"critique {index}" for index in range(body["n"])), tokens=10 * body["n"])
-
-
-async def answer_one(body: dict[str, Any]) -> dict[str, Any]:
-    return reply(f"seed {body.get('seed')}", tokens=10)
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-def address(server: Server) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        host = uvicorn.Server(uvicorn.Config(server.app(), log_level="warning"))
-        thread = threading.Thread(target=host.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        host.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive()
-
-
-@pytest.fixture
-def engine(address: str) -> OpenAIEngine:
-    return OpenAIEngine(OpenAIConfig(model="grm", base_url=address, max_concurrency=2))
 
 
 class TestOpenAI:
@@ -244,6 +172,42 @@ class TestOpenAI:
             await engine.generate(PROMPT, sampling())
         server.handler = null
         assert await engine.generate(PROMPT, sampling()) == [Completion("", "stop", 0)]
+
+    @pytest.mark.parametrize(
+        "word", ["stop", "length", "content_filter", "tool_calls", "eos_token", "MAX_TOKENS", None]
+    )
+    async def test_the_servers_word_for_the_end_comes_through(
+        self, engine: OpenAIEngine, server: Server, word: str | None
+    ) -> None:
+        async def answer(body: dict[str, Any]) -> dict[str, Any]:
+            answer = reply("critique", tokens=9)
+            answer["choices"][0]["finish_reason"] = word
+            return answer
+
+        server.handler = answer
+        assert await engine.generate(PROMPT, sampling()) == [Completion("critique", word or "unknown", 9)]
+
+    @pytest.mark.parametrize("content", [None, ""])
+    @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+    async def test_thoughts_without_an_answer_are_an_empty_completion_and_are_said_once(
+        self, engine: OpenAIEngine, server: Server, caplog: pytest.LogCaptureFixture, content: str | None, key: str
+    ) -> None:
+        async def think(body: dict[str, Any]) -> dict[str, Any]:
+            answer = reply(content, tokens=64)
+            answer["choices"][0]["message"][key] = "Let me see. Scores: \\boxed{1}"
+            return answer
+
+        server.handler = think
+        for _ in range(2):
+            assert await engine.generate(PROMPT, sampling()) == [Completion("", "stop", 64)]
+        (warning,) = [record.message for record in caplog.records if record.name.startswith("grm_plugin")]
+        assert "engine.chat_template_kwargs" in warning
+        assert "boxed" not in warning
+
+    async def test_greedy_completions_are_one_request_for_one(self, engine: OpenAIEngine, server: Server) -> None:
+        greedy = Sampling(n=3, temperature=0.0, top_p=0.9, max_tokens=64)
+        assert [completion.tokens for completion in await engine.generate(PROMPT, greedy)] == [10, 0, 0]
+        assert [(request["n"], request["top_p"]) for request in server.requests] == [(1, 1.0)]
 
     @pytest.mark.parametrize("status", [429, 500, 503])
     async def test_an_overloaded_server_is_asked_again_when_it_says(
