@@ -6,11 +6,12 @@ import asyncio
 import subprocess
 import sys
 
-from grm_plugin.batch.group_judges import in_process
+from grm_plugin.batch.local_engines import running_engines
 from grm_plugin.config import Config, TraceConfig, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.errors import GRMError
-from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireMessage
+from grm_plugin.errors import EngineError, GRMError
+from grm_plugin.serving.service import RewardService
+from grm_plugin.wire.schemas import ScoreRequest, WireGroup, WireJudgement, WireMessage
 
 QUESTION = "Name two colours."
 RESPONSES = ("red and blue, which are two of the colours of many flags", "I do not know.")
@@ -68,8 +69,13 @@ async def _judge(config: Config) -> WireJudgement:
         if isinstance(model, VLLMConfig)
     }
     config = config.model_copy(update={"trace": TraceConfig(), "normalize": normalize, **one_each})
-    async with in_process(config) as judge:
-        return await judge(WireGroup(messages=[WireMessage(role="user", content=QUESTION)], responses=list(RESPONSES)))
+    group = WireGroup(messages=[WireMessage(role="user", content=QUESTION)], responses=list(RESPONSES))
+    with running_engines(config) as models:
+        service = RewardService(config, *models)
+        (judgement,) = (await service.judge_groups(ScoreRequest(groups=[group]))).judgements
+        if any(reward.meta_failed for reward in judgement.rewards):
+            raise EngineError(await service.problem() or "the meta RM did not rate the critiques, see its log")
+        return judgement
 
 
 if __name__ == "__main__":

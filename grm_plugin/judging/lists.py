@@ -15,7 +15,7 @@ from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
 from grm_plugin.config import Config, JudgeConfig
 from grm_plugin.errors import PromptError, PromptTooLong
-from grm_plugin.judging.orders import Draw, balanced_orders, plan_rounds
+from grm_plugin.judging.orders import Draw, plan_draws
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sampling import Sampled, sample_all
@@ -151,13 +151,10 @@ class ListJudge:
         self, shown: ShownList, rng: random.Random, deadline: Deadline
     ) -> tuple[list[Critique], list[Unparsed]]:
         """Sample k completions over balanced orders, in rounds if a stopping rule is set, and read them."""
-        n, options = len(shown.group.responses), self.config.sampling
-        orders = balanced_orders(n, min(options.orders or n, options.k), rng)
-        batch = options.adaptive.batch if options.adaptive else options.k
-        batch = -(-batch // len(orders)) * len(orders)  # whole sets of orders, or stopping would leave a position bias
+        n = len(shown.group.responses)
         critiques: list[Critique] = []
         unparsed: list[Unparsed] = []
-        for draws in plan_rounds(orders, options.k, batch):
+        for draws in plan_draws(n, self.config.sampling, rng):
             requests = [
                 (self.prompts.listwise(shown.group, draw.order, shown.marker), self._sampling(draw, rng))
                 for draw in draws

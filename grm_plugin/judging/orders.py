@@ -10,6 +10,8 @@ import math
 import random
 from dataclasses import dataclass
 
+from grm_plugin.config import SamplingConfig
+
 Order = tuple[int, ...]
 
 
@@ -35,6 +37,14 @@ def balanced_orders(n: int, m: int, rng: random.Random) -> list[Order]:
         offset = rng.randrange(n)
         orders += [form[(offset + shift) % n :] + form[: (offset + shift) % n] for shift in range(n)]
     return orders[:m]
+
+
+def plan_draws(n: int, sampling: SamplingConfig, rng: random.Random) -> list[list[Draw]]:
+    """The draws on a list of n responses; in rounds where a stopping rule looks at the votes after each."""
+    orders = balanced_orders(n, min(sampling.orders or n, sampling.k), rng)
+    batch = sampling.adaptive.batch if sampling.adaptive else sampling.k
+    batch = -(-batch // len(orders)) * len(orders)  # whole sets of orders, or stopping would leave a position bias
+    return plan_rounds(orders, sampling.k, batch)
 
 
 def plan_rounds(orders: list[Order], k: int, batch: int) -> list[list[Draw]]:

@@ -27,7 +27,7 @@ from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.serving.metrics import Metrics
-from grm_plugin.serving.probing import ProbedGenerator
+from grm_plugin.serving.probing import ProbedGenerator, ProbedMetaRM, probe_sampling
 from grm_plugin.serving.score_reply import judgement_to_wire
 from grm_plugin.serving.single_flight import SingleFlight
 from grm_plugin.serving.stop_times import DRAIN_S
@@ -77,8 +77,9 @@ class RewardService:
         self.metrics = Metrics(
             self.counters, lambda: self._waiting, lambda: self.traces.status if self.traces else None
         )
-        self.grm = ProbedGenerator(generator)
-        self.judge = Judge(config, self.grm, meta_rm, on_judgement=self._record, timed=self.metrics.timed)
+        self.grm = ProbedGenerator(generator, sampling=probe_sampling(config))
+        self.meta_rm = ProbedMetaRM(meta_rm) if meta_rm else None
+        self.judge = Judge(config, self.grm, self.meta_rm, on_judgement=self._record, timed=self.metrics.timed)
         self.judge.lists.prompts.check()
         self._fingerprint = reward_fingerprint(config)  # now: its files may change while the service runs
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
@@ -159,8 +160,10 @@ class RewardService:
         )
 
     async def problem(self) -> str:
-        """Why the GRM cannot judge now, or an empty string."""
-        return await self.grm.problem()
+        """Why the GRM or the meta RM cannot judge now, or an empty string."""
+        models: list[ProbedGenerator | ProbedMetaRM] = [self.grm, self.meta_rm] if self.meta_rm else [self.grm]
+        problems = await all_of(model.problem() for model in models)
+        return "; ".join(f"{model.named}: {why}" for model, why in zip(models, problems, strict=True) if why)
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Prepare for the end of the process: refuse new requests, finish those under way, and `close`.

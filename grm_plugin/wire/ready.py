@@ -18,12 +18,12 @@ MOST_GROUPS_IN_FLIGHT = 512
 
 
 class Ready(WireReply):
-    """Whether the GRM answers."""
+    """Whether the GRM answers, and the meta RM where there is one."""
 
     ready: bool
-    """True when the GRM answers."""
+    """True when they answer."""
     problem: str
-    """Why it does not; empty when it does."""
+    """Which of them does not, and why; empty when they do."""
     deadline_s: float = 170.0
     """Every answer of the service comes within this time: `failure.deadline_s`."""
     policy: Literal["group_mean", "constant", "raise"] | None = None

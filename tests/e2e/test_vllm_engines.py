@@ -60,6 +60,12 @@ class TestEngine:
         (whole,) = await engine.generate(PROMPT, sampling(1, max_tokens=300, temperature=0.0))
         assert whole.finish_reason == "stop"
 
+    async def test_greedy_completions_are_generated_once(self, engine: VLLMEngine) -> None:
+        first, *copies = await engine.generate(PROMPT, sampling(8, max_tokens=300, temperature=0.0))
+        assert len(copies) == 7
+        assert {copy.text for copy in copies} == {first.text}
+        assert (first.tokens > 0, {copy.tokens for copy in copies}) == (True, {0})
+
     async def test_a_seed_repeats(self, engine: VLLMEngine) -> None:
         first, second = [await engine.generate(PROMPT, sampling(4, seed=3)) for _ in range(2)]
         assert first == second

@@ -95,9 +95,11 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     async def health() -> Health:
         return Health()
 
-    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "The GRM does not answer."}}
+    not_ready: dict[int | str, dict[str, Any]] = {
+        503: {"model": Ready, "description": "The GRM or the meta RM does not answer."}
+    }
 
-    @app.get("/ready", summary="Whether the GRM answers", responses=_UNAUTHORISED | not_ready)
+    @app.get("/ready", summary="Whether the GRM and the meta RM answer", responses=_UNAUTHORISED | not_ready)
     async def ready(response: Response) -> Ready:
         problem = await service().problem()
         response.status_code = 503 if problem else 200

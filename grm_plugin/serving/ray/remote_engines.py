@@ -13,6 +13,7 @@ from ray.serve.exceptions import RayServeException
 from grm_plugin._util.concurrency import being_cancelled
 from grm_plugin.errors import EngineError, GRMError
 from grm_plugin.judging.seams import check_completions, check_logits
+from grm_plugin.serving.probing import ONE_TOKEN, PROBE_CRITIQUE
 from grm_plugin.serving.ray.failover import Failover
 from grm_plugin.serving.ray.replica_watch import watch_of
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
@@ -32,7 +33,7 @@ class RayGenerator:
         answer: list[Completion] = await self._failover.call(
             lambda attempt: _call(self._handle.generate, attempt, prompt, sampling),
             partial(check_completions, n=sampling.n),
-            timed=sampling.max_tokens > 1,  # the probe of `probing.py` asks for one token
+            timed=sampling.max_tokens > ONE_TOKEN.max_tokens,
         )
         return answer
 
@@ -48,6 +49,7 @@ class RayMetaRM:
         answer: list[float] = await self._failover.call(
             lambda attempt: _call(self._handle.rate, attempt, conversations),
             partial(check_logits, n=len(conversations)),
+            timed=list(conversations) != [PROBE_CRITIQUE],
         )
         return answer
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from grm_plugin.cli.app import app
 from grm_plugin.config import Config
+from grm_plugin.doctor.dry_run import _judge as judge_in_this_process
 from grm_plugin.doctor.dry_run import dry_run, dry_run_finding
 from grm_plugin.doctor.examine import CHECKS, Check, examine
 from grm_plugin.doctor.findings import Finding, ok
@@ -21,6 +24,8 @@ from grm_plugin.doctor.model_files import read_files
 from grm_plugin.doctor.models import check_meta_rm, check_models
 from grm_plugin.doctor.port import check_port
 from grm_plugin.doctor.prompt_length import Lengths, check_prompts, lengths_finding
+from grm_plugin.engines import fake
+from grm_plugin.errors import EngineError
 from grm_plugin.wire.schemas import WireJudgement
 from support.factories import make_config
 from support.paths import ROOT
@@ -92,6 +97,19 @@ def test_an_engine_that_does_not_answer_is_an_error() -> None:
     found = dry_run(config)
     assert found.level == "error"
     assert "http://127.0.0.1:1/v1 cannot be reached" in found.message
+
+
+def test_a_meta_rm_that_does_not_rate_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoRatings:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        async def rate(self, conversations: Any) -> list[float]:
+            raise EngineError("no such pooling task")
+
+    monkeypatch.setattr(fake, "FakeMetaRM", NoRatings)
+    with pytest.raises(EngineError, match="the meta RM: no such pooling task"):
+        asyncio.run(judge_in_this_process(make_config(meta_rm={"type": "fake"})))
 
 
 def test_a_dry_run_leaves_no_trace_and_no_state(tmp_path: Path) -> None:
@@ -204,6 +222,26 @@ def test_prompts_are_counted_with_the_models_own_tokenizer(tmp_path: Path) -> No
     hopeless = only(check_prompts(make_config(**nano, judge__template=str(template))))
     assert hopeless.level == "error"
     assert "without any response" in hopeless.message
+
+
+def test_the_chat_template_gets_its_arguments_and_misspelt_ones_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "grm"
+    shutil.copytree(NANO / "grm", folder)
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text() + "{% if thoughts %}" + "think and think again " * 1000 + "{% endif %}")
+    config = {"engine": {"type": "vllm", "model": str(folder), "max_model_len": 1024}, "sampling__max_tokens": 160}
+    config |= {"judge__max_response_chars": 100, "judge__template": str(NANO.parent / "listwise.txt")}
+
+    def found(**template_kwargs: Any) -> list[tuple[str, str]]:
+        config["engine"]["chat_template_kwargs"] = template_kwargs
+        return [(finding.level, finding.message) for finding in check_prompts(make_config(**config))]
+
+    assert [level for level, _ in found()] == ["ok"]
+    assert [level for level, _ in found(thoughts=False)] == ["ok"]
+    assert [level for level, _ in found(thoughts=True)] == ["error"]
+    fits, misspelt = found(thoughs=True)
+    assert (fits[0], misspelt[0]) == ("ok", "warning")
+    assert "does not read thoughs" in misspelt[1]
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.serving import probing
-from grm_plugin.serving.probing import PROBE_TIMEOUT_S, ProbedGenerator
-from grm_plugin.types import Completion, Message, Prompt, Sampling
-from support.factories import Scripted, completions
+from grm_plugin.serving.probing import PROBE_TIMEOUT_S, ProbedGenerator, ProbedMetaRM, probe_sampling
+from grm_plugin.serving.service import RewardService
+from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
+from support.factories import Scripted, by_number, completions, make_config, make_group, never, scoring
 
 PROMPT = Prompt((Message("user", "Judge these."),), (0,))
 SAMPLING = Sampling(n=1, temperature=0.5, top_p=1.0, max_tokens=64)
@@ -106,3 +109,107 @@ async def test_an_answer_to_somebody_else_while_the_probe_waits_counts(queue: Qu
         await asyncio.sleep(0)
         await queue.answers(completions([5]))
         assert (await looking, queue.probes) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "n"),
+    [
+        ({"k": 8}, 2),
+        ({"k": 3}, 1),
+        ({"k": 8, "orders": 1}, 8),
+        ({"k": 32, "adaptive": {"batch": 8}}, 2),
+        ({"k": 9, "temperature": 0.7, "top_p": 0.9, "seed": 5}, 3),
+        ({"k": 8, "temperature": 0, "top_p": 0.9}, 1),
+    ],
+)
+async def test_the_probe_asks_what_judging_asks(sampling: dict[str, Any], n: int) -> None:
+    """On a full list of four; but for one token."""
+    generator = scoring(by_number)
+    config = make_config(sampling=sampling)
+    service = RewardService(config, generator)
+    assert await service.problem() == ""
+    await service.judge.judge([make_group("1", "2", "3", "4")])
+    (_, probe), *judged = generator.calls
+    assert probe == probe_sampling(config)
+    assert (probe.n, probe.max_tokens) == (n, 1)
+    asked = {(draw.n, draw.temperature, draw.top_p, draw.seed is None) for _, draw in judged}
+    assert (probe.n, probe.temperature, probe.top_p, probe.seed is None) in asked
+
+
+class Meta:
+    """A meta RM that answers as a test says."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.asked: list[Sequence[Conversation]] = []
+
+    async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
+        self.asked.append(conversations)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        if self.answer is None:
+            await asyncio.Event().wait()
+        return [self.answer for _ in conversations]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (EngineError("its process is gone"), "the meta RM: its process is gone"),
+        (OSError("gone"), "the meta RM: OSError: gone"),
+        (asyncio.CancelledError(), "the meta RM: the meta RM cancelled the request by itself"),
+        (math.nan, "the meta RM: the meta RM answered with a logit that is NaN"),
+        (None, "the meta RM: it did not answer within"),
+        (0.5, ""),
+    ],
+    ids=repr,
+)
+async def test_the_meta_rm_is_asked_for_a_rating(answer: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "PROBE_TIMEOUT_S", 0.05)
+    meta = Meta(answer)
+    service = RewardService(make_config(meta_rm={"type": "fake"}), scoring(by_number), meta)
+    problem = await service.problem()
+    assert problem.startswith(words)
+    assert bool(problem) is bool(words)
+    ((conversation,),) = meta.asked
+    assert [message.role for message in conversation] == ["user", "assistant"]
+
+
+async def test_each_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        raise EngineError("out of memory")
+
+    service = RewardService(make_config(meta_rm={"type": "fake"}), Scripted(fail), Meta(EngineError("no such model")))
+    assert await service.problem() == "the GRM: out of memory; the meta RM: no such model"
+
+
+@pytest.mark.parametrize("answer", [asyncio.CancelledError(), []], ids=repr)
+async def test_a_grm_that_cancels_itself_or_gives_nothing_is_not_ready(answer: Any) -> None:
+    def reply(prompt: Prompt, sampling: Sampling) -> Any:
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    assert await ProbedGenerator(Scripted(reply)).problem() != ""
+
+
+async def test_a_busy_meta_rm_is_watched() -> None:
+    meta = Meta(0.5)
+    now = 0.0
+    watched = ProbedMetaRM(meta, lambda: now)
+    assert await watched.rate([PROMPT.messages]) == [0.5]
+    meta.answer = None
+    busy = asyncio.create_task(watched.rate([PROMPT.messages]))
+    await asyncio.sleep(0)
+    assert await watched.problem() == ""
+    assert len(meta.asked) == 2, "no probe"
+    busy.cancel()
+    await asyncio.wait([busy])
+
+
+async def test_a_readiness_look_that_is_given_up_is_no_problem_of_the_model() -> None:
+    looking = asyncio.create_task(ProbedGenerator(Scripted(never)).problem())
+    await asyncio.sleep(0)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
