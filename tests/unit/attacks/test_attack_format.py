@@ -66,6 +66,30 @@ def test_the_nano_templates_hold_in_text_and_in_tokens(nano: Config, tokenizer: 
     assert prompts == len(attacks) * len(SLOTS) * ORDERS * TEMPLATES
 
 
+def test_the_models_templates_get_their_arguments() -> None:
+    class Tokenizer:
+        all_special_ids: tuple[int, ...] = ()
+
+        def __init__(self) -> None:
+            self.got: list[dict[str, Any]] = []
+
+        def apply_chat_template(self, messages: Any, **options: Any) -> str:
+            self.got.append(options)
+            return ""
+
+        def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+            return []
+
+    grm, meta = Tokenizer(), Tokenizer()
+    config = make_config(
+        engine={"type": "vllm", "model": "a/b", "chat_template_kwargs": {"enable_thinking": False}},
+        meta_rm={"model": "a/meta", "chat_template_kwargs": {"date": "1 May"}},
+    )
+    check_prompts(CORPUS[:1], config, grm, meta)
+    assert {options["enable_thinking"] for options in grm.got} == {False}
+    assert {options["date"] for options in meta.got} == {"1 May"}
+
+
 @pytest.mark.parametrize("invisible", ["strip", "keep"])
 async def test_a_grm_that_quotes_everything_is_read_right(invisible: str) -> None:
     quoted = await check_quoting(CORPUS, make_config(judge__invisible=invisible))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -12,8 +13,11 @@ from support.factories import make_config
 ray = pytest.importorskip("ray")
 
 from grm_plugin.config import FakeConfig, FakeMetaRMConfig  # noqa: E402
+from grm_plugin.errors import EngineError  # noqa: E402
 from grm_plugin.serving.ray import app as ray_app  # noqa: E402
 from grm_plugin.serving.ray.app import EngineReplica, MetaRMReplica, build_app  # noqa: E402
+from grm_plugin.serving.ray.engine_watchdog import Watchdog  # noqa: E402
+from grm_plugin.types import Prompt, Sampling  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,19 @@ async def test_a_replica_sees_its_own_gpus_before_its_model_starts(
     monkeypatch.setattr(ray_app, "build_meta_rm", build)
     await replica.__init__(object.__new__(replica), model, 170.0)
     assert at_the_start == [seen]
+
+
+async def test_a_model_that_cancels_itself_is_an_error_of_the_replica() -> None:
+    """Or Ray would tell the caller that it was cancelled, and no replica would be asked in its place."""
+
+    class Model:
+        async def generate(self, *_: Any) -> Any:
+            raise asyncio.CancelledError
+
+        async def check_health(self) -> None:
+            pass
+
+    replica = object.__new__(EngineReplica)
+    replica._model, replica._watchdog = Model(), Watchdog(170.0)
+    with pytest.raises(EngineError, match="the model cancelled the request by itself"):
+        await replica.generate(Prompt((), (0,)), Sampling(1, 0.5, 1.0, 64))
