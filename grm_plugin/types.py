@@ -121,6 +121,7 @@ class UnparsedReason(StrEnum):
     WRONG_COUNT = "wrong_count"
     NOT_INTEGER = "not_integer"
     OUT_OF_RANGE = "out_of_range"
+    AMBIGUOUS = "ambiguous"
     ENGINE = "engine"
     TIMEOUT = "timeout"
     TOO_LONG = "too_long"

@@ -179,7 +179,8 @@ class ListJudge:
         """One vote, its scores mapped back from the positions shown to the request's order."""
         if isinstance(outcome, Unparsed):
             return replace(outcome, order=order)
-        parsed = parse(outcome, len(order), self.config.judge.decimals)
+        options = self.config
+        parsed = parse(outcome, len(order), options.judge.decimals, max_tokens=options.sampling.max_tokens)
         if isinstance(parsed, Unparsed):
             return replace(parsed, order=order)
         by_response = dict(zip(order, parsed.values, strict=True))

@@ -1,61 +1,57 @@
 r"""Reading a critique: completion text -> `Scores`, or `Unparsed` with the reason. Strict, total, linear in the text.
 
-The verdict is the `\boxed{...}` of the *last* Scores line, and nothing else:
+A verdict is `\boxed{...}` with n scores, or n boxes of one, under a heading of scores (`judging.headings`): on its
+line, or after a bare heading on the next line that holds a letter or digit. Which one counts:
 
-- A Scores line starts with `Scores` or `Score` (also `Final` / `Overall` before it, markdown signs and a list number
-  round it, a remark in parentheses after it). The box stands on that line or, after a bare heading, on the next line
-  that holds a letter or digit. Two boxes on that line are no verdict: which one counts is a guess.
-- The last Scores line is chosen first and checked then, so that a broken verdict never falls back to a draft, to
-  per-criterion scores or to text quoted from a response. Quoted lines (`> Scores: ...`) are no Scores lines.
-- Behind the box anything may follow (a closing remark, `<|im_end|>`). Before the answer, reasoning that ends in
-  `</think>` is skipped; reasoning that never ends has no answer.
-- A completion that was cut is `TRUNCATED` even if a box stands in it: nothing says that it was the final one.
-- Inside the box: exactly n plain integers 1..10, separated by commas. `7.0` is a decimal, like `7.5`. Full-width
-  digits and punctuation read as their ASCII twins; no other digits are known.
+- The last heading of scores is chosen first and checked then, so that a broken verdict never falls back to a draft, to
+  per-criterion scores or to text quoted from a response. "Output", "Verdict" and the like count where n scores follow.
+- Where another verdict stands above it with other scores, it counts if its heading marks it final (final, overall,
+  revised, after verification ...), and else none does: which one is meant is a guess. The same verdict twice is one.
+- Where other n scores stand in a box below it, or on a final line, none counts: it was a draft. Boxes of another
+  length ("the best one is \boxed{1}") and quoted lines (`> ...`) change nothing.
+- Where the words round the box name the responses in another order than shown, it does not count.
 
-What GRMs really write round these rules: DeepSeek-GRM, arXiv 2504.02495, p. 34-40. Every regex quantifier below is
-possessive (`*+`): the patterns cannot backtrack.
+Before the answer, reasoning is skipped; reasoning that never ends has no answer. A completion that was cut has no
+verdict even if a box stands in it: nothing says that it was the final one (`judging.answer_text`).
+
+Inside the box: exactly n plain integers 1..10, separated by commas. `7.0` is a decimal, like `7.5`. Full-width digits
+and punctuation read as their ASCII twins; no other digits are known.
+
+What GRMs really write round these rules: DeepSeek-GRM, arXiv 2504.02495, p. 34-40.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Sequence
 
-from grm_plugin.types import DETAIL_CHARS, MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed, UnparsedReason
+from grm_plugin.judging.answer_text import NoVote, answer_of, end_of
+from grm_plugin.judging.boxes import Decimals, box_content, numbers_in_boxes, values_of
+from grm_plugin.judging.headings import Heading, Part, find_headings
+from grm_plugin.judging.shown_order import LABEL, names_another_order
+from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed, UnparsedReason
 
 # One character for one, so that offsets into the translated text hold in the original.
-_ASCII_TWINS = str.maketrans("０１２３４５６７８９，、：＝｛｝．－＼（）", "0123456789,,:={}.-\\()")
-
-_HEADING = re.compile(
-    r"""
-    ^ [ \t\r#*_`•+\-0-9.)]*+                          # markdown signs, a list number; not ">", which quotes
-    (?: (?P<criteria> specific\ criteria | criteria | principles )
-      | (?P<analysis> analysis )
-      | (?P<scores> (?: final\  | overall\  )?+ scores?+ ) )
-    [ \t\r#*_`]*+ (?: \( [^()\n]*+ \) [ \t\r#*_`]*+ )?+
-    (?= [:=\\$] | $ )                                 # "Scores are", "Score-wise" and "Analysis of" are prose
-    """,
-    re.VERBOSE | re.MULTILINE | re.IGNORECASE | re.ASCII,
+_DASHES = "‐‑‒–—―−－"
+_SPACES = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_ASCII_TWINS = str.maketrans(
+    f"０１２３４５６７８９，、：＝｛｝．＼（）＜＞［］【】{_DASHES}{_SPACES}",
+    f"0123456789,,:={{}}.\\()<>[][]{'-' * len(_DASHES)}{' ' * len(_SPACES)}",
 )
 _WORD = re.compile(r"[^\W_]")
-_BOX = re.compile(r"\\boxed\s*+\{([^}]*+)\}")
-_NUMBER = re.compile(r"-?+[0-9]++(?P<fraction>\.[0-9]++)?+")
-
-
-class _NoVote(Exception):
-    """Carries the reason and the excerpt from the rule that failed up to `parse`."""
-
-    def __init__(self, reason: UnparsedReason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+_QUOTED_LINE = re.compile(r"^[ \t]*+>[^\n]*+", re.MULTILINE)
+_REMARK_BELOW = re.compile(r"\s*+\([^()\n]*+\)")
+_BOX = re.compile(r"\\boxed\s*+\{[^{}]*+\}")
+_LABEL = re.compile(LABEL, re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"(?<![0-9.])([0-9]++(?:\.[0-9]++)?+)(?:\s?/\s?10\b)?+")
 
 
 def parse(
     completion: Completion,
     n: int,
-    decimals: Literal["reject", "accept"] = "reject",
+    decimals: Decimals = "reject",
     scale: tuple[int, int] = (MIN_SCORE, MAX_SCORE),
+    max_tokens: int | None = None,
 ) -> Scores | Unparsed:
     """Read the scores of n responses off one completion. Never raises.
 
@@ -64,79 +60,117 @@ def parse(
         n: the number of responses that the GRM was shown.
         decimals: whether 7.5 (and 7.0) is no score, or 7.5. Integers are read either way.
         scale: the lowest and the highest score; training on single responses has another one, 0 and 1.
+        max_tokens: how many tokens the completion could have, if known: see `answer_of`.
 
     Returns:
         n scores on the scale in the order shown, with the texts of the two sections before them (empty if absent); or
         the reason why there is no vote, with an excerpt of what was found instead.
     """
     try:
-        answer = _answer(completion)
-        plain = answer.translate(_ASCII_TWINS)
-        headings = list(_HEADING.finditer(plain))
-        verdict = next((heading for heading in reversed(headings) if heading["scores"]), None)
-        if verdict is None:
-            raise _NoVote(UnparsedReason.NO_SCORES, f"no Scores line: ...{answer[-120:]}")
-        values = _values(_box(plain, verdict.end()), n, decimals, scale)
-    except _NoVote as lost:
-        return Unparsed(lost.reason, completion.text, lost.detail[:DETAIL_CHARS], completion.tokens)
-    return Scores(values, *_sections(answer, headings, verdict))
+        answer = answer_of(completion, max_tokens)
+        text = _Critique(answer.translate(_ASCII_TWINS), n)
+        verdict = text.last_verdict()
+        values = values_of(text.content(verdict), n, decimals, scale)
+        text.check_unrivalled(verdict, values)
+        text.check_order(verdict)
+    except NoVote as lost:
+        return lost.of(completion)
+    return Scores(values, *_sections(answer, text.headings, verdict))
 
 
-def _answer(completion: Completion) -> str:
-    """The completion less its reasoning."""
-    text = completion.text
-    if completion.finish_reason == "length":
-        raise _NoVote(UnparsedReason.TRUNCATED, f"cut by max_tokens: ...{text[-120:]}")
-    answer = text.rpartition("</think>")[2]
-    if not answer.strip():
-        raise _NoVote(UnparsedReason.EMPTY, "nothing after the reasoning" if text.strip() else "")
-    if answer.lstrip().startswith("<think>"):
-        raise _NoVote(UnparsedReason.NO_SCORES, f"reasoning without </think>: ...{answer[-120:]}")
-    return answer
+class _Critique:
+    """An answer with ASCII punctuation that should hold a verdict on n responses."""
+
+    def __init__(self, text: str, n: int) -> None:
+        self.text = text
+        self.n = n
+        self.headings = list(find_headings(text))
+
+    def last_verdict(self) -> int:
+        """The number of the last heading of scores, or of something else that n scores follow."""
+        for number in range(len(self.headings) - 1, -1, -1):
+            part = self.headings[number].part
+            if part is Part.SCORES or (part is Part.VERDICT and self._numbers_under(number)):
+                return number
+        raise NoVote(UnparsedReason.NO_SCORES, f"no Scores line: {end_of(self.text)}")
+
+    def content(self, verdict: int) -> str:
+        """What stands in a verdict's box or boxes."""
+        start, end = self._line(self.headings[verdict])
+        if start == end:
+            raise NoVote(UnparsedReason.NO_SCORES, "nothing after the Scores heading")
+        return box_content(self.text, start, end, self.n)
+
+    def check_unrivalled(self, verdict: int, values: Sequence[float]) -> None:
+        """Raises `NoVote` where another verdict stands in the answer that may be the one that counts."""
+        chosen, above = self.headings[verdict], self._directly_above(verdict)
+        if not chosen.final and not (above and above.final):
+            for number in range(verdict):
+                if self._numbers_under(number) not in ((), values):
+                    raise NoVote(UnparsedReason.AMBIGUOUS, "several verdicts, and the last one is not marked final")
+        below = _QUOTED_LINE.sub("", self.text[self._line(chosen)[1] :])
+        if any(len(numbers) == self.n and numbers != values for numbers in numbers_in_boxes(below)):
+            raise NoVote(UnparsedReason.AMBIGUOUS, "other scores in a box below the verdict")
+        for heading in self.headings[verdict + 1 :]:
+            if heading.final and self._numbers_behind(heading) not in (None, values):
+                raise NoVote(UnparsedReason.AMBIGUOUS, "other scores on a final line below the verdict")
+
+    def check_order(self, verdict: int) -> None:
+        """Raises `NoVote` where the verdict's words name the responses in another order than shown."""
+        chosen, above = self.headings[verdict], self._directly_above(verdict)
+        _, end = self._line(chosen)
+        line = self.text[(above or chosen).words_end : end]
+        *_, last = _BOX.finditer(line)
+        remark = _REMARK_BELOW.match(self.text, end)
+        before, behind = _BOX.sub("", line[: last.start()]), line[last.end() :] + (remark[0] if remark else "")
+        if names_another_order(before, behind, self.n):
+            raise NoVote(UnparsedReason.AMBIGUOUS, f"the responses are named in another order: {line.strip()}")
+
+    def _line(self, heading: Heading) -> tuple[int, int]:
+        """Where the rest of a heading's line begins and ends; of a bare heading, the next line that holds a word.
+
+        A box that is closed further down belongs to it. Empty where there is no such line.
+        """
+        word = _WORD.search(self.text, heading.end)
+        if word is None:
+            return heading.end, heading.end
+        end = self.text.find("\n", word.start())
+        end = end if end >= 0 else len(self.text)
+        last = self.text.rfind(r"\boxed", heading.end, end)
+        box = _BOX.match(self.text, last) if last >= 0 else None
+        return heading.end, max(end, box.end() if box else end)
+
+    def _directly_above(self, verdict: int) -> Heading | None:
+        """The bare heading to which a verdict's own heading is the first line."""
+        above = self.headings[verdict - 1] if verdict else None
+        word = _WORD.search(self.text, above.end) if above else None
+        return above if word and word.start() >= self.headings[verdict].start else None
+
+    def _numbers_under(self, number: int) -> tuple[float, ...]:
+        """The n numbers in boxes under a heading; empty where it is no verdict's, or there are others too."""
+        heading = self.headings[number]
+        if heading.part not in (Part.SCORES, Part.VERDICT):
+            return ()
+        start, end = self._line(heading)
+        rows = list(numbers_in_boxes(self.text[start:end]))
+        return rows[0] if [len(row) for row in rows] == [self.n] else ()
+
+    def _numbers_behind(self, heading: Heading) -> tuple[float, ...] | None:
+        """n numbers on a heading's own line, boxed or not; None where there are none, or more, or fewer."""
+        end = self.text.find("\n", heading.end)
+        line = _LABEL.sub("", self.text[heading.end : end if end >= 0 else len(self.text)])
+        numbers = tuple(map(float, _NUMBER.findall(line)))
+        return numbers if len(numbers) == self.n else None
 
 
-def _box(text: str, start: int) -> str:
-    """What stands in the one box of the first line with a word, from `start` on (a bare heading's box comes later)."""
-    word = _WORD.search(text, start)
-    if word is None:
-        raise _NoVote(UnparsedReason.NO_SCORES, "nothing after the Scores heading")
-    end = text.find("\n", word.start())
-    line = text[start : end if end >= 0 else len(text)]
-    boxes = line.count(r"\boxed")
-    box = _BOX.match(text, start + line.find(r"\boxed")) if boxes else None
-    if box is None:
-        raise _NoVote(UnparsedReason.NO_SCORES, f"no complete box on the Scores line: {line.strip()}")
-    if boxes > 1:
-        raise _NoVote(UnparsedReason.WRONG_COUNT, f"{boxes} boxes on the Scores line: {line.strip()}")
-    return box[1]
-
-
-def _values(content: str, n: int, decimals: Literal["reject", "accept"], scale: tuple[int, int]) -> tuple[float, ...]:
-    parts = content.split(",") if content.strip() else []
-    if len(parts) != n:
-        raise _NoVote(UnparsedReason.WRONG_COUNT, f"{len(parts)} scores for {n} responses: {content}")
-    return tuple(_value(part.strip(), decimals, scale) for part in parts)
-
-
-def _value(part: str, decimals: Literal["reject", "accept"], scale: tuple[int, int]) -> float:
-    number = _NUMBER.fullmatch(part)
-    if number is None or (number["fraction"] and decimals == "reject"):
-        raise _NoVote(UnparsedReason.NOT_INTEGER, f"not {'an integer' if decimals == 'reject' else 'a number'}: {part}")
-    value = float(part)  # not int(): that raises beyond 4300 digits
-    lowest, highest = scale
-    if not lowest <= value <= highest:
-        raise _NoVote(UnparsedReason.OUT_OF_RANGE, f"not in {lowest}..{highest}: {part}")
-    return value
-
-
-def _sections(text: str, headings: list[re.Match[str]], verdict: re.Match[str]) -> tuple[str, str]:
+def _sections(text: str, headings: Sequence[Heading], verdict: int) -> tuple[str, str]:
     """The texts under the first criteria heading and the first analysis heading before the verdict."""
-    before = [heading for heading in headings if heading.start() < verdict.start()]
-    criteria = next((heading for heading in before if heading["criteria"]), None)
-    analysis = next((heading for heading in before if heading["analysis"]), None)
-    until = analysis if analysis and criteria and analysis.start() > criteria.start() else verdict
-    return _between(text, criteria, until), _between(text, analysis, verdict)
+    above, until = headings[:verdict], headings[verdict].start
+    criteria = next((heading for heading in above if heading.part is Part.CRITERIA), None)
+    analysis = next((heading for heading in above if heading.part is Part.ANALYSIS), None)
+    criteria_until = analysis.start if analysis and criteria and analysis.start > criteria.start else until
+    return _between(text, criteria, criteria_until), _between(text, analysis, until)
 
 
-def _between(text: str, heading: re.Match[str] | None, until: re.Match[str]) -> str:
-    return text[heading.end() : until.start()].lstrip(" \t:：=*_`").strip() if heading else ""
+def _between(text: str, heading: Heading | None, until: int) -> str:
+    return text[heading.end : until].lstrip(" \t:：=*_`").strip() if heading else ""

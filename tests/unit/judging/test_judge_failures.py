@@ -57,6 +57,10 @@ def _cancels_itself(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         (lambda prompt, sampling: completions(*[[5, 5, 5]] * sampling.n), UnparsedReason.WRONG_COUNT),
         (lambda prompt, sampling: completions(*[[11] * len(prompt.order)] * sampling.n), UnparsedReason.OUT_OF_RANGE),
         (lambda prompt, sampling: [Completion("x" * 100, "length", 9)] * sampling.n, UnparsedReason.TRUNCATED),
+        (
+            lambda prompt, sampling: completions([5] * len(prompt.order), tokens=sampling.max_tokens) * sampling.n,
+            UnparsedReason.TRUNCATED,
+        ),
     ],
     ids=[
         "nothing",
@@ -70,6 +74,7 @@ def _cancels_itself(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         "count",
         "range",
         "cut",
+        "full",
     ],
 )
 @pytest.mark.parametrize("method", ["unit", "running"])

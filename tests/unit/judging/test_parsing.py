@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from grm_plugin.judging.parsing import DETAIL_CHARS, parse
-from grm_plugin.types import Completion, Scores, Unparsed, UnparsedReason
+from grm_plugin.judging.parsing import parse
+from grm_plugin.types import DETAIL_CHARS, Completion, Scores, Unparsed, UnparsedReason
 
 EMPTY = UnparsedReason.EMPTY
-TRUNCATED = UnparsedReason.TRUNCATED
 NO_SCORES = UnparsedReason.NO_SCORES
 WRONG_COUNT = UnparsedReason.WRONG_COUNT
 NOT_INTEGER = UnparsedReason.NOT_INTEGER
 OUT_OF_RANGE = UnparsedReason.OUT_OF_RANGE
+AMBIGUOUS = UnparsedReason.AMBIGUOUS
 
 ANALYSIS = "Specific Criteria: Correctness (60%), Tone (40%)\nAnalysis: Response 1 is right, Response 2 is rude.\n"
 
@@ -65,7 +65,7 @@ VERDICTS = {
     "closing remark behind": ("Scores: \\boxed{8, 3}\n\nI hope that this helps!", (8, 3)),
     "prose about scores behind": ("Scores: \\boxed{8, 3}\nScores are relative to the request.", (8, 3)),
     "further box behind": ("Scores: \\boxed{8, 3}\n\nThe best one is \\boxed{1}.", (8, 3)),
-    "two Scores blocks, the last counts": (
+    "two Scores blocks, the last one is on reflection": (
         ANALYSIS + "Scores: \\boxed{2, 9}\nOn reflection:\nScores: \\boxed{8, 3}",
         (8, 3),
     ),
@@ -111,7 +111,14 @@ LOST = {
     "empty box": (r"Scores: \boxed{}", 1, WRONG_COUNT),
     "blank box": (r"Scores: \boxed{ }", 2, WRONG_COUNT),
     "trailing comma": (r"Scores: \boxed{8, 3,}", 2, WRONG_COUNT),
-    "one box each": (r"Scores: \boxed{8}, \boxed{3}", 2, WRONG_COUNT),
+    "two boxes, one response": (r"Scores: \boxed{8}, \boxed{3}", 1, WRONG_COUNT),
+    "two boxes, three responses": (r"Scores: \boxed{8}, \boxed{3}", 3, WRONG_COUNT),
+    "two boxes, one of words": (r"Scores: \boxed{8, 3} \boxed{x}", 2, WRONG_COUNT),
+    "one box each, of decimals": (r"Scores: \boxed{8}, \boxed{3.5}", 2, NOT_INTEGER),
+    "one box each, out of range": (r"Scores: \boxed{8}, \boxed{13}", 2, OUT_OF_RANGE),
+    "two Scores blocks, none final": ("Scores: \\boxed{2, 9}\nNo, wait.\nScores: \\boxed{8, 3}", 2, AMBIGUOUS),
+    "other scores below": ("Scores: \\boxed{2, 9}\nNo, \\boxed{8, 3}.", 2, AMBIGUOUS),
+    "another order": (r"Scores (Response 2, Response 1): \boxed{8, 3}", 2, AMBIGUOUS),
     "two boxes, one of the right size": (r"Scores: \boxed{8, 3} or \boxed{3, 8}", 2, WRONG_COUNT),
     "last block of the wrong size": ("Scores: \\boxed{8, 3}\nScores: \\boxed{8}", 2, WRONG_COUNT),
     "semicolon": (r"Scores: \boxed{8; 3}", 2, WRONG_COUNT),
@@ -167,14 +174,6 @@ def test_lost_vote(text: str, n: int, reason: UnparsedReason) -> None:
     assert len(parsed.detail) <= DETAIL_CHARS
 
 
-@pytest.mark.parametrize("text", ["", ANALYSIS, ANALYSIS + r"Scores: \boxed{8, 3}"])
-def test_a_cut_completion_is_truncated_whatever_it_holds(text: str) -> None:
-    parsed = parse(Completion(text, finish_reason="length"), 2)
-
-    assert isinstance(parsed, Unparsed)
-    assert parsed.reason is TRUNCATED
-
-
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
@@ -219,7 +218,7 @@ def test_detail_shows_what_was_found() -> None:
         ("Specific Criteria: only this\n", "only this", ""),
         ("Analysis: b\nSpecific Criteria: a\n", "a", "b\nSpecific Criteria: a"),
         (
-            "Specific Criteria: a\nAnalysis: b\nScores: \\boxed{1, 1}\nNo, wait.\n",
+            "Specific Criteria: a\nAnalysis: b\nScores: \\boxed{1, 1}\nNo, wait.\nFinal ",
             "a",
             "b\nScores: \\boxed{1, 1}\nNo, wait.",
         ),

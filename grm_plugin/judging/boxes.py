@@ -1,0 +1,91 @@
+r"""Reads the numbers in `\boxed{...}`: strictly in the box that was chosen, and which numbers stand in any others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from grm_plugin.judging.answer_text import NoVote
+from grm_plugin.judging.shown_order import LABEL
+from grm_plugin.types import UnparsedReason
+
+Decimals = Literal["reject", "accept"]
+
+_BOX = re.compile(r"\\boxed\s*+\{([^}]*+)\}")
+_BOX_OF_NUMBERS = re.compile(r"\\boxed\s*+\{([0-9.,\s+-]*+)\}")
+_BETWEEN_BOXES = re.compile(rf"(?:[ \t\r,;:/&|$*`().\\]|\band\b|[和与及]|{LABEL})*+", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"-?+[0-9]++(?P<fraction>\.[0-9]++)?+")
+
+
+def numbers_in_boxes(text: str) -> Iterator[tuple[float, ...]]:
+    r"""What each box holds that holds nothing but numbers; of boxes of one in a row, what they hold together.
+
+    `\boxed{8, 6}` and `\boxed{8}, \boxed{6}` both give (8, 6); between the latter may stand punctuation and labels
+    ("Response 2:") only.
+    """
+    row: tuple[float, ...] = ()
+    end = 0
+    for box in _BOX_OF_NUMBERS.finditer(text):
+        numbers = _numbers(box[1])
+        if row and len(numbers) == 1 and _BETWEEN_BOXES.fullmatch(text, end, box.start()):
+            row += numbers
+        else:
+            if row:
+                yield row
+            row = numbers if len(numbers) == 1 else ()
+            if len(numbers) > 1:
+                yield numbers
+        end = box.end()
+    if row:
+        yield row
+
+
+def _numbers(content: str) -> tuple[float, ...]:
+    """The numbers in a box; none where it holds anything else."""
+    parts = [part.strip() for part in content.split(",")]
+    return tuple(map(float, parts)) if all(map(_NUMBER.fullmatch, parts)) else ()
+
+
+def box_content(text: str, start: int, end: int, n: int) -> str:
+    r"""What stands in the box of the line `text[start:end]`, or in its n boxes of one number each.
+
+    The braces of a single box may close further down.
+
+    Raises:
+        NoVote: there is no box, or there are several that are not n of one.
+    """
+    line = text[start:end]
+    boxes = line.count(r"\boxed")
+    box = _BOX.match(text, start + line.find(r"\boxed")) if boxes else None
+    if box is None:
+        raise NoVote(UnparsedReason.NO_SCORES, f"no complete box on the Scores line: {line.strip()}")
+    if boxes == 1:
+        return box[1]
+    numbers = _BOX_OF_NUMBERS.findall(line)
+    if boxes == n == len(numbers) and [len(row) for row in numbers_in_boxes(line)] == [n]:
+        return ",".join(numbers)
+    raise NoVote(UnparsedReason.WRONG_COUNT, f"{boxes} boxes on the Scores line: {line.strip()}")
+
+
+def values_of(content: str, n: int, decimals: Decimals, scale: tuple[int, int]) -> tuple[float, ...]:
+    """The n scores of a box.
+
+    Raises:
+        NoVote: they are not n, not numbers, or not on the scale.
+    """
+    parts = content.split(",") if content.strip() else []
+    if len(parts) != n:
+        raise NoVote(UnparsedReason.WRONG_COUNT, f"{len(parts)} scores for {n} responses: {content}")
+    return tuple(_value(part.strip(), decimals, scale) for part in parts)
+
+
+def _value(part: str, decimals: Decimals, scale: tuple[int, int]) -> float:
+    number = _NUMBER.fullmatch(part)
+    if number is None or (number["fraction"] and decimals == "reject"):
+        raise NoVote(UnparsedReason.NOT_INTEGER, f"not {'an integer' if decimals == 'reject' else 'a number'}: {part}")
+    value = float(part)  # not int(): that raises beyond 4300 digits
+    lowest, highest = scale
+    if not lowest <= value <= highest:
+        raise NoVote(UnparsedReason.OUT_OF_RANGE, f"not in {lowest}..{highest}: {part}")
+    return value
