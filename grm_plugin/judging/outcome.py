@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from grm_plugin.errors import WireError
+from grm_plugin.judging.boxes import Decimals
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.voting import lead
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, UnparsedReason
-
-Decimals = Literal["reject", "accept"]
-"""What a score such as 7.5 means, see `judge.decimals`."""
 
 BINARY_SCALE = (0, 1)
 """Scores of a single response in training: 1 is correct, 0 is not (paper, appendix G)."""
@@ -107,15 +105,19 @@ def is_tie(scores: Sequence[float], target: Target) -> bool:
     return target.label is None and lead(scores, target.best) == 0
 
 
-def verdict_of(completion: Completion, target: Target, decimals: Decimals | None = None) -> Verdict:
-    """Read a completion and hold it against the right verdict. A completion that cannot be read is not right.
+def verdict_of(
+    completion: Completion, target: Target, decimals: Decimals | None = None, max_tokens: int | None = None
+) -> Verdict:
+    """Read a completion as serving does and hold it against the right verdict. One that cannot be read is not right.
 
     Args:
-        completion: what the GRM wrote.
+        completion: its finish reason says whether it ended: a verdict in one that was cut is lost in serving, and so
+            must earn nothing in training.
         target: the right verdict.
         decimals: `judge.decimals`; None for the target's.
+        max_tokens: how many tokens the completion could have, if known.
     """
-    parsed = parse(completion, target.n, decimals or target.decimals, target.scale)
+    parsed = parse(completion, target.n, decimals or target.decimals, target.scale, max_tokens)
     if not isinstance(parsed, Scores):
         return Verdict(right=False, scores=None, reason=parsed.reason)
     return Verdict(is_right(parsed.values, target), parsed.values, tie=is_tie(parsed.values, target))

@@ -98,7 +98,7 @@ class TrajectoryCollector:
     def _trajectory(self, shown: Presentation, kind: Kind, sampled: Sampled) -> Trajectory:
         if isinstance(sampled, Unparsed):
             return Trajectory(kind=kind, text=sampled.text, right=False, reason=sampled.reason, tokens=sampled.tokens)
-        verdict = verdict_of(sampled, shown.target, self.config.judge.decimals)
+        verdict = verdict_of(sampled, shown.target, self.config.judge.decimals, self.config.sampling.max_tokens)
         return Trajectory(
             kind=kind,
             text=encodable(sampled.text),

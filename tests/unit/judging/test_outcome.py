@@ -64,7 +64,28 @@ def test_the_reward_is_plus_or_minus_one(text: str, reward: float, reason: Any) 
 
 
 def test_a_cut_critique_is_not_right() -> None:
-    assert verdict_of(Completion(critique_text([2, 3]), finish_reason="length"), PAIR).reward == -1
+    for cut in (Completion(critique_text([2, 3]), "length"), Completion(critique_text([2, 3]), tokens=100)):
+        verdict = verdict_of(cut, PAIR, max_tokens=100)
+        assert (verdict.reward, verdict.reason) == (-1, UnparsedReason.TRUNCATED)
+    assert verdict_of(Completion(critique_text([2, 3]), tokens=99), PAIR, max_tokens=100).reward == 1
+
+
+@pytest.mark.parametrize(
+    ("label", "argument", "right"),
+    [("reject", None, False), ("accept", None, True), ("accept", "reject", False), ("reject", "accept", True)],
+)
+def test_decimals_count_where_serving_reads_them(label: Any, argument: Any, right: bool) -> None:
+    completion = Completion(critique_text([3, 7.5]))
+    assert verdict_of(completion, Target(2, best=(1,), decimals=label), argument).right == right
+    if argument is None:
+        target = Target.from_json(Target(2, best=(1,), decimals=label).to_json())
+        assert verdict_of(completion, target).right == right
+
+
+def test_labels_written_before_decimals_read_as_before() -> None:
+    assert PAIR.to_json() == '{"n": 2, "best": [1]}'
+    assert Target.from_json('{"n": 2, "best": [1]}').decimals == "reject"
+    assert Target(1, label=1, decimals="accept").to_json() == '{"n": 1, "label": 1, "decimals": "accept"}'
 
 
 @pytest.mark.parametrize(
@@ -79,6 +100,8 @@ def test_a_cut_critique_is_not_right() -> None:
         (1, {"label": 2}, "needs label 0 or 1"),
         (1, {"best": (0,)}, "needs label 0 or 1"),
         (0, {}, "at least one"),
+        (2, {"best": (1,), "decimals": "some"}, "reject or accept"),
+        (2, {"best": (1,), "decimals": True}, "reject or accept"),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused(n: int, rest: Any, words: str) -> None:
@@ -86,7 +109,9 @@ def test_a_target_that_makes_no_sense_is_refused(n: int, rest: Any, words: str) 
         Target(n, **rest)
 
 
-@pytest.mark.parametrize("target", [PAIR, Target(4, best=(0, 3)), Target(1, label=0)])
+@pytest.mark.parametrize(
+    "target", [PAIR, Target(4, best=(0, 3)), Target(1, label=0), Target(2, (0,), decimals="accept")]
+)
 def test_labels_survive_json(target: Target) -> None:
     assert Target.from_json(target.to_json()) == target
 
@@ -135,6 +160,36 @@ class TestOpenRLHF:
         prompt = f"[begin of response 1]\n{critique_text([1, 10])}\n[end of response 1]"
         assert reward_func([f"{prompt}I cannot say."], [prompt], [PAIR.to_json()])["rewards"] == -1
 
+    @pytest.mark.parametrize(
+        ("opening", "end"),
+        [
+            ("<|im_start|>assistant\n", "<|im_end|>"),
+            ("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
+            ("<start_of_turn>model\n", "<end_of_turn>"),
+            ("[/INST]", "</s>"),
+            ("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
+            ("[|assistant|]", "[|endofturn|]"),
+            ("<|assistant|>\n", "<|user|>"),
+        ],
+    )
+    def test_a_critique_without_its_end_token_was_cut(self, reward_func: Any, opening: str, end: str) -> None:
+        prompt = f"Which is better?\n{opening}"
+        for text in (critique_text([2, 9]), f"{critique_text([2, 9])}\nAnd I could go on, since there is al"):
+            assert reward_func([f"{prompt}{text}{end}"], [prompt], [PAIR.to_json()])["rewards"] == 1
+            cut = reward_func([f"{prompt}{text}"], [prompt], [PAIR.to_json()])
+            assert cut["rewards"] == -1
+            assert cut["extra_logs"] == {"spct_right": 0, "spct_parsed": 0, "spct_tie": 0}
+
+    def test_after_a_prompt_without_a_template_nobody_can_tell(self, reward_func: Any) -> None:
+        prompt = "Which <b>one</b> is better? Write: Scores: \\boxed{x, x}\nASSISTANT:"
+        assert reward_func([f"{prompt}{critique_text([2, 9])}"], [prompt], [PAIR.to_json()])["rewards"] == 1
+
+    def test_decimals_count_where_the_label_says_so(self, reward_func: Any) -> None:
+        target = Target(2, best=(0,), decimals="accept")
+        query = "P" + critique_text([7.5, 3])
+        assert reward_func([query], ["P"], [target.to_json()])["rewards"] == 1
+        assert reward_func([query], ["P"], ['{"n": 2, "best": [0]}'])["rewards"] == -1
+
     def test_several_samples_are_told_and_logged(self, reward_func: Any, caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(GroupError, match="2 samples in one call"):
             reward_func(["Pa", "Pb"], ["P", "P"], [PAIR.to_json()] * 2)
@@ -153,6 +208,35 @@ class TestTRL:
         assert outcome_reward([right, wrong], label=labels, id=["a", "b"]) == [1.0, -1.0]
         chats = [[{"role": "assistant", "content": text}] for text in (right, wrong)]
         assert outcome_reward(chats, label=labels, prompts=["p", "p"]) == [1.0, -1.0]
+
+    @pytest.mark.parametrize(
+        ("completion_ids", "rewards"),
+        [
+            ([[5, 6, 2], [5, 6, 7, 8]], [1, -1]),  # 2 ended the one that is shorter, 8 is not 2
+            ([[5, 6, 7, 2], [5, 6, 7, 8]], [1, 1]),  # both are of the same length: nobody can tell
+            ([[5, 6, 2], [5, 6, 7, 2]], [1, 1]),
+            ([[5, 2], []], [1, 1]),
+            (None, [1, 1]),
+        ],
+    )
+    def test_a_critique_that_was_cut(self, completion_ids: Any, rewards: list[float]) -> None:
+        right, labels = critique_text([2, 9]), [PAIR.to_json()] * 2
+        assert outcome_reward([right, right], label=labels, completion_ids=completion_ids) == rewards
+
+    def test_the_trainer_knows_its_end_tokens(self) -> None:
+        class Trainer:
+            eos_token_ids = (2, 3)
+
+            def log_metric(self, name: str, value: float) -> None: ...
+
+        right, labels = critique_text([2, 9]), [PAIR.to_json()] * 3
+        ids = [[5, 6, 2], [5, 6, 3], [5, 6, 7]]
+        logs = Trainer().log_metric
+        assert outcome_reward([right] * 3, label=labels, completion_ids=ids, log_metric=logs) == [1, 1, -1]
+
+    def test_decimals_count_where_the_label_says_so(self) -> None:
+        labels = [Target(2, best=(0,), decimals=decimals).to_json() for decimals in ("accept", "reject")]
+        assert outcome_reward([critique_text([7.5, 3])] * 2, label=labels) == [1, -1]
 
     def test_mistakes_are_named(self) -> None:
         with pytest.raises(ConfigError, match="no column label"):
