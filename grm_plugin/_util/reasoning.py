@@ -11,8 +11,8 @@ import re
 from typing import NamedTuple
 
 _NAMES = (
-    r"think | thinking | thoughts? | inner_thoughts? | reason | reasoning | reflection | scratchpad | deliberation | cot"
-    r" | chain_of_thought"
+    r"think | thinking | thoughts? | inner_thoughts? | reason | reasoning | reflection | scratchpad | deliberation"
+    r" | cot | chain_of_thought"
 )
 _OPEN = rf"""
     < (?: [a-z]{{1,16}}+ : )?+ (?: {_NAMES} ) >       # <think>, <thinking>, <seed:think>, <mm:think>
@@ -42,7 +42,7 @@ _BARE_CLOSES = "assistantfinal"
 
 
 class Reasoned(NamedTuple):
-    """A text, taken apart: `reasoning` with its marks, then `answer`. `ends` is False where the reasoning never does."""
+    """A text, taken apart: `reasoning` with its marks, then `answer`. `ends` says whether the reasoning does."""
 
     reasoning: str
     answer: str

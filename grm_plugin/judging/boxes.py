@@ -14,6 +14,7 @@ Decimals = Literal["reject", "accept"]
 
 _BOX = re.compile(r"\\boxed\s*+\{([^}]*+)\}")
 _BOX_OF_NUMBERS = re.compile(r"\\boxed\s*+\{([0-9.,\s+-]*+)\}")
+_LIST_OF_NUMBERS = re.compile(r"\[([0-9.,\s+-]*+)\]")
 _BETWEEN_BOXES = re.compile(rf"(?:[ \t\r,;:/&|$*`().\\]|\band\b|[和与及]|{LABEL})*+", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"-?+[0-9]++(?P<fraction>\.[0-9]++)?+")
 
@@ -39,6 +40,14 @@ def numbers_in_boxes(text: str) -> Iterator[tuple[float, ...]]:
         end = box.end()
     if row:
         yield row
+
+
+def numbers_in_lists(text: str) -> Iterator[tuple[float, ...]]:
+    """What each list in square brackets holds that holds nothing but numbers, two or more."""
+    for found in _LIST_OF_NUMBERS.finditer(text):
+        numbers = _numbers(found[1])
+        if len(numbers) > 1:
+            yield numbers
 
 
 def _numbers(content: str) -> tuple[float, ...]:

@@ -43,11 +43,12 @@ _CHINESE_FINAL = (
 )
 _CHINESE = re.compile(
     rf"""
-    (?: 因此 | 所以 )?+ (?: 各 | 两个? | 所有 | 全部 )?+ (?: 回答 | 回复 | 响应 | 答案 | 候选 )?+ 的?+
+    (?: 因此 | 所以 )?+ (?: 我的? | 给出的 | 以下是 )?+
+    (?: 各 | 两个? | 所有 | 全部 )?+ (?: 回答 | 回复 | 响应 | 答案 | 候选 )?+ 的?+
     (?: (?P<final> {_CHINESE_FINAL} )++
         (?: (?P<judgement> 评价 | 评定 | 判定 | 裁决 ) | 评分 | 得分 | 分数 | 打分 | 分 )
       | 评分 | 得分 | 分数 | 打分
-    ) (?: 如下 | 为 | 是 )?+
+    ) (?: 结果 )?+ (?: 如下 | 为 | 是 )?+
     """,
     re.VERBOSE,
 )
@@ -79,7 +80,7 @@ _HEADING = re.compile(
     [<\[]?+                                            # <scores>, [Scores]
     (?P<words> [a-z一-鿿] [a-z一-鿿 \t_,&'\-]{{0,79}}+ ) {_BEHIND}
     (?: \( (?P<remark> [^()\n]*+ ) \) {_BEHIND} )?+
-    (?= (?P<value> [:=\\$] ) | $ )
+    (?= (?P<value> [:=\\$] ) | (?P<digit> [0-9] ) | $ )
     """,
     re.VERBOSE | re.MULTILINE | re.IGNORECASE | re.ASCII,
 )
@@ -117,6 +118,8 @@ def find_headings(text: str) -> Iterator[Heading]:
     for match in _HEADING.finditer(text):
         words = _WORD.findall(match["words"].lower().replace("-", "").replace("'", ""))
         part, final = _meaning(words, has_value=match["value"] is not None)
+        if match["digit"]:  # "Final scores 8 and 3"; without a colon nothing else is a heading
+            part = Part.DOUBTFUL if part is Part.SCORES and final else None
         remark = match["remark"] or ""
         if part is None or (part in (Part.SCORES, Part.VERDICT) and _DRAFT.search(remark)):
             continue

@@ -7,8 +7,8 @@ line, or after a bare heading on the next line that holds a letter or digit. Whi
   per-criterion scores or to text quoted from a response. "Output", "Verdict" and the like count where n scores follow.
 - Where another verdict stands above it with other scores, it counts if its heading marks it final (final, overall,
   revised, after verification ...), and else none does: which one is meant is a guess. The same verdict twice is one.
-- Where other n scores stand in a box below it, or on a final line, none counts: it was a draft. Boxes of another
-  length ("the best one is \boxed{1}") and quoted lines (`> ...`) change nothing.
+- Where other n scores stand below it in a box, in square brackets or on a final line, none counts: it was a draft.
+  Boxes of another length ("the best one is \boxed{1}") and quoted lines (`> ...`) change nothing.
 - Where the words round the box name the responses in another order than shown, it does not count.
 
 Before the answer, reasoning is skipped; reasoning that never ends has no answer. A completion that was cut has no
@@ -24,11 +24,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 from grm_plugin.judging.answer_text import NoVote, answer_of, end_of
-from grm_plugin.judging.boxes import Decimals, box_content, numbers_in_boxes, values_of
+from grm_plugin.judging.boxes import Decimals, box_content, numbers_in_boxes, numbers_in_lists, values_of
 from grm_plugin.judging.headings import Heading, Part, find_headings
-from grm_plugin.judging.shown_order import LABEL, names_another_order
+from grm_plugin.judging.shown_order import LABEL, names_another_order, names_only
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed, UnparsedReason
 
 # One character for one, so that offsets into the translated text hold in the original.
@@ -43,6 +44,8 @@ _QUOTED_LINE = re.compile(r"^[ \t]*+>[^\n]*+", re.MULTILINE)
 _REMARK_BELOW = re.compile(r"\s*+\([^()\n]*+\)")
 _BOX = re.compile(r"\\boxed\s*+\{[^{}]*+\}")
 _LABEL = re.compile(LABEL, re.IGNORECASE | re.ASCII)
+HEAD_CHARS = 300
+"""So much of the text above a verdict is looked at for a line of names, such as the head of a table."""
 _NUMBER = re.compile(r"(?<![0-9.])([0-9]++(?:\.[0-9]++)?+)(?:\s?/\s?10\b)?+")
 
 
@@ -71,7 +74,7 @@ def parse(
         text = _Critique(answer.translate(_ASCII_TWINS), n)
         verdict = text.last_verdict()
         values = values_of(text.content(verdict), n, decimals, scale)
-        text.check_unrivalled(verdict, values)
+        text.check_unrivalled(verdict, values, scale)
         text.check_order(verdict)
     except NoVote as lost:
         return lost.of(completion)
@@ -101,7 +104,7 @@ class _Critique:
             raise NoVote(UnparsedReason.NO_SCORES, "nothing after the Scores heading")
         return box_content(self.text, start, end, self.n)
 
-    def check_unrivalled(self, verdict: int, values: Sequence[float]) -> None:
+    def check_unrivalled(self, verdict: int, values: Sequence[float], scale: tuple[int, int]) -> None:
         """Raises `NoVote` where another verdict stands in the answer that may be the one that counts."""
         chosen, above = self.headings[verdict], self._directly_above(verdict)
         if not chosen.final and not (above and above.final):
@@ -109,8 +112,11 @@ class _Critique:
                 if self._numbers_under(number) not in ((), values):
                     raise NoVote(UnparsedReason.AMBIGUOUS, "several verdicts, and the last one is not marked final")
         below = _QUOTED_LINE.sub("", self.text[self._line(chosen)[1] :])
-        if any(len(numbers) == self.n and numbers != values for numbers in numbers_in_boxes(below)):
-            raise NoVote(UnparsedReason.AMBIGUOUS, "other scores in a box below the verdict")
+        for numbers in chain(numbers_in_boxes(below), numbers_in_lists(below)):
+            # A single number off the scale answers something else; several are scores on another scale.
+            meant = len(numbers) == self.n and (self.n > 1 or scale[0] <= numbers[0] <= scale[1])
+            if meant and numbers != values:
+                raise NoVote(UnparsedReason.AMBIGUOUS, "other scores in a box below the verdict")
         for heading in self.headings[verdict + 1 :]:
             if heading.final and self._numbers_behind(heading) not in (None, values):
                 raise NoVote(UnparsedReason.AMBIGUOUS, "other scores on a final line below the verdict")
@@ -123,6 +129,8 @@ class _Critique:
         *_, last = _BOX.finditer(line)
         remark = _REMARK_BELOW.match(self.text, end)
         before, behind = _BOX.sub("", line[: last.start()]), line[last.end() :] + (remark[0] if remark else "")
+        *_, head = ["", *filter(_WORD.search, self.text[max(0, chosen.start - HEAD_CHARS) : chosen.start].split("\n"))]
+        before = f"{head}\n{before}" if names_only(head) else before
         if names_another_order(before, behind, self.n):
             raise NoVote(UnparsedReason.AMBIGUOUS, f"the responses are named in another order: {line.strip()}")
 

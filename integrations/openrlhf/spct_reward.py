@@ -19,20 +19,20 @@ from grm_plugin.judging.outcome import Target, verdict_of
 from grm_plugin.types import Completion
 
 _TOKEN = r"(?:<[^\s<>]{1,40}>|\[[^\s\[\]]{1,40}\])"
+_BEGINS_WITH_TOKEN = re.compile(_TOKEN)  # <｜begin▁of▁sentence｜>
+_OPENS_TURN = re.compile(rf"{_TOKEN}[^<>\[\]]{{0,40}}\Z")  # <|im_start|>assistant, <start_of_turn>model, [/INST]
 _ENDS_IN_TOKEN = re.compile(rf"{_TOKEN}\s*\Z")
-_OPENS_TURN = re.compile(rf"{_TOKEN}[^<>\[\]]{{0,40}}\Z")
-"""How chat templates open the model's turn: `<|im_start|>assistant`, `<start_of_turn>model`, `[/INST]`."""
 
 TAIL_CHARS = 128
-"""So much of a text's end is looked at for its last token."""
+"""So much of a text's end is looked at for a token."""
 
 
 def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
     """The reward of a critique.
 
     Args:
-        queries: one prompt + critique, decoded with special tokens. Where the prompt ends as a chat template opens the
-            model's turn, a query that ends in no special token was cut; after other prompts nobody can tell.
+        queries: one prompt + critique, decoded with special tokens. Where the prompt is a chat template's with special
+            tokens, a query that ends in none was cut; after other prompts nobody can tell.
         prompts: one, as the GRM saw it.
         labels: one, of `rl-data`.
 
@@ -54,5 +54,6 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
 
 def _finish_reason(query: str, prompt: str) -> str:
     """`length` where the token that ends a turn is missing."""
-    cut = _OPENS_TURN.search(prompt[-TAIL_CHARS:]) and not _ENDS_IN_TOKEN.search(query[-TAIL_CHARS:])
+    has_tokens = _BEGINS_WITH_TOKEN.match(prompt) or _OPENS_TURN.search(prompt[-TAIL_CHARS:])
+    cut = has_tokens and not _ENDS_IN_TOKEN.search(query[-TAIL_CHARS:])
     return "length" if cut else "stop"

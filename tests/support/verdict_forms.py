@@ -76,6 +76,7 @@ REVISED = {
     "another length under a verdict's heading": Form(f"{_DRAFT}Final verdict: \\boxed{{2}}", (2, 9)),
     "a quoted line below": Form(f"{_DRAFT}It ended with\n> Final scores: \\boxed{{8, 3}}", (2, 9)),
     "words below": Form(f"{_DRAFT}Overall: Response 2 is better.\nFinal verdict: Response 2", (2, 9)),
+    "an answer below the score of one": Form("Score: \\boxed{7}\nThe right answer is \\boxed{42}.", (7,), 1),
     "a placeholder below": Form(f"{_DRAFT}The format was \\boxed{{x, x}}.", (2, 9)),
 }  # fmt: skip
 """The verdict that stands below a draft and is marked final; and what stands below a verdict without replacing it."""
@@ -90,6 +91,9 @@ UNCLEAR = {
         "another box alone": f"{_DRAFT}\\boxed{{8, 3}}",
         "other boxes of one": f"{_DRAFT}Rather \\boxed{{8}} and \\boxed{{3}}.",
         "another box of decimals": f"{_DRAFT}Rather \\boxed{{7.5, 3}}.",
+        "a list in brackets": f"{_DRAFT}[[8, 3]]",
+        "scores in JSON": f'{_DRAFT}```json\n{{"scores": [8, 3]}}\n```',
+        "final numbers without a colon": f"{_DRAFT}Final scores → 8, 3",
         "another box out of range": f"{_DRAFT}Rather \\boxed{{80, 30}}.",
         "a box under an unknown heading": f"{_DRAFT}Scores once the order is put right: \\boxed{{8, 3}}",
         "a final heading that is not understood": f"{_DRAFT}Final scores once swapped: 8, 3",
@@ -123,6 +127,10 @@ OTHER_ORDER = {
         "Scores (second, first): \\boxed{5, 9}": 2,
         "Scores (Response 2 first): \\boxed{5, 9}": 2,
         "Scores (in reverse order): \\boxed{5, 9}": 2,
+        "Scores (response two, response one): \\boxed{5, 9}": 2,
+        "评分（回答二、回答一）：\\boxed{5, 9}": 2,
+        "Order: Response 2, Response 1\n\nScores: \\boxed{5, 9}": 2,
+        "| Response 2 | Response 1 |\n|---|---|\n| Scores: \\boxed{5} | \\boxed{9} |": 2,
         "Scores (best first): \\boxed{9, 5}": 2,
         "Scores (ranked): \\boxed{9, 5}": 2,
         "Scores: Response 2, Response 1: \\boxed{5, 9}": 2,
@@ -143,6 +151,8 @@ OTHER_ORDER = {
     for text in (
         "Scores (Responses 1 and 2): \\boxed{5, 9}",
         "Scores (A, B): \\boxed{5, 9}",
+        "| Response 1 | Response 2 |\n|---|---|\n| Scores: \\boxed{5} | \\boxed{9} |",
+        "Response 2 is better than Response 1.\nScores: \\boxed{5, 9}",
         "Scores (in original order): \\boxed{5, 9}",
         "Scores (1-10): \\boxed{5, 9}",
         "Scores (10 = best, 1 = worst): \\boxed{5, 9}",

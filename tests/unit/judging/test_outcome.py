@@ -169,11 +169,13 @@ class TestOpenRLHF:
             ("[/INST]", "</s>"),
             ("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
             ("[|assistant|]", "[|endofturn|]"),
+            ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
             ("<|assistant|>\n", "<|user|>"),
         ],
     )
     def test_a_critique_without_its_end_token_was_cut(self, reward_func: Any, opening: str, end: str) -> None:
-        prompt = f"Which is better?\n{opening}"
+        # DeepSeek-V2's template opens the model's turn without a token, but begins with one.
+        prompt = f"{opening}Which is better?\n\nAssistant:" if "begin" in opening else f"Which is better?\n{opening}"
         for text in (critique_text([2, 9]), f"{critique_text([2, 9])}\nAnd I could go on, since there is al"):
             assert reward_func([f"{prompt}{text}{end}"], [prompt], [PAIR.to_json()])["rewards"] == 1
             cut = reward_func([f"{prompt}{text}"], [prompt], [PAIR.to_json()])
