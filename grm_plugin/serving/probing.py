@@ -6,9 +6,9 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from grm_plugin._util.concurrency import unless_cancelled_within
+from grm_plugin._util.concurrency import all_of, unless_cancelled_within
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.orders import plan_draws
@@ -25,7 +25,6 @@ PROBE = Prompt((Message("user", "ready?"),), (0,))
 PROBE_CRITIQUE: Conversation = (*PROBE.messages, Message("assistant", "ready"))
 ONE_TOKEN = Sampling(n=1, temperature=0.0, top_p=1.0, max_tokens=1)
 
-ModelT = TypeVar("ModelT")
 AnswerT = TypeVar("AnswerT")
 
 
@@ -39,14 +38,13 @@ def probe_sampling(config: Config) -> Sampling:
     return as_asked(Sampling(draw.n, options.temperature, options.top_p, ONE_TOKEN.max_tokens, options.seed))
 
 
-class _Watched(Generic[ModelT]):
+class _Watched:
     """Passes calls on to a model, and remembers when it last answered."""
 
     named: str
     """What messages call the model."""
 
-    def __init__(self, model: ModelT, clock: Callable[[], float]) -> None:
-        self._model = model
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._under_way = 0
         self._answered_at: float | None = None
@@ -64,7 +62,7 @@ class _Watched(Generic[ModelT]):
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await unless_cancelled_within(self._probe(), self.named)
         except TimeoutError:
-            return "" if self._busy_and_answering() else f"it did not answer within {PROBE_TIMEOUT_S:g} s"
+            return "" if self._busy_and_answering() else f"{self.named} did not answer within {PROBE_TIMEOUT_S:g} s"
         except EngineError as error:
             return str(error)
         except Exception as error:  # Ray's own errors while Serve restarts: they are reported, not a 500 of `/ready`
@@ -95,7 +93,7 @@ class _Watched(Generic[ModelT]):
         return self._under_way > 0 and at is not None and self._clock() - at <= PROBE_TIMEOUT_S
 
 
-class ProbedGenerator(_Watched[Generator]):
+class ProbedGenerator(_Watched):
     """A `Generator` that passes all calls on to another one.
 
     Args:
@@ -108,19 +106,20 @@ class ProbedGenerator(_Watched[Generator]):
     def __init__(
         self, generator: Generator, clock: Callable[[], float] = time.monotonic, sampling: Sampling = ONE_TOKEN
     ) -> None:
-        super().__init__(generator, clock)
+        super().__init__(clock)
+        self.generator = generator
         self._sampling = sampling
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         """See `Generator.generate`."""
-        return await self._watch(self._model.generate(prompt, sampling))
+        return await self._watch(self.generator.generate(prompt, sampling))
 
     async def _probe(self) -> None:
-        answer = await self._model.generate(PROBE, self._sampling)
+        answer = await self.generator.generate(PROBE, self._sampling)
         check_completions(answer, len(answer) or 1)
 
 
-class ProbedMetaRM(_Watched[MetaRM]):
+class ProbedMetaRM(_Watched):
     """A `MetaRM` that passes all calls on to another one.
 
     Args:
@@ -130,11 +129,23 @@ class ProbedMetaRM(_Watched[MetaRM]):
     named = "the meta RM"
 
     def __init__(self, meta_rm: MetaRM, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(meta_rm, clock)
+        super().__init__(clock)
+        self.meta_rm = meta_rm
 
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
         """See `MetaRM.rate`."""
-        return await self._watch(self._model.rate(conversations))
+        return await self._watch(self.meta_rm.rate(conversations))
 
     async def _probe(self) -> None:
-        check_logits(await self._model.rate([PROBE_CRITIQUE]), 1)
+        check_logits(await self.meta_rm.rate([PROBE_CRITIQUE]), 1)
+
+
+async def problem_of(*models: ProbedGenerator | ProbedMetaRM | None) -> str:
+    """Why models cannot answer now, or an empty string. All but the GRM, whose problems come first, are named."""
+    present = [model for model in models if model]
+    problems = zip(present, await all_of(model.problem() for model in present), strict=True)
+    return "; ".join(
+        why if isinstance(model, ProbedGenerator) or why.startswith(model.named) else f"{model.named}: {why}"
+        for model, why in problems
+        if why
+    )

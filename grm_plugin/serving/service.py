@@ -27,7 +27,7 @@ from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.serving.metrics import Metrics
-from grm_plugin.serving.probing import ProbedGenerator, ProbedMetaRM, probe_sampling
+from grm_plugin.serving.probing import ProbedGenerator, ProbedMetaRM, probe_sampling, problem_of
 from grm_plugin.serving.score_reply import judgement_to_wire
 from grm_plugin.serving.single_flight import SingleFlight
 from grm_plugin.serving.stop_times import DRAIN_S
@@ -161,9 +161,7 @@ class RewardService:
 
     async def problem(self) -> str:
         """Why the GRM or the meta RM cannot judge now, or an empty string."""
-        models: list[ProbedGenerator | ProbedMetaRM] = [self.grm, self.meta_rm] if self.meta_rm else [self.grm]
-        problems = await all_of(model.problem() for model in models)
-        return "; ".join(f"{model.named}: {why}" for model, why in zip(models, problems, strict=True) if why)
+        return await problem_of(self.grm, self.meta_rm)
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Prepare for the end of the process: refuse new requests, finish those under way, and `close`.

@@ -157,9 +157,9 @@ class Meta:
     [
         (EngineError("its process is gone"), "the meta RM: its process is gone"),
         (OSError("gone"), "the meta RM: OSError: gone"),
-        (asyncio.CancelledError(), "the meta RM: the meta RM cancelled the request by itself"),
-        (math.nan, "the meta RM: the meta RM answered with a logit that is NaN"),
-        (None, "the meta RM: it did not answer within"),
+        (asyncio.CancelledError(), "the meta RM cancelled the request by itself"),
+        (math.nan, "the meta RM answered with a logit that is NaN"),
+        (None, "the meta RM did not answer within"),
         (0.5, ""),
     ],
     ids=repr,
@@ -175,12 +175,12 @@ async def test_the_meta_rm_is_asked_for_a_rating(answer: Any, words: str, monkey
     assert [message.role for message in conversation] == ["user", "assistant"]
 
 
-async def test_each_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_problems_of_both_are_told() -> None:
     def fail(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         raise EngineError("out of memory")
 
     service = RewardService(make_config(meta_rm={"type": "fake"}), Scripted(fail), Meta(EngineError("no such model")))
-    assert await service.problem() == "the GRM: out of memory; the meta RM: no such model"
+    assert await service.problem() == "out of memory; the meta RM: no such model"
 
 
 @pytest.mark.parametrize("answer", [asyncio.CancelledError(), []], ids=repr)
