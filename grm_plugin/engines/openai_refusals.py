@@ -26,7 +26,7 @@ _NAMES_N = re.compile(
   | (?: parameter | param | argument | field | invalid | key | name ) s? [:\s]{1,3} n \b
   | : \s n (?: [.,;] | $ )
   | number \s of \s (?: \w{1,20} \s ){0,2} (?: choices | completions | candidates | generations )
-  | (?: multiple | several | many | one | single ) \s (?: \w{1,20} \s )? (?: choice | completion | candidate )
+  | \b (?: multiple | several | many | one | single | 1 ) \s (?: \w{1,20} \s )? (?: choice | completion | candidate )
   | candidate_?count
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
