@@ -11,9 +11,9 @@ END_TOKENS = (
     *("<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end_of_text|>", "<|finetune_right_pad_id|>"),  # Llama
     *("<end_of_turn>", "<turn|>", "<eos>", "<pad>"),  # Gemma
     *("<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"),  # DeepSeek
-    *("</s>", "[PAD]", "[SEP]", "[EOS]"),  # Mistral, Llama 2, BERT, Kimi
+    *("</s>", "[PAD]", "[SEP]"),  # Mistral, Llama 2, BERT
     *("<|user|>", "<|observation|>"),  # GLM, whose turns end where the next one begins
-    *("<|END_OF_TURN_TOKEN|>", "<EOS_TOKEN>", "<PAD>", "[|endofturn|]"),  # Cohere, EXAONE
+    *("<|END_OF_TURN_TOKEN|>", "[|endofturn|]"),  # Cohere, EXAONE
     *("<seed:eos>", "<seed:pad>"),  # Seed-OSS
 )
 """Tokens that may follow a decoded response and are no part of it."""

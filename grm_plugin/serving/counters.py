@@ -24,6 +24,7 @@ class Counters:
     meta_failures: int = 0
     deadline_misses: int = 0
     refused: int = 0
+    unreadable: int = 0
     tokens: int = 0
 
     def add(self, judgement: Judgement) -> None:

@@ -33,6 +33,10 @@ COUNTER_METRICS = {
     "meta_failures": ("grm_meta_rm_failures", "Lists whose critiques the meta RM could not rate."),
     "deadline_misses": ("grm_deadline_misses", "Answers given by the failure policy because the judge was late."),
     "refused": ("grm_requests_refused", "Requests refused because too much was waiting."),
+    "unreadable": (
+        "grm_unreadable_samples",
+        "Samples of /get_reward that could not be read, beside others of the call.",
+    ),
     "tokens": ("grm_tokens", "Tokens that the GRM generated."),
 }
 """By field of `Counters`: the metric's name and its help. `Counters.fallbacks` is missing: it is exported by reason."""
@@ -80,7 +84,7 @@ class Metrics:
         self._fallbacks = PromCounter(
             "grm_fallbacks",
             "Rewards that the failure policy gave, by the commonest reason why the response's votes were lost; "
-            "deadline: no list with the response was judged in time.",
+            "deadline: no list with the response was judged in time; unreadable: it was not found in its query.",
             ["reason"],
             registry=self.registry,
         )
@@ -109,6 +113,10 @@ class Metrics:
         for index, reward in enumerate(judgement.rewards):
             if reward.value is None:
                 self._fallbacks.labels(_why_no_vote(judgement.lists, index)).inc()
+
+    def count_unreadable(self, samples: int) -> None:
+        """Count samples that could not be read."""
+        self._fallbacks.labels("unreadable").inc(samples)
 
     def observe(self, stage: str, seconds: float) -> None:
         """Record that one pass of a stage of `STAGES` took so long."""

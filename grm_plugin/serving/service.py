@@ -18,16 +18,16 @@ from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
 from grm_plugin.conversation.reader import ConversationReader
-from grm_plugin.conversation.response import response_of
 from grm_plugin.engines.fingerprint import reward_fingerprint
-from grm_plugin.errors import ConfigError, GroupError, ServiceBusy, WireError
-from grm_plugin.judging.fallback import LOG_KEYS, Settled, log_values, settle
+from grm_plugin.errors import ConfigError, ServiceBusy
+from grm_plugin.judging.fallback import Settled, log_values, settle
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.serving.metrics import Metrics
 from grm_plugin.serving.probing import ProbedGenerator, ProbedMetaRM, probe_sampling, problem_of
+from grm_plugin.serving.sample_calls import SampleCalls
 from grm_plugin.serving.score_reply import judgement_to_wire
 from grm_plugin.serving.single_flight import SingleFlight
 from grm_plugin.serving.stop_times import DRAIN_S
@@ -84,6 +84,7 @@ class RewardService:
         self._fingerprint = reward_fingerprint(config)  # now: its files may change while the service runs
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         self._reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
+        self._calls = SampleCalls(self._reader, config.failure, self.counters, self.metrics)
         self._gatherer = Gatherer(self.judge, config, self.counters)
         self._replies: SingleFlight[GetRewardReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._samples: SingleFlight[tuple[Settled, dict[str, float]]] = SingleFlight(keep_s=config.failure.deadline_s)
@@ -100,10 +101,11 @@ class RewardService:
         """Rewards of single samples (OpenRLHF's call), each judged in its group of n, within `OPENRLHF_DEADLINE_S`.
 
         The group size is `n`, else `request.n`, else `group.n`. A request that equals one whose caller has hung up
-        gets the result of that one's work, which goes on.
+        gets the result of that one's work, which goes on. A sample whose response is not found in its query gets what
+        `failure.policy` says, logged and counted.
 
         Raises:
-            WireError: a prompt is no prefix of its query.
+            WireError: no query holds its prompt, or one does not and `failure.policy` is `raise`.
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
@@ -185,20 +187,11 @@ class RewardService:
         await self._save()
 
     async def _get_reward(self, request: GetRewardRequest, n: int) -> GetRewardReply:
-        labels = request.labels or [None] * len(request.query)
-        samples = [
-            self._sample(index, query, prompt, label)
-            for index, (query, prompt, label) in enumerate(zip(request.query, request.prompts, labels, strict=True))
-        ]
-        with self._admit(len(samples)):
+        call = self._calls.read(request, n)
+        with self._admit(len(call.samples)):
             deadline = Deadline.after(min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S))
-            rows = await all_of(self._settled_reward(sample, n, deadline) for sample in samples)
-        logs = [log for _, log in rows]
-        return GetRewardReply(
-            rewards=[settled.value for settled, _ in rows],
-            scores=[settled.unit_mean for settled, _ in rows],
-            extra_logs={key: [log[key] for log in logs] for key in LOG_KEYS},
-        )
+            rows = await all_of(self._settled_reward(sample, size, deadline) for sample, size in call.readable)
+        return self._calls.reply(call, rows)
 
     async def _reward_sample(self, sample: Sample, n: int) -> tuple[Settled, dict[str, float]]:
         with self._admit(1):
@@ -233,12 +226,6 @@ class RewardService:
         took = time.monotonic() - started
         self.metrics.observe("sample", took)
         return settled, log_values(judgement.rewards[index], settled, took)
-
-    def _sample(self, index: int, query: str, prompt: str, label: str | None) -> Sample:
-        try:
-            return Sample(self._reader.read(prompt), response_of(query, prompt), label)
-        except GroupError as error:
-            raise WireError(f"query.{index}: {error}") from None
 
     def _conversation(self, group: WireGroup) -> Conversation:
         return to_messages(group.messages) if group.messages else self._reader.read(group.prompt or "")

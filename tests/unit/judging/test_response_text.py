@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.overlap import MIN_OVERLAP
+from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.response import END_TOKENS, response_of
 from grm_plugin.errors import GroupError
 from grm_plugin.judging.sanitizing import cut_middle, neutralize_special_tokens

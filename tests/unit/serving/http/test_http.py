@@ -134,10 +134,20 @@ async def test_lists_of_different_length(client: httpx.AsyncClient, name: str) -
 
 async def test_a_prompt_that_is_no_prefix_is_a_422_that_names_the_query(client: httpx.AsyncClient) -> None:
     body = openrlhf("1", "2")
-    body["prompts"][1] = "a different prompt"
+    body["prompts"] = ["a different prompt", "another"]
     reply = await client.post("/get_reward?n=2", json=body)
     assert reply.status_code == 422
-    assert "query.1: the prompt is no prefix" in reply.json()["detail"]
+    assert "query.0: the prompt is no prefix" in reply.json()["detail"]
+
+
+async def test_a_sample_that_cannot_be_read_costs_itself(client: httpx.AsyncClient) -> None:
+    body = openrlhf("1", "10", "5", "4")
+    body["query"][2] = "another query"
+    reply = await client.post("/get_reward?n=4", json=body)
+    assert reply.status_code == 200
+    assert reply.json()["rewards"] == pytest.approx([0, 1, 4 / 9, 1 / 3])
+    assert reply.json()["extra_logs"]["grm_fallback"] == [0, 0, 1, 0]
+    assert (await client.get("/info")).json()["counters"]["unreadable"] == 1
 
 
 @pytest.mark.parametrize("path", ["/get_reward", "/v1/score"])

@@ -1,0 +1,123 @@
+"""OpenRLHF's call, read and answered: a sample that cannot be read costs itself, not the others of its call."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grm_plugin._util.log_once import OncePerMinute
+from grm_plugin.config import FailureConfig
+from grm_plugin.conversation.reader import ConversationReader
+from grm_plugin.conversation.response import response_of
+from grm_plugin.errors import GroupError, PromptError, WireError
+from grm_plugin.judging.fallback import LOG_KEYS, Settled, log_values, settle
+from grm_plugin.serving.counters import Counters
+from grm_plugin.serving.metrics import Metrics
+from grm_plugin.types import Reward, Sample
+from grm_plugin.wire.schemas import GetRewardReply, GetRewardRequest
+
+logger = logging.getLogger(__name__)
+
+Row = tuple[Settled, dict[str, float]]
+"""The reward of a sample and its log values."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCall:
+    """A call, read. `samples` has None for a sample that cannot be read; `siblings` numbers those of one prompt."""
+
+    samples: list[Sample | None]
+    siblings: list[list[int]]
+    n: int
+
+    @property
+    def readable(self) -> list[tuple[Sample, int]]:
+        """Each sample that can be read, and the number of samples it is to be gathered with.
+
+        The group of one that cannot be read is smaller by it, where the call holds the whole group: its siblings would
+        wait for it.
+        """
+        sizes = [self.n] * len(self.samples)
+        for group in self.siblings:
+            read = [index for index in group if self.samples[index] is not None]
+            if len(read) < len(group) and len(group) % self.n == 0:
+                rest = len(read) % self.n
+                for index in read[len(read) - rest :]:
+                    sizes[index] = rest
+        return [(sample, size) for sample, size in zip(self.samples, sizes, strict=True) if sample is not None]
+
+
+class SampleCalls:
+    """Reads calls, and answers them.
+
+    Args:
+        reader: reads prompts.
+        policy: says what a sample that cannot be read gets.
+        counters: counts them.
+        metrics: likewise.
+    """
+
+    def __init__(self, reader: ConversationReader, policy: FailureConfig, counters: Counters, metrics: Metrics) -> None:
+        self._reader = reader
+        self._policy = policy
+        self._counters = counters
+        self._metrics = metrics
+        self._unreadable = OncePerMinute(logger)
+
+    def read(self, request: GetRewardRequest, n: int) -> SampleCall:
+        """The samples of a call, each to be judged in a group of `n`.
+
+        Raises:
+            WireError: no sample can be read, or one cannot and `failure.policy` is `raise`.
+        """
+        labels = request.labels or [None] * len(request.query)
+        samples: list[Sample | None] = []
+        siblings: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+        problems: list[str] = []
+        for index, (query, prompt, label) in enumerate(zip(request.query, request.prompts, labels, strict=True)):
+            siblings[prompt, label].append(index)
+            try:
+                samples.append(Sample(self._reader.read(prompt), response_of(query, prompt), label))
+            except (GroupError, PromptError, WireError) as error:
+                samples.append(None)
+                problems.append(f"query.{index}: {error}")
+        if problems and len(problems) == len(samples):
+            raise WireError(problems[0])
+        if problems and self._policy.policy == "raise":
+            raise WireError(f"{problems[0]} (failure.policy is 'raise': with another one its siblings are rewarded)")
+        if problems:
+            self._counters.unreadable += len(problems)
+            self._counters.fallbacks += len(problems)
+            self._metrics.count_unreadable(len(problems))
+            self._unreadable.warning(
+                "%d of %d samples of a call to /get_reward cannot be read and get what failure.policy says: %s",
+                *(len(problems), len(samples), problems[0]),
+            )
+        return SampleCall(samples, list(siblings.values()), n)
+
+    def reply(self, call: SampleCall, rewarded: Sequence[Row]) -> GetRewardReply:
+        """The answer to a call whose readable samples got these rewards, in order."""
+        rows = iter(rewarded)
+        found = [next(rows) if sample else None for sample in call.samples]
+        for group in call.siblings:
+            missing = [index for index in group if found[index] is None]
+            if missing:
+                substitute = self._substitute([row for index in group if (row := found[index])])
+                for index in missing:
+                    found[index] = substitute
+        complete = [row for row in found if row]
+        return GetRewardReply(
+            rewards=[settled.value for settled, _ in complete],
+            scores=[settled.unit_mean for settled, _ in complete],
+            extra_logs={key: [log[key] for _, log in complete] for key in LOG_KEYS},
+        )
+
+    def _substitute(self, siblings: Sequence[Row]) -> Row:
+        """What a sample that cannot be read gets beside these siblings: see `settle`."""
+        missing = Reward(None, "no_votes")
+        voted = [(settled, log) for settled, log in siblings if log["grm_votes_kept"]]
+        rewards = [Reward(settled.value, "ok", unit_mean=settled.unit_mean) for settled, _ in voted]
+        settled = settle([*rewards, missing], self._policy)[-1]
+        return settled, log_values(missing, settled, 0.0)
