@@ -29,6 +29,7 @@ from grm_plugin._util.text import encodable
 from grm_plugin.client.call_slots import CallSlots
 from grm_plugin.client.connections import Connections
 from grm_plugin.client.replies import detail, explain, is_away, read_judgements, read_number, read_sample, read_verdict
+from grm_plugin.client.transport_errors import explain_transport
 from grm_plugin.errors import GroupError, ServiceError, WireError
 from grm_plugin.types import Group
 from grm_plugin.wire.schemas import SampleReply, ScoreRequest, WireGroup, WireJudgement
@@ -167,34 +168,45 @@ class Client:
         return self._sessions[loop]
 
     async def _in_place(self, path: str, body: str, on_place: Callable[[], None]) -> httpx.Response:
+        session = self._session()
         try:
-            async with self._session().places.hold():
+            async with session.places.hold():
                 on_place()
                 return await self._call(path, body)
         except TimeoutError:
-            raise self._late() from None
+            raise self._late(session.problem) from None
 
     async def _call(self, path: str, body: str) -> httpx.Response:
+        session = self._session()
         try:
-            async with self._session().connections.hold() as http, asyncio.timeout(self.timeout_s):
-                return await self._post(http, path, body)
+            async with session.connections.hold() as http, asyncio.timeout(self.timeout_s):
+                return await self._post(session, http, path, body)
         except TimeoutError:
-            raise self._late() from None
+            raise self._late(session.problem) from None
 
-    def _late(self) -> ServiceError:
+    def _late(self, problem: str) -> ServiceError:
+        if problem:
+            return self._nowhere(f"{problem}, for {self.timeout_s:g} s")
         return ServiceError(
             f"the GRM service at {self.url} did not answer within {self.timeout_s:g} s; see {self.url}/info, "
             "and allow it more time or give it more replicas"
         )
 
-    async def _post(self, http: httpx.AsyncClient, path: str, body: str) -> httpx.Response:
+    def _nowhere(self, problem: str) -> ServiceError:
+        return ServiceError(
+            f"no GRM service answers at {self.url} ({problem}); check that it runs (grm-plugin serve) and that "
+            f"this host reaches it: curl {self.url}/health"
+        )
+
+    async def _post(self, session: _Session, http: httpx.AsyncClient, path: str, body: str) -> httpx.Response:
         failed = crashed = 0
         while True:
             try:
                 response = await http.post(path, content=body, headers={"Content-Type": "application/json"})
             except httpx.TransportError as error:
-                problem = f"{type(error).__name__}: {error}"
+                session.problem = explain_transport(error)
             else:
+                session.problem = ""
                 crashed += response.status_code != 503
                 if not is_away(response) or crashed == TRIES:
                     self._has_answered = True
@@ -204,22 +216,21 @@ class Client:
                     pause_s = max(FIRST_PAUSE_S, min(float(busy_s), self.timeout_s))
                     await asyncio.sleep(pause_s * random.uniform(1, 2))
                     continue
-                problem = f"{response.status_code}: {detail(response)}"
+                session.problem = f"{response.status_code}: {detail(response)}"
             failed += 1
             if failed >= TRIES and not self._has_answered:
-                raise ServiceError(
-                    f"no GRM service answers at {self.url} ({problem}); check that it runs (grm-plugin serve) and that "
-                    f"this host reaches it: curl {self.url}/health"
-                )
+                raise self._nowhere(session.problem)
             await asyncio.sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failed, 10)) * random.uniform(0.5, 1))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Session:
     """What belongs to one event loop; httpx and asyncio objects must not be shared between loops."""
 
     connections: Connections
     places: CallSlots
+    problem: str = ""
+    """Why the last try of any call got no answer; empty where it got one."""
 
 
 def _new_id() -> str:

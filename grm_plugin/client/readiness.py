@@ -8,6 +8,7 @@ import httpx
 from pydantic import ValidationError
 
 from grm_plugin._util.digests import digest
+from grm_plugin.client.transport_errors import explain_transport
 from grm_plugin.errors import ServiceError
 from grm_plugin.wire.ready import Ready
 from grm_plugin.wire.schemas import Info
@@ -64,7 +65,7 @@ def _ask(url: str, token: Token | None) -> Ready | str:
         headers = token.headers if token else None
         answer = httpx.get(f"{url}/ready", headers=headers, timeout=TIMEOUT_S, trust_env=False)
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        return f"no GRM service answers at {url} ({error}); {advice}"
+        return f"no GRM service answers at {url} ({explain_transport(error)}); {advice}"
     if answer.status_code == 401:  # waiting does not help
         asks = "refuses the token that it was given" if token else "asks for its token"
         raise ServiceError(

@@ -60,7 +60,8 @@ class Gatherer:
             self._no_warning_before = now + WARNING_PERIOD_S
             logger.warning(
                 "%d of %d samples of a prompt came within %g s and were judged without the others (%d such groups so "
-                "far): is n the job's n_samples_per_prompt?",
+                "far): is n the job's n_samples_per_prompt, and this the job's only reward server? (One address; scale "
+                "by engine.replicas)",
                 *(len(group.responses), group.expected, wait_s, self._counters.incomplete_groups),
             )
 

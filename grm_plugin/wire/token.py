@@ -76,12 +76,17 @@ def locate(url: str) -> tuple[str, Token | None]:
 
     Raises:
         ConfigError: the token holds what cannot be sent, or cannot be told from the rest of the address; or the address
-            goes on after HOST:PORT (`http://HOST:PORT/get_reward?n=4`).
+            goes on after HOST:PORT (`http://HOST:PORT/get_reward?n=4`), or is a list of several.
     """
     scheme, mark, rest = url.rstrip("/").partition("://")
     authority, slash, path = rest.partition("/")
     userinfo, _, host = authority.rpartition("@")
     password = unquote(userinfo.partition(":")[2])
+    if url.count("://") > 1 or "," in (host if mark else url):
+        raise ConfigError(
+            "this is a list of addresses: give one (http://HOST:PORT). Several services would each see a part of a "
+            "group, and judge it apart; a single one is scaled by engine.replicas"
+        )
     port = host.rpartition("]")[2].partition(":")[2]
     if (not mark and "@" in url) or (port and not port.isdecimal()):  # not shown: it may be part of a token
         raise ConfigError(
@@ -93,6 +98,12 @@ def locate(url: str) -> tuple[str, Token | None]:
             "the service's address goes on after HOST:PORT (/get_reward?n=... or the like): give http://HOST:PORT only"
         )
     return f"{scheme}{mark}{host}{slash}{path}", Token(password) if password else read_token()
+
+
+def url_with_token(url: str, variable: str = TOKEN_ENV) -> str:
+    """An address for callers that can set no header, with a shell's variable in the place of the token."""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}grm:${variable}@{rest}"
 
 
 def exposure(host: str, token: Token | None, variable: str = TOKEN_ENV) -> tuple[str, ...]:

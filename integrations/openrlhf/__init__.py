@@ -5,6 +5,9 @@
     --train.agent_func_path .../agent.py                    `agent`: sees whole groups, training and evaluation alike
     python -m grm_plugin.integrations.openrlhf.train_ppo_ray   starts the service, sets one of the hooks, runs the job
 
+Give one address, never OpenRLHF's list ("http://a/..,http://b/.."): it asks the servers in turn, so that each would
+see a part of every group and judge it apart. A service is scaled by `engine.replicas`.
+
 The two files run inside OpenRLHF's rollout actors, loaded by path; `grm_plugin.integrations.environment_variables` says
 how they find the GRM. Written against OpenRLHF 0.11.2.
 """

@@ -62,8 +62,9 @@ def parse(argv: Sequence[str]) -> Job:
     if cpu not in ("true", "false", "1", "0"):
         raise ConfigError(f"--grm.cpu {cpu} is unknown: take true or false")
     for flag in (REWARD_URL, AGENT):
-        if _value(arguments, flag) is not None:
-            raise ConfigError(f"{flag} is the launcher's to set: drop it, or run OpenRLHF itself with it")
+        if (value := _value(arguments, flag)) is not None:
+            several = "; it takes one address: scale the GRM by --grm.engine.replicas" if "," in value else ""
+            raise ConfigError(f"{flag} is the launcher's to set: drop it, or run OpenRLHF itself with it{several}")
     n = _number(arguments, N, OPENRLHF_DEFAULT_N)
     if "group.n" in overrides:
         raise ConfigError(f"group.n is {N} here ({n}): drop --grm.group.n")

@@ -19,7 +19,7 @@ from grm_plugin.types import Group
 logger = logging.getLogger(__name__)
 
 KEEP_S = 600.0
-"""How long a judged group is remembered, for calls that are repeated or late."""
+"""How long the groups of a prompt are remembered after the last one was closed, for calls that are repeated or late."""
 
 MAX_WAITING = 1_000_000
 """Calls that may wait in the actor. Ray's default of 1000 would keep siblings out of a group that waits for them."""
@@ -72,11 +72,16 @@ class GRMGroupGatherer:
                 "more samples are validated at once than reward.num_workers x 1000 raise that",
                 *(len(group.members), group.expected, first.uid, self._settings.wait_s),
             )
-        asyncio.get_running_loop().call_later(KEEP_S, self._groups.pop, first.uid, None)
+        asyncio.get_running_loop().call_later(KEEP_S, self._forget, first.uid, group)
         responses = tuple(member.response for member in group.members)
         return await judge_group(
             self._client, Group(first.conversation, responses, first.reference), self._settings.failure
         )
+
+    def _forget(self, uid: str, group: _OpenGroup) -> None:
+        """Forget the groups of a prompt if this one was the last: a later one may still be open."""
+        if self._groups[uid][-1] is group:
+            del self._groups[uid]
 
 
 class _OpenGroup:

@@ -112,6 +112,19 @@ def test_lone_surrogates_are_replaced_before_they_break_the_request(service: Rew
         assert values(client.judge([group])) == [[1.0]]
 
 
+@pytest.mark.parametrize("answered", [False, True], ids=["never there", "gone"])
+def test_a_service_that_is_not_there_in_time_is_no_slow_one(answered: bool) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url, timeout_s=0.3, max_concurrency=1) as client, ThreadPoolExecutor(3) as pool:
+        client._has_answered = answered
+        calls = [pool.submit(client.judge, [make_group("1")]) for _ in range(3)]  # two wait for their turn
+        for error in (call.exception() for call in calls):
+            assert isinstance(error, ServiceError)
+            assert f"no GRM service answers at {url} (connection refused" in str(error)
+            assert "grm-plugin serve" in str(error)
+            assert "replicas" not in str(error)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -57,6 +57,10 @@ class TestCommandLine:
         ("flags", "words"),
         [
             (["--reward.remote_url", "http://other"], "--reward.remote_url is the launcher's to set"),
+            (
+                ["--reward.remote_url", "http://a/get_reward,http://b/get_reward"],
+                r"one address: .* --grm\.engine\.replicas",
+            ),
             (["--train.agent_func_path=mine.py"], "--train.agent_func_path is the launcher's to set"),
             (["--grm.group.n", "8"], r"group\.n is --rollout\.n_samples_per_prompt here \(1\): drop --grm\.group\.n"),
             (["--grm.hook", "htpp"], "--grm.hook htpp is unknown: take one of agent, function, http"),

@@ -229,6 +229,22 @@ def test_an_address_that_may_hold_a_part_of_a_token_is_not_repeated(url: str) ->
     assert "hunter2" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a:1,http://b:2",
+        "http://a:1, http://b:2/",
+        "http://grm:hunter2@a:1,b:2",
+        "a:1,b:1",
+        "http://a:1 http://b:2",
+    ],
+)
+def test_a_list_of_addresses_is_no_address_of_a_service(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"a list of addresses: give one .* scaled by engine\.replicas") as error:
+        locate(url)
+    assert "hunter2" not in str(error.value)
+
+
 @pytest.mark.parametrize("rest", ["/get_reward?n=4", "/get_reward/", "/grm/v1/sample?n=8", "/v1/score", "/?n=4"])
 def test_an_endpoint_is_no_address_of_a_service(rest: str) -> None:
     with pytest.raises(ConfigError, match="give http://HOST:PORT only"):
@@ -242,6 +258,7 @@ def test_an_endpoint_is_no_address_of_a_service(rest: str) -> None:
         ("http://grm:abc@host:1/grm/", "http://host:1/grm", "abc"),
         ("http://:a%40b@[::1]:1", "http://[::1]:1", "a@b"),
         ("http://user@host", "http://host", None),
+        ("http://grm:a,b@host:1", "http://host:1", "a,b"),
         ("http://host/a@b:c", "http://host/a@b:c", None),
         ("", "", None),
     ],
