@@ -12,6 +12,7 @@ import typer
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
 from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, ServiceError
+from grm_plugin.wire.token import read_token, url_with_token
 
 app = typer.Typer()
 
@@ -33,7 +34,7 @@ def serve(
     if runs_without_ray(loaded):
         if detach:
             raise ConfigError("--detach needs the service on Ray: engine.type openai and fake run in this process")
-        serve_uvicorn(loaded, lambda url: _announce(url, loaded.group.n))
+        serve_uvicorn(loaded, lambda url: _announce(url, loaded))
     else:
         _serve_on_ray(loaded, detach)
 
@@ -70,7 +71,7 @@ def _serve_on_ray(config: Config, detach: bool) -> None:
     typer.echo(_loading(config), err=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the service as Ctrl-C does
     service = launch.start(config)
-    _announce(service.url, config.group.n)
+    _announce(service.url, config)
     if detach:
         return
     ours = private or config.service.lifetime == "job"
@@ -101,8 +102,17 @@ def _loading(config: Config) -> str:
     )
 
 
-def _announce(url: str, n: int) -> None:
+def _announce(url: str, config: Config) -> None:
     """Say where the service is. The text is flushed, since scripts wait for it."""
     typer.echo(f"GRM service at {url} (documentation: {url}/docs). For OpenRLHF, with n = its samples per prompt:")
-    typer.echo(f'  --reward.remote_url "{url}/get_reward?n={n}"')
+    variable = config.service.token_env
+    token = read_token(variable)
+    address = url_with_token(url, variable) if token else url
+    typer.echo(f'  --reward.remote_url "{address}/get_reward?n={config.group.n}"')
+    if token:
+        encoded = "" if token.fits_an_address else ", there percent-encoded (/ @ : are %2F %40 %3A)"
+        typer.echo(
+            f"It asks for the token in {variable}{encoded}; a browser, for any name and the token as the password. Such "
+            "an address stands in OpenRLHF's log: its agent and function hooks take GRM_TOKEN from the environment."
+        )
     sys.stdout.flush()

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from grm_plugin.config import TOKEN_ENV
 from grm_plugin.errors import ConfigError
@@ -46,6 +46,11 @@ class Token:
     def headers(self) -> dict[str, str]:
         """What a client sends."""
         return {"Authorization": f"Bearer {self.secret}"}
+
+    @property
+    def fits_an_address(self) -> bool:
+        """Whether `http://grm:TOKEN@HOST:PORT` can hold it as it is."""
+        return quote(self.secret, safe="") == self.secret
 
     def opens(self, authorization: bytes) -> bool:
         """Whether an `Authorization` header carries this token. The time it takes tells nothing about the token."""

@@ -4,19 +4,25 @@ Every hook is loaded the way OpenRLHF loads it. A response's first number is the
 """
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grm_plugin.errors import ConfigError, RewardError, ServiceError
 from grm_plugin.serving.http.app import create_app
+from grm_plugin.serving.ports import listen
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Prompt, Sampling
 from grm_plugin.wire.ready import Ready
 from support.factories import Scripted, by_number, completions, live, make_config, never, scoring, until
 from support.openrlhf_hooks import NOWHERE, agent, check
+from support.paths import ROOT
 from support.relay import breaking_first_connection
 
 pytestmark = [pytest.mark.usefixtures("openrlhf"), pytest.mark.timeout(180)]
@@ -68,6 +74,34 @@ async def test_a_single_sample_is_a_group(
     check(actor.experience(outputs), 1)
     assert service.groups == [("A?", ["9"])]
     assert service.judged[0].group.reference == "9"
+
+
+def test_the_address_that_serve_prints_opens_a_service_with_a_token(tmp_path: Path) -> None:
+    """As a shell reads it, by OpenRLHF's own HTTP call; the token itself is printed nowhere."""
+    with listen("127.0.0.1", 0) as probe:
+        port = probe.getsockname()[1]
+    environ = {**os.environ, "GRM_TOKEN": "s3cret-token", "XDG_RUNTIME_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "grm_plugin.cli", "serve", "--config", str(ROOT / "configs" / "dry_run.yaml")]
+    from openrlhf.utils.agent import SingleTurnAgentExecutor
+
+    command += ["--grm.service.port", str(port), "--grm.group.n", "1"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            assert service.stdout
+            said = [service.stdout.readline() for _ in range(3)]
+            printed = said[1].split("--reward.remote_url ")[1]
+            url = subprocess.check_output(f"printf %s {printed}", shell=True, env=environ, text=True)
+
+            async def ask() -> list[dict[str, list[float]]]:
+                return await SingleTurnAgentExecutor(url)._fetch_rewards_via_http(["Q: a plum"], ["Q:"], [""])
+
+            [reply] = asyncio.run(ask())
+            assert len(reply["rewards"]) == 1
+        finally:
+            service.terminate()
+    assert "s3cret-token" in url
+    assert "s3cret-token" not in "".join(said)
+    assert "It asks for the token in GRM_TOKEN" in said[2]
 
 
 @HOOKS
