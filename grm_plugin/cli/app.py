@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from grm_plugin import __version__
+from grm_plugin._util.packages import missing
 from grm_plugin.batch.exit_status import USAGE_ERROR
 from grm_plugin.cli import attack, config, doctor, eval, path, score, serve, spct, trace
 from grm_plugin.errors import GRMError
@@ -47,8 +48,9 @@ def main() -> None:
     """Entry point. An expected error is one line on stderr and exit status 2; `--debug` shows its traceback."""
     try:
         app([argument for argument in sys.argv[1:] if argument != DEBUG])
-    except GRMError as error:
+    except (GRMError, ModuleNotFoundError) as error:
         if DEBUG in sys.argv:
             raise
-        typer.echo(f"grm-plugin: {error}", err=True)
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        typer.echo(f"grm-plugin: {missing([absent.partition('.')[0]], 'this command') if absent else error}", err=True)
         sys.exit(USAGE_ERROR)

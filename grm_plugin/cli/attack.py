@@ -18,6 +18,7 @@ from grm_plugin.attacks.report import table, write_json
 from grm_plugin.attacks.summary import summarise
 from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError
 
 WIDTH = 180
@@ -62,6 +63,7 @@ def attack(
     the format changed, or rows are missing; 2, a wrong command, configuration or line, or a GRM without votes.
     """
     loaded = load(config, context.args)
+    check_packages(loaded)
     pairs = read_pairs(data)
     chosen = FAMILIES if families is None else [name.strip() for name in families.split(",")]
     attacks = build_corpus(chosen, limit, seed)

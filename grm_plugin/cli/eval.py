@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from grm_plugin._util.packages import require
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
 from grm_plugin.config import Config
+from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals import suites, vote_runs
 from grm_plugin.evals.vote_collector import sampled_config
@@ -88,6 +90,7 @@ def evaluate(
     Exit status: 0, all items have votes; 1, the engine failed on some, or not one vote could be read; 2, a wrong
     command, configuration or data.
     """
+    require("numpy", "matplotlib", what="grm-plugin eval")
     loaded = _config(config, context.args, meta)
     if stored:
         _refuse("--from", suite=suite, data=data, k=k, limit=limit, name=name, keep_going=keep_going)
@@ -123,6 +126,7 @@ def _config(path: Path | None, arguments: list[str], meta: bool) -> Config | Non
             raise ConfigError(f"{arguments[0]} has no effect without --config; leave it out")
         return None
     loaded = load(path, arguments)
+    check_packages(loaded)
     return loaded if meta else loaded.model_copy(update={"meta_rm": None})
 
 

@@ -11,6 +11,7 @@ from grm_plugin.batch.group_judges import in_process, over_http
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
 from grm_plugin.client import MARGIN_S
 from grm_plugin.client.readiness import read_fingerprint, read_ready
+from grm_plugin.config.packages import check_packages
 from grm_plugin.engines.fingerprint import reward_fingerprint
 from grm_plugin.errors import ConfigError
 from grm_plugin.score.score_run import Rewarding, score_file
@@ -68,6 +69,7 @@ def _rewarding(arguments: list[str], config: Path | None, url: str | None, concu
         raise ConfigError("give either --config (loads the GRM here) or --url (a running service)")
     if config is not None:
         loaded = load(config, arguments)
+        check_packages(loaded)
         return Rewarding(in_process(loaded), reward_fingerprint(loaded), loaded.normalize.method == "running")
     assert url is not None
     if arguments:

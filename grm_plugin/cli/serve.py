@@ -11,6 +11,7 @@ import typer
 
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
 from grm_plugin.config import Config
+from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.wire.token import read_token, url_with_token
 
@@ -31,7 +32,9 @@ def serve(
     from grm_plugin.serving.http.without_ray import runs_without_ray, serve_uvicorn
 
     loaded = load(config, context.args)
-    if runs_without_ray(loaded):
+    without_ray = runs_without_ray(loaded)
+    check_packages(loaded, on_ray=not without_ray)
+    if without_ray:
         if detach:
             raise ConfigError("--detach needs the service on Ray: engine.type openai and fake run in this process")
         serve_uvicorn(loaded, lambda url: _announce(url, loaded))
@@ -112,7 +115,7 @@ def _announce(url: str, config: Config) -> None:
     if token:
         encoded = "" if token.fits_an_address else ", there percent-encoded (/ @ : are %2F %40 %3A)"
         typer.echo(
-            f"It asks for the token in {variable}{encoded}; a browser, for any name and the token as the password. Such "
-            "an address stands in OpenRLHF's log: its agent and function hooks take GRM_TOKEN from the environment."
+            f"It asks for the token in {variable}{encoded}; a browser, for any name and the token as password. Such an "
+            "address stands in OpenRLHF's log: its agent and function hooks take GRM_TOKEN from the environment."
         )
     sys.stdout.flush()

@@ -8,18 +8,20 @@ from typing import Annotated, get_args
 
 import typer
 
+from grm_plugin._util.packages import require
 from grm_plugin.batch.items import read_items
 from grm_plugin.batch.label_noise import Fault, without_noise
 from grm_plugin.cli import spct_meta_rm
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
 from grm_plugin.config.loading import load_config, split_overrides
+from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct.meta_rm_data import meta_rm_rows
 from grm_plugin.spct.rejection import RejectionRules
 from grm_plugin.spct.rft_run import RFTRun
 from grm_plugin.spct.rl_data import easy_items, rl_rows
 from grm_plugin.spct.token_limit import TokenLimit
-from grm_plugin.spct.training_files import write_rows
+from grm_plugin.spct.training_files import PARQUET, write_rows
 from grm_plugin.spct.training_prompts import TrainingPrompts
 
 app = typer.Typer(
@@ -105,7 +107,10 @@ def rft_data(
         raise ConfigError(f"--format {format} is unknown: take jsonl or parquet")
     if not samples and not hint:
         raise ConfigError("--samples 0 with --no-hint samples nothing: leave one of them out")
+    if format == "parquet" or any(path.suffix == PARQUET for path in general or ()):
+        require("pyarrow", what="a Parquet file")
     loaded = load(config, context.args)
+    check_packages(loaded)
     prompts = TrainingPrompts(loaded, single_template, hint_template)
     rules = RejectionRules(prompts, rejection, TokenLimit.of(loaded, "--max-tokens", max_tokens))
     run = RFTRun(loaded, prompts, rules, samples, int(hint), seed)

@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
+from grm_plugin._util.packages import require
 from grm_plugin.spct.meta_rm_settings import MetaRMSettings
 from grm_plugin.spct.training_files import write_json
+
+PACKAGES = "torch", "transformers", "accelerate"
 
 ModelName = Annotated[str, typer.Option(help="Folder or Hugging Face id of the model.")]
 DataPaths = Annotated[list[Path], typer.Option(help="File made by meta-rm-data; repeatable.")]
@@ -100,6 +103,7 @@ def train(
         attention=attention,
     )
     settings.check()
+    require(*PACKAGES, *(["deepspeed"] if deepspeed else []), what="training a meta RM")
     from grm_plugin.spct.meta_rm_training import train_meta_rm  # loads torch
 
     metrics = train_meta_rm(settings)
@@ -117,6 +121,7 @@ def evaluate(
     attention: Attention = None,
 ) -> None:
     """Measure a meta RM: accuracy, ROC-AUC overall and within items, calibration."""
+    require(*PACKAGES, what="measuring a meta RM")
     from grm_plugin.spct.meta_rm_training import evaluate_meta_rm  # loads torch
 
     metrics = evaluate_meta_rm(model, data, micro_batch, max_length, trust_remote_code, attention)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from grm_plugin._util.packages import require
 from grm_plugin.conversation.chat_formats import FORMATS, is_generation_prompt
 from grm_plugin.errors import PromptError
 from grm_plugin.types import Conversation, Message, message_dicts
@@ -81,8 +82,10 @@ def invert_chat_template(tokenizer: str) -> Callable[[str], Conversation | None]
         tokenizer: folder or Hugging Face id.
 
     Raises:
+        ConfigError: transformers is not installed.
         PromptError: the tokenizer cannot be loaded, has no chat template, or writes turns that cannot be told apart.
     """
+    require("transformers", what="conversation.format tokenizer")
     from transformers import AutoTokenizer  # heavy: loaded only for this format
 
     advice = f"set conversation.format to one of {', '.join(FORMATS)} or plain"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.json_values import RepeatedKey, parse_json
+from grm_plugin._util.packages import require
 from grm_plugin._util.text_files import read_text
 from grm_plugin.batch.input_lines import parse_line, read_lines
 from grm_plugin.errors import ConfigError, WireError
@@ -135,7 +136,7 @@ def _jsonl_rows(path: Path) -> Iterator[Any]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Any]:
-    parquet = _optional("pyarrow.parquet", f"{path} is a Parquet file")
+    parquet = _optional("pyarrow.parquet", f"the Parquet file {path}")
     try:
         for batch in parquet.ParquetFile(path).iter_batches():
             yield from batch.to_pylist()
@@ -144,7 +145,7 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
 
 
 def _hub_rows(known: HubSet) -> Iterator[BenchmarkRow]:
-    datasets = _optional("datasets", f"{known.id} is on the Hugging Face hub")
+    datasets = _optional("datasets", f"{known.id}, on the Hugging Face hub,")
     try:
         found = datasets.load_dataset(known.id, known.config)
     except Exception as error:  # `datasets` raises errors of many kinds: no network, no such set, a gated set
@@ -159,9 +160,6 @@ def _hub_rows(known: HubSet) -> Iterator[BenchmarkRow]:
             yield BenchmarkRow(f"{source}/{split}", number, values)
 
 
-def _optional(module: str, why: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        raise ConfigError(f'{why}: install {package} (pip install -e ".[evals]")') from None
+def _optional(module: str, what: str) -> Any:
+    require(module.partition(".")[0], what=what)
+    return importlib.import_module(module)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.files import replacing
-from grm_plugin.errors import ConfigError
+from grm_plugin._util.packages import require
 from grm_plugin.evals.report import Report, ResultRow
 from grm_plugin.evals.suites import suite_named
 from grm_plugin.evals.voting_methods import GREEDY
@@ -21,10 +21,9 @@ def draw_curve(report: Report, path: Path) -> None:
     Raises:
         ConfigError: matplotlib is not installed, or the file cannot be written.
     """
-    try:
-        import matplotlib
-    except ImportError:
-        raise ConfigError('the curve needs matplotlib: pip install -e ".[evals]"') from None
+    require("matplotlib", what="the curve")
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from grm_plugin._util.packages import require
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.vllm import token_ids
 from grm_plugin.errors import ConfigError
@@ -33,6 +34,7 @@ class TokenLimit:
         engine = config.engine
         if not isinstance(engine, VLLMConfig):
             raise ConfigError(f"{flag} needs the GRM's tokenizer: engine.type vllm")
+        require("transformers", what=flag)
         from transformers import AutoTokenizer
 
         try:

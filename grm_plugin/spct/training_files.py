@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.files import replacing
+from grm_plugin._util.packages import require
 from grm_plugin.batch.input_lines import parse_line, read_lines
 from grm_plugin.errors import ConfigError, WireError
 
@@ -141,9 +142,8 @@ def _read_parquet(path: Path) -> Iterator[TrainingRow]:
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ConfigError("Parquet files need pyarrow: pip install pyarrow, or use .jsonl") from None
+    require("pyarrow", what="a Parquet file")
+    import pyarrow
+    import pyarrow.parquet
+
     return pyarrow, pyarrow.parquet

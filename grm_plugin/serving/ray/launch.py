@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from grm_plugin._util.packages import require
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving import pid_file
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from grm_plugin.serving.ray.keeper import Started
 
 logger = logging.getLogger(__name__)
+
+RAY_SERVICE = "a service on Ray"
 
 WATCH_PERIOD_S = 1.0
 """Pause between two looks whether the service still runs."""
@@ -105,6 +108,7 @@ def attach(config: Config) -> ServiceHandle | None:
     Raises:
         ServiceError: the service is starting, and its start fails.
     """
+    require("ray", what=RAY_SERVICE)
     import ray
 
     if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
@@ -160,9 +164,9 @@ def _cluster_is_here() -> bool:
 
 def stop_on_ray(name: str) -> bool:
     """`stop`, but only for a service on the Ray cluster: a service without Ray may have the same name."""
+    connect(default="auto")
     import ray
 
-    connect(default="auto")
     keeper = _find_keeper(name)
     if keeper is None:
         return _stop_orphan(name)
@@ -204,6 +208,7 @@ def connect(default: str = "local") -> None:
     Raises:
         ServiceError: no cluster answers at the address; told within `CONNECT_DEADLINE_S` if nothing listens there.
     """
+    require("ray", what=RAY_SERVICE)
     import ray
 
     if ray.is_initialized():
