@@ -13,6 +13,7 @@ from grm_plugin._util.text import encodable
 from grm_plugin.attacks.attack import Attack, Kind
 from grm_plugin.attacks.pairs import Pair
 from grm_plugin.batch.engine_failures import failure_of_list
+from grm_plugin.batch.lost_votes import advice
 from grm_plugin.batch.meter import Meter
 from grm_plugin.batch.resumable_run import EngineFailed, Run
 from grm_plugin.config import Config, JudgeConfig, NormalizeConfig
@@ -128,7 +129,7 @@ class Measurement:
         if len(lost) == asked:
             raise EngineError(
                 f"none of {asked} critiques of clean pairs could be read, so there is nothing to measure "
-                f"({lost[0].reason}: {lost[0].detail}): check engine.model and judge.template"
+                f"({lost[0].reason}: {lost[0].detail}): {advice(vote.reason for vote in lost)}"
             )
 
     async def rows(self, todo: Sequence[Case], deadline: Deadline, meter: Meter) -> list[AttackResult]:

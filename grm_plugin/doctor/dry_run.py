@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from grm_plugin.batch.local_engines import running_engines
+from grm_plugin.batch.lost_votes import advice
 from grm_plugin.config import Config, TraceConfig, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.errors import EngineError, GRMError
@@ -50,13 +51,12 @@ def dry_run_finding(judgement: WireJudgement) -> Finding:
     asked, read = judgement.rewards[0].votes_asked, judgement.rewards[0].votes_parsed
     took = f"{read} of {asked} votes read in {judgement.latency_s:.1f} s"
     lost = "; ".join(sorted({f"{vote.reason} {vote.detail}".strip() for vote in judgement.unparsed}))[:300]
+    fix = advice(vote.reason for vote in judgement.unparsed)
     if not read:
-        return error("dry run", f"{took}: {lost}", "see the engine's log; a GRM must end with Scores: \\boxed{...}")
+        return error("dry run", f"{took}: {lost}", fix)
     rewards = ", ".join(f"{reward.settled:.3g}" for reward in judgement.rewards)
     if read < asked:
-        return warning(
-            "dry run", f"{took}, rewards {rewards}; lost: {lost}", "judge.template should be the model's own"
-        )
+        return warning("dry run", f"{took}, rewards {rewards}; lost: {lost}", fix)
     return ok("dry run", f"{took}, rewards {rewards}")
 
 

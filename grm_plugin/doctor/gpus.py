@@ -10,6 +10,8 @@ import sys
 from grm_plugin.batch.local_gpus import local_gpus
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
+from grm_plugin.doctor.model_files import vllm_models
+from grm_plugin.doctor.on_cpu import check_on_cpu
 from grm_plugin.serving.ray.cluster_address import listens
 from grm_plugin.serving.ray.gpus import GPUHolder, GPUs, needed_gpus, shortage
 
@@ -27,8 +29,10 @@ def check_gpus(config: Config) -> list[Finding]:
     this machine: then those are counted. No cluster is started here.
     """
     address = os.environ.get("RAY_ADDRESS", "")
-    if not needed_gpus(config, cluster_gpus=1):
+    if not vllm_models(config):
         return [ok("gpus", "none needed by this configuration")]
+    if not sum(needed_gpus(config, cluster_gpus=1)):
+        return check_on_cpu(config)
     if address in ("", "local"):
         return _on_this_machine(config)
     if not listens(address):
@@ -40,14 +44,15 @@ def check_gpus(config: Config) -> list[Finding]:
     except subprocess.CalledProcessError as failure:
         reason = (failure.stderr.strip().splitlines() or ["no reason given"])[-1]
         return [error("gpus", f"no Ray cluster at RAY_ADDRESS {address} ({reason})", _start_ray())]
-    return [_in_ray(needed_gpus(config, gpus.total), gpus)]
+    needed = needed_gpus(config, gpus.total)
+    return [_in_ray(needed, gpus)] if sum(needed) else check_on_cpu(config)
 
 
 def _on_this_machine(config: Config) -> list[Finding]:
     devices = local_gpus()
     needed = needed_gpus(config, len(devices))
     if not sum(needed):
-        return [ok("gpus", "none needed: this vLLM is a CPU build")]
+        return check_on_cpu(config)
     if sum(needed) > len(devices):
         return [
             error(

@@ -9,7 +9,7 @@ from grm_plugin.batch.local_gpus import local_gpus
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.model_files import ModelFiles, find_folder, read_files, vllm_models
+from grm_plugin.doctor.model_files import ModelFiles, find_folder, named_weights, read_files, vllm_models
 from grm_plugin.engines.vllm_start import is_cpu_build
 
 GIB = 2**30
@@ -18,21 +18,36 @@ WORKING_BYTES = 2 * GIB
 
 
 def check_memory(config: Config) -> list[Finding]:
-    """Whether the models fit into the GPUs of this machine, or into main memory with a CPU build of vLLM."""
-    models = {
-        section: (model, read_files(folder))
-        for section, model in vllm_models(config).items()
-        if (folder := find_folder(model.model))
-    }
+    """Whether the models fit into the GPUs of this machine, or into main memory with a CPU build of vLLM.
+
+    Weights that are not on this machine are as large as the model's name says (`...-16B`), in bfloat16.
+    """
+    models = vllm_models(config)
     if not models:
-        return [ok("memory", "no weights on this machine to measure")]
+        return [ok("memory", "no weights to measure")]
+    sized = {section: (model, files) for section, model in models.items() if (files := _files(model.model))}
+    findings = [
+        warning(f"{section}.model", f"{model.model} is not on this machine: not measured", f"hf download {model.model}")
+        for section, model in models.items()
+        if section not in sized
+    ]
     if is_cpu_build():
-        return [_fit_in_main_memory(list(models.values()))]
+        return findings + ([_fit_in_main_memory(list(sized.values()))] if sized else [])
     gpus = local_gpus()
     if not gpus:
         return [warning("memory", "no GPU on this machine to measure the models against", "run this on a GPU node")]
     smallest = min(gpu.total for gpu in gpus)
-    return [fit_on_gpu(f"{section}.model", model, files, smallest) for section, (model, files) in models.items()]
+    return findings + [
+        fit_on_gpu(f"{section}.model", model, files, smallest) for section, (model, files) in sized.items()
+    ]
+
+
+def _files(model: str) -> ModelFiles | None:
+    """The model's files, or what its name says of them; None where neither is there."""
+    if folder := find_folder(model):
+        return read_files(folder)
+    weights = named_weights(model)
+    return None if weights is None else ModelFiles(None, {}, weights, ())
 
 
 def fit_on_gpu(key: str, model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -> Finding:
@@ -40,8 +55,9 @@ def fit_on_gpu(key: str, model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -
     parallel = model.tensor_parallel_size
     usable = model.gpu_memory_utilization * gpu_bytes
     left = usable - files.weights / parallel - WORKING_BYTES
+    by_name = "" if files.folder else " (by its name)"
     sizes = (
-        f"{files.weights / parallel / GIB:,.1f} GiB of weights in {usable / GIB:,.1f} GiB "
+        f"{files.weights / parallel / GIB:,.1f} GiB of weights{by_name} in {usable / GIB:,.1f} GiB "
         f"({model.gpu_memory_utilization:g} of each of {parallel} GPU(s))"
     )
     if left <= 0:
@@ -65,7 +81,8 @@ def _fit_in_main_memory(models: list[tuple[VLLMConfig, ModelFiles]]) -> Finding:
     available = _available_bytes()
     if available is None:
         return warning("memory", f"about {needed / GIB:,.1f} GiB are needed; this system does not say what is free")
-    sizes = f"about {needed / GIB:,.1f} GiB needed for vLLM on CPU, {available / GIB:,.1f} GiB available"
+    by_name = "" if all(files.folder for _, files in models) else " (by the models' names)"
+    sizes = f"about {needed / GIB:,.1f} GiB needed for vLLM on CPU{by_name}, {available / GIB:,.1f} GiB available"
     if needed > available:
         return error("memory", sizes, "free memory, lower replicas, or set VLLM_CPU_KVCACHE_SPACE (GiB) lower")
     return ok("memory", sizes)

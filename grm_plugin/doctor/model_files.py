@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ class ModelFiles:
     """What lies in a model's folder.
 
     Attributes:
-        folder: the folder.
+        folder: the folder; None where it is not on this machine, and `weights` is what the model's name says.
         config: its config.json.
         weights: size of the weights, in bytes.
         missing: files of weights that the index names and that are not there.
     """
 
-    folder: Path
+    folder: Path | None
     config: Mapping[str, Any]
     weights: int
     missing: tuple[str, ...]
@@ -63,6 +64,24 @@ class ModelFiles:
             return float(2 * shape["num_hidden_layers"] * heads * width * BYTES_PER_VALUE / tensor_parallel)
         except (KeyError, TypeError):
             return None
+
+
+_SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d{1,3})x)?(\d{1,4}(?:\.\d{1,3})?)([bm])(?![a-z0-9])", re.IGNORECASE)
+_QUANTISED = re.compile(r"awq|gptq|gguf|fp8|int[48]|[48]-?bit|w[48]a|nf4|mxfp4|nvfp4", re.IGNORECASE)
+
+
+def named_parameters(model: str) -> float | None:
+    """The number of parameters in a model's name, `...-16B`, `8x7B` or `135M`; the largest, as in `30B-A3B`. None where
+    there is none."""
+    units = {"b": 1e9, "m": 1e6}
+    sizes = [int(many or 1) * float(size) * units[unit.lower()] for many, size, unit in _SIZE.findall(Path(model).name)]
+    return max(sizes, default=None)
+
+
+def named_weights(model: str) -> int | None:
+    """Bytes of a model's weights by its name, in bfloat16; None where its name does not tell."""
+    parameters = named_parameters(model)
+    return None if parameters is None or _QUANTISED.search(model) else int(2 * parameters)
 
 
 def vllm_models(config: Config) -> dict[str, VLLMConfig]:

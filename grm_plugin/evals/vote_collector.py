@@ -8,6 +8,7 @@ from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.batch.engine_failures import failure_of_list
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.lost_votes import advice
 from grm_plugin.batch.resumable_run import EngineFailed
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote, votes_of
 from grm_plugin.config import Config
@@ -88,8 +89,8 @@ class VoteCollector:
         if self._unread_items >= UNREADABLE_ITEMS:
             reason, times = self._reasons.most_common(1)[0]
             raise EngineError(
-                f"no vote on {UNREADABLE_ITEMS} items could be read ({times} times {reason}): is the model a GRM, and "
-                "is judge.template the one that it was trained with? (--keep-going judges all items)"
+                f"no vote on {UNREADABLE_ITEMS} items could be read ({times} times {reason}): "
+                f"{advice([reason.partition(':')[0]])} (--keep-going judges all items)"
             )
 
 

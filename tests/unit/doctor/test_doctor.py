@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from grm_plugin.batch.lost_votes import advice
 from grm_plugin.cli.app import app
 from grm_plugin.config import Config
 from grm_plugin.doctor.dry_run import _judge as judge_in_this_process
@@ -97,6 +98,8 @@ def test_an_engine_that_does_not_answer_is_an_error() -> None:
     found = dry_run(config)
     assert found.level == "error"
     assert "http://127.0.0.1:1/v1 cannot be reached" in found.message
+    assert "does the server run, and are engine.base_url, engine.model and the key right?" in found.fix
+    assert "Scores" not in found.fix
 
 
 def test_a_meta_rm_that_does_not_rate_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +121,24 @@ def test_a_dry_run_leaves_no_trace_and_no_state(tmp_path: Path) -> None:
     config = make_config(trace__path=str(tmp_path / "traces.db"), normalize=normalize)
     assert dry_run(config).level == "ok"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [
+        (["engine"], "engine.base_url"),
+        (["timeout"], "raise failure.deadline_s"),
+        (["too_long"], "lower judge.max_response_chars or judge.list_size"),
+        (["truncated"], "raise sampling.max_tokens"),
+        (["no_scores"], "Scores: \\boxed{...}"),
+        (["no_scores", "engine", "engine"], "engine.base_url"),
+        (["a reason of a newer version"], "judge.template"),
+        ([], "judge.template"),
+    ],
+)
+def test_the_fix_fits_the_cause(reasons: list[str], words: str) -> None:
+    assert words in advice(reasons)
+    assert ("Scores" in advice(reasons)) == ("Scores" in words or "judge.template" in words)
 
 
 @pytest.mark.parametrize(("parsed", "level"), [(0, "error"), (1, "warning"), (2, "ok")])

@@ -13,9 +13,12 @@ from grm_plugin.config import VLLMConfig
 from grm_plugin.doctor import gpus, memory
 from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.memory import GIB
-from grm_plugin.doctor.model_files import ModelFiles
+from grm_plugin.doctor.model_files import ModelFiles, named_parameters
 from grm_plugin.doctor.versions import version_finding
 from support.factories import make_config
+from support.paths import ROOT
+
+NANO = ROOT / "examples" / "nano" / "models"
 
 LLAMA_8B = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096}
 V2_LITE = {"num_hidden_layers": 27, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "num_attention_heads": 16}
@@ -103,6 +106,112 @@ def test_gpus_of_this_machine(tensor_parallel: int, level: str, words: str) -> N
     found = only(gpus.check_gpus(config))
     assert found.level == level
     assert words in found.message
+
+
+@pytest.fixture
+def cpu_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a GPU's driver, whose vLLM is a CPU build."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for variable in ("CUDA_VISIBLE_DEVICES", "GRM_CPU", "RAY_ADDRESS"):
+        monkeypatch.delenv(variable, raising=False)
+    for module in ("serving.ray.gpus", "doctor.memory"):
+        monkeypatch.setattr(f"grm_plugin.{module}.is_cpu_build", lambda: True)
+
+
+@pytest.mark.usefixtures("cpu_only")
+@pytest.mark.parametrize("profile", ["", "1"], ids=["plain", "GRM_CPU=1"])
+@pytest.mark.parametrize(
+    ("engine", "levels", "words"),
+    [
+        (
+            {"model": "BBQGOD/DeepSeek-GRM-16B"},
+            ["error"],
+            "engine.model BBQGOD/DeepSeek-GRM-16B (16 B parameters by its",
+        ),
+        ({"model": "some/judge-8x7B-Instruct"}, ["error"], "(56 B parameters by its name) needs GPUs"),
+        ({"model": "some/grm", "tensor_parallel_size": 2}, ["error"], "(tensor_parallel_size 2) needs GPUs"),
+        ({"model": "some/grm"}, ["warning"], "would run on the CPU, and its size is not known here"),
+        ({"model": "some/tiny-0.5B"}, ["ok"], "none needed: this vLLM is a CPU build, and the models are small"),
+        ({"model": "some/tiny-135M", "tensor_parallel_size": 2}, ["ok"], "the models are small"),
+        ({"model": str(NANO / "grm")}, ["ok"], "the models are small"),
+        ({"model": "weights"}, ["error"], "(5 GB of weights) needs GPUs"),
+        ({"model": "weights", "without": "1.safetensors"}, ["warning"], "its size is not known here"),
+    ],
+)
+def test_large_models_need_gpus(
+    engine: dict[str, Any], levels: list[str], words: str, profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRM_CPU", profile)
+    if engine["model"] == "weights":
+        engine = {**engine, "model": large_weights(tmp_path, engine.get("without"))}
+        engine.pop("without", None)
+    found = gpus.check_gpus(make_config(engine={"type": "vllm", **engine}))
+    assert [finding.level for finding in found] == levels
+    assert words in found[0].message
+    assert levels == ["ok"] or "vLLM's GPU build" in found[0].fix
+
+
+def large_weights(folder: Path, without: str | None) -> str:
+    """A model of 5 GB, as sparse files."""
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}')
+    for name in {"1.safetensors", "2.safetensors"} - {without}:
+        with (folder / name).open("wb") as file:
+            file.truncate(2_500_000_000)
+    return str(folder)
+
+
+@pytest.mark.usefixtures("cpu_only")
+def test_each_model_is_looked_at() -> None:
+    config = make_config(engine={"type": "vllm", "model": str(NANO / "grm")}, meta_rm={"model": "a/MetaRM-27B"})
+    assert only(gpus.check_gpus(config)).message.startswith("meta_rm.model a/MetaRM-27B (27 B parameters")
+    assert only(gpus.check_gpus(make_config())).message == "none needed by this configuration"
+
+
+@pytest.mark.usefixtures("cpu_only")
+@pytest.mark.parametrize(
+    ("model", "level", "words"),
+    [
+        ("some/grm-1000B", "error", "needed for vLLM on CPU (by the models' names)"),
+        ("some/grm", "warning", "some/grm is not on this machine: not measured"),
+        ("some/grm-27B-AWQ", "warning", "not measured"),
+        (str(NANO / "grm"), "ok", "GiB needed for vLLM on CPU, "),
+    ],
+)
+def test_main_memory_is_measured_by_what_is_known(model: str, level: str, words: str) -> None:
+    found = only(memory.check_memory(make_config(engine={"type": "vllm", "model": model})))
+    assert (found.level, words in found.message) == (level, True), found
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_weights_that_are_elsewhere_are_held_against_a_gpu_by_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grm_plugin.doctor.memory.is_cpu_build", lambda: False)
+    found = [
+        only(memory.check_memory(make_config(engine={"type": "vllm", "model": model})))
+        for model in ("a/b-70B", "a/b-7B", "a/b")
+    ]
+    assert [finding.level for finding in found] == ["error", "ok", "warning"]
+    assert "130.4 GiB of weights (by its name)" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("BBQGOD/DeepSeek-GRM-27B-MetaRM", 27),
+        ("Qwen/Qwen2.5-0.5B-Instruct", 0.5),
+        ("Qwen/Qwen3-30B-A3B", 30),
+        ("mistralai/Mixtral-8x7B-v0.1", 56),
+        ("HuggingFaceTB/SmolLM2-135M", 0.135),
+        ("google/gemma-2-27b-it", 27),
+        ("10B-lab/grm", None),
+        ("some/b2b-grm", None),
+        ("some/grm-v2", None),
+        ("/models/grm_7b", 7),
+    ],
+)
+def test_the_size_in_a_name(name: str, billions: float | None) -> None:
+    found = named_parameters(name)
+    assert (found and found / 1e9) == pytest.approx(billions)
 
 
 def test_a_ray_cluster_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,7 +195,7 @@ async def test_an_engine_that_only_fails_ends_the_run(tmp_path: Path) -> None:
 async def test_a_grm_that_never_parses_ends_the_run(tmp_path: Path) -> None:
     engine = FakeEngine(lambda prompt, sampling: ["As an AI I like both."] * sampling.n)
     with pytest.raises(
-        EngineError, match=r"no vote on 20 items could be read .*no_scores.*is the model a GRM.*template"
+        EngineError, match=r"no vote on 20 items could be read .*no_scores.*is engine.model a GRM.*template"
     ):
         await collect(tmp_path, pairs(500), engine)
     assert UNREADABLE_ITEMS <= len(read_store(tmp_path)[1]) < UNREADABLE_ITEMS + 16

@@ -1,0 +1,27 @@
+"""What to do about lost votes: by the reason why most of them were lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from grm_plugin.types import UnparsedReason
+
+_ADVICE: dict[str, str] = {
+    UnparsedReason.ENGINE: "the engine gave no answer. With engine.type openai: does the server run, and are "
+    "engine.base_url, engine.model and the key right? With vllm: see its log",
+    UnparsedReason.TIMEOUT: "raise failure.deadline_s, give the GRM more replicas, or lower sampling.k or "
+    "sampling.max_tokens",
+    UnparsedReason.TOO_LONG: "lower judge.max_response_chars or judge.list_size, or raise engine.max_model_len",
+    UnparsedReason.TRUNCATED: "raise sampling.max_tokens: critiques are cut before they end",
+}
+_UNREAD = (
+    "is engine.model a GRM, and judge.template the one that it was trained with? A critique must end with "
+    "Scores: \\boxed{...}"
+)
+
+
+def advice(reasons: Iterable[str]) -> str:
+    """A fix for the commonest of these reasons (`UnparsedReason`)."""
+    commonest = Counter(reasons).most_common(1)
+    return _ADVICE.get(commonest[0][0], _UNREAD) if commonest else _UNREAD
