@@ -221,10 +221,10 @@ class Rollout:
 
 @pytest.fixture
 def rollout(openrlhf: ModuleType, tokenizer: Any) -> Callable[..., Rollout]:
-    """Makes a rollout actor: `rollout(executor, texts)`."""
+    """Makes a rollout actor: `rollout(executor, texts)`, perhaps with a tokenizer of its own."""
 
-    def make(executor: Any, texts: Sequence[str | Exception], waits: bool = True) -> Rollout:
-        return Rollout(executor, ScriptedLLM(texts, tokenizer, waits), tokenizer)
+    def make(executor: Any, texts: Sequence[str | Exception], waits: bool = True, policy: Any = tokenizer) -> Rollout:
+        return Rollout(executor, ScriptedLLM(texts, policy, waits), policy)
 
     return make
 

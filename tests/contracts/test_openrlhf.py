@@ -23,6 +23,7 @@ from grm_plugin.wire.ready import Ready
 from support.factories import Scripted, by_number, completions, live, make_config, never, scoring, until
 from support.openrlhf_hooks import NOWHERE, agent, check
 from support.paths import ROOT
+from support.policy_tokenizers import build_tokenizers
 from support.relay import breaking_first_connection
 
 pytestmark = [pytest.mark.usefixtures("openrlhf"), pytest.mark.timeout(180)]
@@ -112,6 +113,24 @@ async def test_special_tokens_are_no_part_of_prompt_and_response(
     actor = rollout(load(hook, service.url, 2), ["5 {braces} \\boxed{10}", " 6\n"])
     await actor.generate("Wozu 日本?", 2)
     assert service.groups == [("Wozu 日本?", sorted(["5 {braces} \\boxed{10}", " 6\n"]))]
+
+
+@HOOKS
+@pytest.mark.parametrize("kind", ["Llama, legacy", "T5, NFKC", "BERT, lower case"])
+async def test_a_tokenizer_that_does_not_give_the_prompt_back(
+    hook: str, kind: str, serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
+) -> None:
+    """Spaces beside special tokens, characters in another form, all in lower case: the reward is the response's own."""
+    policy = build_tokenizers()[kind]
+    policy.pad_token = policy.pad_token or "</s>"
+    policy.chat_template = "<s>[INST] Be brief. [/INST] Yes.</s><s>[INST] {{ messages[0]['content'] }} [/INST]"
+    service = serve(judge__max_response_chars=100)
+    actor = rollout(load(hook, service.url, 2), ["5 plums, fig", "9"], policy=policy)
+    outputs = await actor.generate("Name a Cafe\u0301.", 2)
+    check(actor.experience(outputs), 2)
+    assert sorted(scores(outputs)) == pytest.approx([4 / 9, 8 / 9])
+    [(_, responses)] = service.groups
+    assert [response.replace(" ", "") for response in responses] == ["5plums,fig", "9"]
 
 
 @HOOKS
