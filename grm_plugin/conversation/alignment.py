@@ -19,7 +19,7 @@ _UNKNOWN_TOKEN = re.compile(r"<unk>|<UNK>|<\|unk\|>|⁇")
 """What tokenizers put for characters they do not know. Not BERT's `[UNK]`, which stands for a whole word."""
 _UNKNOWN = "\ud800"
 """Stands for the unknown token; no text holds it (`_util.text.encodable`)."""
-_UNKNOWNS = re.compile(rf"\s*+({_UNKNOWN}++)")
+_BLANKS = re.compile(r"\s*+")
 
 _TOKENS = re.compile(rf"(?:\s|{_UNKNOWN}|<[|｜]?[^<>\s]{{1,60}}>|\[[A-Za-z_]{{1,30}}\])*+")
 """Special tokens, as far as their shape tells, and white space between them."""
@@ -39,7 +39,7 @@ def prompt_end(prompt: str, query: str) -> int | None:
     share at least `overlap.MIN_OVERLAP` characters. Neither text holds lone surrogates.
 
     It runs on the service's event loop: linear in both texts. A million characters take some milliseconds, a tenth of a
-    second or two where they have to be folded, and up to a second where they never match or repeat themselves.
+    second or two where they have to be folded, and one second or two where they never match or repeat themselves.
     """
     composed = unicodedata.normalize("NFC", prompt)
     for text in (prompt, composed):
@@ -166,13 +166,21 @@ def _place(folding: _Folding, text: str, size: int) -> int:
 
 def _behind_unknowns(folding: _Folding, rest: str, query: str, place: int) -> int | None:
     """Where `rest` of the prompt, of which no compared character is known, ends that starts at `place`."""
-    for word in rest.replace(_SPACE, " ").split():
-        if found := _UNKNOWNS.match(query, place):
-            place = found.start(1) + min(len(found[1]), len(word))
-            rest = rest[len(rest.rstrip()) :]
-        elif word.translate(folding):
-            return None
-    return _behind_blanks(rest, query, place)
+    words = rest.replace(_SPACE, " ").split()
+    done = 0
+    while done < len(words) and (end := _end_of_unknown(query, place, len(words[done]))):
+        place, done = end, done + 1
+    if "".join(words[done:]).translate(folding):
+        return None
+    return _behind_blanks(rest[len(rest.rstrip()) :] if done else rest, query, place)
+
+
+def _end_of_unknown(query: str, place: int, size: int) -> int | None:
+    """The end of a word of `size` unknown characters at `place`: of one unknown token, or of one for each."""
+    start = end = _BLANKS.match(query, place).end()  # type: ignore[union-attr]
+    while end - start < size and query.startswith(_UNKNOWN, end):
+        end += 1
+    return end if end > start else None
 
 
 def _behind_blanks(blanks: str, query: str, place: int) -> int:

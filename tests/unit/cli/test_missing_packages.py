@@ -97,7 +97,11 @@ def test_one_line_and_no_work(without: str, command: str, config: str | None, wo
     environ = {**os.environ, "RANK": "0", "RAY_ADDRESS": "127.0.0.1:1" if command == "stop" else ""}
     said = subprocess.run(
         [sys.executable, "-c", BLOCKED, without, *arguments],
-        **{"cwd": tmp_path, "env": environ, "capture_output": True, "text": True, "timeout": 60},
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
     )
     assert said.returncode == 2, said.stderr
@@ -111,7 +115,9 @@ def test_one_line_and_no_work(without: str, command: str, config: str | None, wo
 def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-c", BLOCKED, "uvicorn", "serve", "--config", str(tmp_path / "config.yaml")],
-        **{"capture_output": True, "text": True, "timeout": 60},
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
     )
     assert said.returncode == 2
