@@ -200,7 +200,8 @@ class Reward:
     list's critiques could not be read and its responses were judged once more, each alone. `meta` is the mean logit of
     the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that could
     be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out of an
-    over-long response.
+    over-long response. `same_as` is the index of an earlier response of the group that reads the same to the GRM: the
+    GRM was shown that one, and its votes count for this one too.
     """
 
     value: float | None
@@ -216,6 +217,7 @@ class Reward:
     meta_failed: bool = False
     tokens: float = 0.0
     cut: int = 0
+    same_as: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +225,9 @@ class ListJudgement:
     """The votes on one list of at most `judge.list_size` responses.
 
     `members[i]` is the group's index of the list's response i; `votes`, `cut` and every `Critique.scores` follow that
-    order. `meta_error` says why critiques went unrated, if the meta RM failed (all of them are kept then), and
-    `meta_too_long` whether because they do not fit into its context.
+    order. Responses that read the same as a member (`Reward.same_as`) are not among them. `meta_error` says why
+    critiques went unrated, if the meta RM failed (all of them are kept then), and `meta_too_long` whether because they
+    do not fit into its context.
 
     A response whose list could not be read stands in a second list, alone; the last one counts.
     """

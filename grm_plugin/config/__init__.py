@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grm_plugin.config.comparing import COMPARING_METHODS, lone_response
 from grm_plugin.config.engines import (
     AnyMetaRMConfig,
     EngineConfig,
@@ -29,6 +30,7 @@ from grm_plugin.config.sections import (
 )
 
 __all__ = [
+    "COMPARING_METHODS",
     "NEUTRAL_REWARD",
     "TOKEN_ENV",
     "AdaptiveConfig",
@@ -49,5 +51,6 @@ __all__ = [
     "ServiceConfig",
     "TraceConfig",
     "VLLMConfig",
+    "lone_response",
     "replicas_of",
 ]

@@ -83,7 +83,11 @@ class NormalizeConfig(Section):
 
     method: Literal["none", "unit", "group", "running", "rank"] = "unit"
     """none: the mean vote itself. unit: (mean - 1) / 9, so 0 to 1. group: z-score among the group's mean votes.
-    running: z-score among all mean votes so far. rank: rank in the group, from 0 (worst) to 1 (best)."""
+    running: z-score among all mean votes so far. rank: rank in the group, from 0 (worst) to 1 (best). `group` and
+    `rank` need at least two samples per prompt, and refuse a call that says one. `running` does not learn from requests
+    marked as evaluation (`learn=false`; before any training they get 0): Client marks them on request, and so do the
+    hooks for OpenRLHF (agent), verl, TRL and slime by themselves. OpenRLHF's HTTP and function hooks cannot tell, and
+    with them evaluation moves the statistics."""
     clip: float | None = Field(default=None, gt=0)
     """For `group` and `running`: z-scores are limited to between -clip and clip; null sets no limit."""
     state_path: StatePath | None = None
@@ -104,7 +108,7 @@ class GroupConfig(Section):
     """How single samples become groups, for hooks that send one sample per call."""
 
     n: int = Field(default=1, ge=1, le=4096)
-    """Samples per prompt, which make a group. A request may say otherwise (`?n=8`)."""
+    """Samples per prompt, which make a group. A request may say otherwise (`?n=8`). 1 judges each sample alone."""
     wait_s: float = Field(default=30.0, ge=0)
     """Longest wait for a group to be complete, in seconds from its first sample; then those present are judged. At most
     half of `failure.deadline_s`."""

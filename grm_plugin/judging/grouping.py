@@ -6,6 +6,7 @@ Pure bookkeeping: it owns neither tasks nor a clock (`serving/gathering.py` does
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +31,8 @@ class OpenGroup:
     """A group that still waits for siblings.
 
     `expected` samples make it complete. `unlisted` holds the indices of responses not yet put before the GRM, which
-    sees at most `list_size` of them together.
+    sees at most `list_size` of them together. `copies` holds those that never are, each with the earlier response whose
+    text it repeats.
     """
 
     key: Key
@@ -39,10 +41,25 @@ class OpenGroup:
     list_size: int
     responses: list[str] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
+    copies: dict[int, int] = field(default_factory=dict)
+    _firsts: dict[str, int] = field(default_factory=dict)
+    """The first response of each text, as the GRM is shown it."""
 
     @property
     def complete(self) -> bool:
         return len(self.responses) >= self.expected
+
+    def add(self, response: str, shown: str | None) -> int:
+        """Take in a response, which the GRM is shown as `shown`, or not at all; returns its index."""
+        index = len(self.responses)
+        self.responses.append(response)
+        if shown is not None:
+            first = self._firsts.setdefault(shown, index)
+            if first == index:
+                self.unlisted.append(index)
+            else:
+                self.copies[index] = first
+        return index
 
     def snapshot(self) -> Group:
         """The group as it stands."""
@@ -68,8 +85,8 @@ class OpenGroup:
 class GroupBuffer:
     """Gathers the samples of a prompt into groups of n.
 
-    Samples belong together when conversation, reference, rubric and n are equal. So two equal prompts in one batch fill
-    one group after the other, which is as good: their samples answer the same request.
+    Samples belong together when conversation, reference, rubric, n and `learn` are equal. So two equal prompts in one
+    batch fill one group after the other, which is as good: their samples answer the same request.
 
     A group may be closed (`close`) while siblings are missing. Those that come later form a group of their own, of as
     many as were missing, and this is expected for `keep_s` seconds. If they never come, the next samples of the prompt
@@ -80,27 +97,43 @@ class GroupBuffer:
         self.list_size = list_size
         self.keep_s = keep_s
         self._open: dict[Key, OpenGroup] = {}
-        self._missing: dict[Key, tuple[int, float]] = {}
-        """How many siblings of a closed group may still come, and until when that is expected."""
-        self._latecomers: dict[Key, float] = {}
-        """Prompts for whose late siblings a group was opened, and until when that is remembered."""
+        self._missing: OrderedDict[Key, tuple[int, float]] = OrderedDict()
+        """How many siblings of a closed group may still come, and until when that is expected; the oldest first."""
+        self._latecomers: OrderedDict[Key, float] = OrderedDict()
+        """Prompts for whose late siblings a group was opened, and until when that is remembered; the oldest first."""
 
-    def add(self, sample: Sample, n: int, now: float, listed: bool = True) -> tuple[OpenGroup, int]:
-        """Put a sample into its group; returns the group and the sample's index in it.
+    def add(
+        self,
+        sample: Sample,
+        n: int,
+        now: float,
+        listed: bool = True,
+        shown: str | None = None,
+        learn: bool = True,
+    ) -> tuple[OpenGroup, int]:
+        """Put a sample into its group; returns the group and the sample's index in it. A complete group is closed.
 
-        `listed=False` counts the sample as a member without putting it before the GRM. A complete group is closed.
+        Args:
+            sample: the sample.
+            n: samples of its prompt.
+            now: the time, in seconds; never earlier than in a call before.
+            listed: False counts the sample as a member without putting it before the GRM.
+            shown: its response as the GRM is shown it; None takes it as it is. One that repeats an earlier one of its
+                group is not put before the GRM again.
+            learn: whether the group's votes are learnt from.
         """
-        key = (sample.conversation, sample.reference, sample.rubric, n)
+        key = _key(sample, n, learn)
         group = self._open.get(key)
         if group is None:
             group = self._open[key] = OpenGroup(key, sample, self._expected(key, n, now), self.list_size)
-        index = len(group.responses)
-        group.responses.append(sample.response)
-        if listed:
-            group.unlisted.append(index)
+        index = group.add(sample.response, (sample.response if shown is None else shown) if listed else None)
         if group.complete:
             del self._open[key]
         return group, index
+
+    def waits_for(self, sample: Sample, n: int, learn: bool = True) -> bool:
+        """Whether a group is open that this sample would join."""
+        return _key(sample, n, learn) in self._open
 
     def close(self, group: OpenGroup, now: float) -> None:
         """Stop waiting for a group's missing siblings. Closing a complete group changes nothing."""
@@ -112,12 +145,26 @@ class GroupBuffer:
         of_latecomers = self._latecomers.pop(group.key, now) > now
         if not of_latecomers:
             self._missing[group.key] = (group.expected - len(group.responses), now + self.keep_s)
+            self._missing.move_to_end(group.key)
 
     def _expected(self, key: Key, n: int, now: float) -> int:
-        self._missing = {other: entry for other, entry in self._missing.items() if entry[1] > now}
-        self._latecomers = {other: until for other, until in self._latecomers.items() if until > now}
+        """How many samples a new group waits for. What has expired is dropped on the way, each entry once.
+
+        Entries are added in the order of time. Those of `_latecomers` expire before `keep_s` is over, so one may stay
+        behind a younger one, for at most `keep_s`; `close` looks at its time.
+        """
+        while self._missing and next(iter(self._missing.values()))[1] <= now:
+            self._missing.popitem(last=False)
+        while self._latecomers and next(iter(self._latecomers.values())) <= now:
+            self._latecomers.popitem(last=False)
         if key not in self._missing:
             return n
         missing, until = self._missing.pop(key)
         self._latecomers[key] = until
+        self._latecomers.move_to_end(key)
         return missing
+
+
+def _key(sample: Sample, n: int, learn: bool) -> Key:
+    """What siblings have in common."""
+    return sample.conversation, sample.reference, sample.rubric, n, learn

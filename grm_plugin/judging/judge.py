@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from types import MappingProxyType
 
 from grm_plugin._util.concurrency import all_of, let_go
 from grm_plugin._util.deadline import NEVER, Deadline
-from grm_plugin.config import Config
+from grm_plugin.config import Config, lone_response
 from grm_plugin.errors import GroupError
 from grm_plugin.judging.grouping import split_evenly
 from grm_plugin.judging.lists import ListJudge, Sanitize, Timed
@@ -24,6 +25,8 @@ from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Group, Judgement, ListJudgement
 
 logger = logging.getLogger(__name__)
+
+NO_COPIES: Mapping[int, int] = MappingProxyType({})
 
 
 class Judge:
@@ -51,23 +54,55 @@ class Judge:
         self.normalizer = Normalizer(config.normalize)
         self.on_judgement = on_judgement
 
-    async def judge(self, groups: Sequence[Group], deadline: Deadline = NEVER) -> list[Judgement]:
+    async def judge(self, groups: Sequence[Group], deadline: Deadline = NEVER, learn: bool = True) -> list[Judgement]:
         """Judge groups concurrently; one `Judgement` per group, its rewards in the order of its responses.
 
         Votes that are not in by `deadline` are lost votes; a response without any has the value None. What one group
-        raises ends the others.
+        raises ends the others. `learn=False` is for evaluation: method `running` does not learn from the groups.
 
         Raises:
-            GroupError: a group without a conversation or without responses.
+            GroupError: a group without a conversation or without responses; or, unless it is evaluation, one of a
+                single response where the method compares responses (`group`, `rank`).
             PromptError: the template cannot be rendered.
         """
-        if not all(group.conversation and group.responses for group in groups):
-            raise GroupError("a group needs a conversation of at least one turn and at least one response")
-        return await all_of(self._judge(group, deadline) for group in groups)
+        for group in groups:
+            if not (group.conversation and group.responses):
+                raise GroupError("a group needs a conversation of at least one turn and at least one response")
+            alone = learn and lone_response(self.config.normalize.method, len(group.responses))
+            if alone:
+                raise GroupError(f"{alone}: give all responses to the prompt, or set normalize.method to unit")
+        return await all_of(self.judge_group(group, deadline, learn) for group in groups)
 
-    def begin(self, deadline: Deadline = NEVER) -> GroupInProgress:
+    async def judge_group(self, group: Group, deadline: Deadline = NEVER, learn: bool = True) -> Judgement:
+        """Judge one group, as `judge` does; also what is left of one whose other responses did not come."""
+        shown: dict[str, int] = {}
+        copies: dict[int, int] = {}
+        for index in self.for_the_grm(group):
+            first = shown.setdefault(self.as_shown(group.responses[index]), index)
+            if first != index:
+                copies[index] = first
+        judged = self.begin(deadline, learn)
+        for members in split_evenly(list(shown.values()), self.config.judge.list_size):
+            judged.put(group, members)
+        return await judged.conclude(group, copies)
+
+    def begin(self, deadline: Deadline = NEVER, learn: bool = True) -> GroupInProgress:
         """A group whose lists may be put before the GRM one by one, as their responses arrive."""
-        return GroupInProgress(self, deadline)
+        return GroupInProgress(self, deadline, learn)
+
+    def without_votes(self, group: Group) -> Judgement:
+        """The judgement of a group of which no list was judged: blank responses have their reward by rule."""
+        rewards = rewards_of(len(group.responses), (), self.blank(group), {}, self.normalizer, learn=False)
+        return Judgement(group, rewards)
+
+    def as_shown(self, response: str) -> str:
+        """The response as the GRM reads it. Responses that read the same share their votes."""
+        shown, _ = self.lists.sanitize(Group((), (response,)), (0,), self.config.judge, None)
+        return shown.responses[0]
+
+    def blank(self, group: Group) -> set[int]:
+        """Indices of the responses that the blank rule gives their reward."""
+        return {index for index, response in enumerate(group.responses) if self.is_blank(response)}
 
     def is_blank(self, response: str) -> bool:
         """Whether the blank rule gives this response its reward (`judge.blank_response`), and not the GRM."""
@@ -75,20 +110,16 @@ class Judge:
 
     def for_the_grm(self, group: Group) -> list[int]:
         """Indices of the responses that the GRM is asked about: all but blank ones."""
-        return [index for index, response in enumerate(group.responses) if not self.is_blank(response)]
-
-    async def _judge(self, group: Group, deadline: Deadline) -> Judgement:
-        judged = self.begin(deadline)
-        for members in split_evenly(self.for_the_grm(group), self.config.judge.list_size):
-            judged.put(group, members)
-        return await judged.conclude(group)
+        blank = self.blank(group)
+        return [index for index in range(len(group.responses)) if index not in blank]
 
 
 class GroupInProgress:
     """A group on its way: the lists that the GRM has already, then the rewards."""
 
-    def __init__(self, judge: Judge, deadline: Deadline) -> None:
+    def __init__(self, judge: Judge, deadline: Deadline, learn: bool) -> None:
         self.deadline = deadline
+        self.learn = learn
         self._judge = judge
         self._began = time.monotonic()
         self._lists: list[asyncio.Task[list[ListJudgement]]] = []
@@ -97,22 +128,35 @@ class GroupInProgress:
         """Put responses before the GRM together; `members` are their indices in the group as it stands."""
         self._lists.append(asyncio.create_task(self._votes(group, members)))
 
-    async def conclude(self, group: Group) -> Judgement:
+    async def conclude(self, group: Group, copies: Mapping[int, int] = NO_COPIES) -> Judgement:
         """The rewards of the whole group, once all its lists have their votes.
 
-        Every response that was not put is blank, or has no vote.
+        Every response that was not put is blank, repeats an earlier one, or has no vote.
+
+        Args:
+            group: all of it.
+            copies: index of each response that repeats an earlier one (`Judge.as_shown`) -> that one's index.
         """
         try:
-            lists = [judged for part in await asyncio.gather(*self._lists) for judged in part]
+            await asyncio.gather(*self._lists)
         finally:
-            let_go(*self._lists)  # if one has failed the others are for nobody
+            self.cancel()  # if one has failed the others are for nobody
+        return self.conclude_now(group, copies)
+
+    def conclude_now(self, group: Group, copies: Mapping[int, int] = NO_COPIES) -> Judgement:
+        """As `conclude`, from the lists that have their votes now; the others are given up."""
+        self.cancel()
+        lists = [judged for task in self._lists if _succeeded(task) for judged in task.result()]
         judge = self._judge
-        blank = {index for index, text in enumerate(group.responses) if judge.is_blank(text)}
-        rewards = rewards_of(len(group.responses), lists, blank, judge.normalizer)
+        rewards = rewards_of(len(group.responses), lists, judge.blank(group), copies, judge.normalizer, self.learn)
         judgement = Judgement(group, rewards, tuple(lists), time.monotonic() - self._began)
         if judge.on_judgement:
             judge.on_judgement(judgement)
         return judgement
+
+    def cancel(self) -> None:
+        """Give up what the GRM still works on."""
+        let_go(*self._lists)
 
     async def _votes(self, group: Group, members: tuple[int, ...]) -> list[ListJudgement]:
         """The votes on a list; then, where the GRM answered and not one answer could be read, each response once more,
@@ -127,3 +171,7 @@ class GroupInProgress:
             return [together]
         logger.warning("no critique of a list of %d responses could be read: each is judged alone", len(members))
         return [together, *await all_of(lists.judge(group, (member,), self.deadline) for member in members)]
+
+
+def _succeeded(task: asyncio.Task[list[ListJudgement]]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None

@@ -80,7 +80,7 @@ class ListJudge:
         self.prompts = PromptBuilder.of(config)
         adaptive = config.sampling.adaptive
         self.stopping = RankingSettled(adaptive.z) if adaptive else None
-        self._sanitize = sanitize
+        self.sanitize = sanitize
         self._timed = timed
 
     async def judge(self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER) -> ListJudgement:
@@ -143,7 +143,7 @@ class ListJudge:
     def _show(self, group: Group, members: tuple[int, ...], limit: int) -> tuple[ShownList, random.Random]:
         """The list, and what draws its marker and its orders: with `sampling.seed` the same ones for the same list."""
         seed = self.config.sampling.seed
-        shown, cut = self._sanitize(group, members, self.config.judge, limit)
+        shown, cut = self.sanitize(group, members, self.config.judge, limit)
         rng = random.SystemRandom() if seed is None else random.Random(f"{seed} {shown}")
         return ShownList(shown, draw_marker(rng, shown), cut), rng
 

@@ -3,10 +3,11 @@
     none      the mean itself
     unit      (mean - 1) / 9, in [0, 1]
     group     z-score inside the group, population standard deviation
-    running   z-score over all means seen so far, this group's included
+    running   z-score over all means learnt from so far, this group's included
     rank      rank inside the group in [0, 1], 1 = best; ties share their average rank, a single value gets 0.5
 
-Where there is no spread (a single value, or a standard deviation below 1e-8) every z-score is 0.0.
+Where there is no spread (a single value, or a standard deviation below 1e-8) every z-score is 0.0. So is one of method
+`running` while nothing has been learnt from: evaluation, which it does not learn from, gets 0.0 before training begins.
 Missing means (None) stay None and count nowhere. What comes out is always finite.
 """
 
@@ -37,8 +38,10 @@ class Normalizer:
         self.config = config
         self.stats = RunningStats.load(str(config.state_path)) if self.saves else RunningStats()
 
-    def normalize(self, means: Sequence[float | None]) -> list[float | None]:
-        """Rewards of one group, in its order; None where there is no mean. Method `running` learns from each call.
+    def normalize(self, means: Sequence[float | None], learn: bool = True) -> list[float | None]:
+        """Rewards of one group, in its order; None where there is no mean.
+
+        Method `running` learns from the group, unless `learn` is False: then it is held against what was learnt before.
 
         Raises:
             ValueError: a mean outside 1..10 (NaN included), which no vote can give.
@@ -47,7 +50,7 @@ class Normalizer:
         for value in values:
             if not MIN_SCORE <= value <= MAX_SCORE:
                 raise ValueError(f"a mean of votes is in {MIN_SCORE}..{MAX_SCORE}, got {value}")
-        rewards = iter(self._clip(reward) for reward in self._rewards(values))
+        rewards = iter(self._clip(reward) for reward in self._rewards(values, learn))
         return [None if mean is None else next(rewards) for mean in means]
 
     @property
@@ -60,7 +63,7 @@ class Normalizer:
         if self.saves:
             self.stats.save(str(self.config.state_path))
 
-    def _rewards(self, values: list[float]) -> list[float]:
+    def _rewards(self, values: list[float], learn: bool) -> list[float]:
         match self.config.method:
             case "none":
                 return values
@@ -69,7 +72,8 @@ class Normalizer:
             case "group":
                 return RunningStats.of(values).z_scores(values)
             case "running":
-                self.stats = self.stats.merge(RunningStats.of(values))
+                if learn:
+                    self.stats = self.stats.merge(RunningStats.of(values))
                 return self.stats.z_scores(values)
             case "rank":
                 return _ranks(values)

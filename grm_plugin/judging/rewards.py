@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -15,18 +16,36 @@ BLANK = Reward(None, "blank", mean=float(MIN_SCORE), spread=0.0, unit_mean=0.0)
 
 
 def rewards_of(
-    n: int, lists: Sequence[ListJudgement], blank: Collection[int], normalizer: Normalizer
+    n: int,
+    lists: Sequence[ListJudgement],
+    blank: Collection[int],
+    copies: Mapping[int, int],
+    normalizer: Normalizer,
+    learn: bool = True,
 ) -> tuple[Reward, ...]:
-    """Rewards of a group of n responses from the votes on its lists.
+    """Rewards of a group from the votes on its lists.
 
     Of a response that stands in several lists the last one counts; what the earlier ones cost is added. A response
-    that stands in none has no votes; one of `blank` (indices) gets the lowest score.
+    that stands in none has no votes.
+
+    Args:
+        n: responses of the group.
+        lists: the votes on them.
+        blank: indices of those that get the lowest score by rule.
+        copies: index of each response that no list holds, because an earlier one reads the same -> that one's index.
+            Both get its votes, and share its tokens.
+        normalizer: makes rewards of means.
+        learn: whether method `running` learns from this group.
     """
     raw = [BLANK if index in blank else NO_VOTES for index in range(n)]
     for judged in lists:
         for position, member in enumerate(judged.members):
             raw[member] = _judged(judged, position, raw[member])
-    values = normalizer.normalize([reward.mean for reward in raw])
+    for first, further in Counter(copies.values()).items():
+        raw[first] = replace(raw[first], tokens=raw[first].tokens / (1 + further))
+    for index, first in copies.items():
+        raw[index] = replace(raw[first], same_as=first)
+    values = normalizer.normalize([reward.mean for reward in raw], learn)
     return tuple(replace(reward, value=value) for reward, value in zip(raw, values, strict=True))
 
 

@@ -118,16 +118,19 @@ def _sort_key(response: ResponseView) -> tuple[bool, float]:
 
 def _response(trace: Trace, index: int) -> ResponseView:
     reward: Reward = trace.judgement.rewards[index]
+    judged_as = index if reward.same_as is None else reward.same_as
     scores = next(
         (
             vote.scores
             for judged in trace.judgement.lists
             for member, vote in zip(judged.members, judged.votes, strict=True)
-            if member == index and vote is not None
+            if member == judged_as and vote is not None
         ),
         (),
     )
     notes = [STATUS_NOTES[reward.status]] if reward.status in STATUS_NOTES else []
+    if reward.same_as is not None:
+        notes.append(f"reads the same as {letter(reward.same_as)}, which was judged for both")
     if reward.cut:
         notes.append(f"{reward.cut:,} characters were not shown to the GRM")
     return ResponseView(

@@ -69,6 +69,39 @@ def test_a_complete_group_is_closed_and_the_next_equal_sample_opens_another() ->
 def test_what_differs_is_another_group(one: tuple[Sample, int], other: tuple[Sample, int]) -> None:
     buffer = GroupBuffer(4, keep_s=10)
     assert buffer.add(*one, now=0)[0] is not buffer.add(*other, now=0)[0]
+    assert buffer.waits_for(*one)
+    assert buffer.waits_for(*other)
+
+
+def test_a_sample_of_evaluation_is_no_sibling_of_one_in_training() -> None:
+    buffer = GroupBuffer(4, keep_s=10)
+    training, _ = buffer.add(sample("a"), 2, now=0)
+    assert not buffer.waits_for(sample("b"), 2, learn=False)
+    assert buffer.add(sample("b"), 2, now=0, learn=False)[0] is not training
+    assert buffer.add(sample("c"), 2, now=0)[0] is training
+    assert training.snapshot().responses == ("a", "c")
+    assert not buffer.waits_for(sample("d"), 2), "it is complete"
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_a_copy_is_a_member_that_is_not_listed_again(n: int) -> None:
+    buffer = GroupBuffer(list_size=2, keep_s=10)
+    group, taken = fill(buffer, n, "abacabad"[:n])
+    taken += group.take_rest()
+    assert group.complete
+    firsts = [index for index, first in enumerate("abacabad"[:n]) if "abacabad".index(first) == index]
+    assert sorted(member for members in taken for member in members) == firsts
+    assert group.copies == {index: "abacabad".index("abacabad"[index]) for index in range(n) if index not in firsts}
+    assert all(len(members) <= 2 for members in taken)
+
+
+def test_what_is_shown_decides_what_is_a_copy() -> None:
+    buffer = GroupBuffer(4, keep_s=10)
+    group, _ = buffer.add(sample("a"), 4, now=0, shown="A")
+    buffer.add(sample("A"), 4, now=0)
+    buffer.add(sample("a"), 4, now=0, shown="a")
+    buffer.add(sample("A"), 4, now=0, listed=False)
+    assert (group.copies, group.take_rest()) == ({1: 0}, [(0, 2)])
 
 
 def test_a_snapshot_carries_what_belongs_to_the_prompt() -> None:
@@ -131,3 +164,42 @@ def test_a_lost_sibling_splits_the_next_group_once_and_not_for_ever() -> None:
     buffer.close(short, now=3)
     whole, _ = fill(buffer, 4, "hijk", now=4)
     assert (whole.responses, whole.complete) == (list("hijk"), True)
+
+
+class Counted(str):
+    """A text that counts how often it is looked up."""
+
+    lookups = 0
+
+    def __hash__(self) -> int:
+        Counted.lookups += 1
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other)
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_new_group_looks_at_no_other_one(expired: bool) -> None:
+    """However many groups were closed without their late siblings; each is dropped once when its time is over."""
+    buffer = GroupBuffer(4, keep_s=10)
+    count = 500
+    for number in range(count):
+        group, _ = buffer.add(sample("a", Counted(f"question {number}")), 4, now=0)
+        buffer.close(group, now=0)
+    Counted.lookups = 0
+    buffer.add(sample("a", "another"), 4, now=20 if expired else 1)
+    assert Counted.lookups < (10 * count if expired else 10)
+    assert len(buffer._missing) == (0 if expired else count)
+    Counted.lookups = 0
+    buffer.add(sample("a", "a third"), 4, now=20 if expired else 2)
+    assert Counted.lookups < 10
+
+
+def test_late_siblings_of_a_prompt_that_comes_again_are_expected_for_a_full_keep_s() -> None:
+    buffer = GroupBuffer(4, keep_s=10)
+    for now, closes in ((0.0, "early?"), (1.0, "Why?"), (5.0, "early?")):
+        group, _ = buffer.add(sample("a", closes), 2, now)
+        buffer.close(group, now)
+    assert buffer.add(sample("b", "Why?"), 2, now=10.5)[0].expected == 1
+    assert buffer.add(sample("b", "early?"), 2, now=10.5)[0].expected == 2, "the third was taken for the late one"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from grm_plugin.config import NEUTRAL_REWARD
 from grm_plugin.engines.fake import FakeMetaRM
 from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.judging.judge import Judge
@@ -236,3 +237,28 @@ async def test_a_seed_repeats_everything() -> None:
         return generator.calls
 
     assert await prompts() == await prompts()
+
+
+@pytest.mark.parametrize("method", ["group", "rank"])
+async def test_a_single_response_has_nothing_to_be_compared_with(method: str) -> None:
+    judge = Judge(make_config(normalize__method=method), scoring(by_number))
+    with pytest.raises(GroupError, match=rf"normalize\.method {method} compares .* alone would always get 0"):
+        await judge.judge([make_group("3", "4"), make_group("3")])
+    neutral = NEUTRAL_REWARD[method]
+    assert [row.value for row in (await judge.judge_group(make_group("3"))).rewards] == [neutral], "what is left of one"
+    [evaluated] = await judge.judge([make_group("3")], learn=False)
+    assert (evaluated.rewards[0].value, evaluated.rewards[0].mean) == (neutral, 3)
+
+
+@pytest.mark.parametrize("method", ["none", "unit", "running"])
+async def test_a_single_response_is_judged_where_nothing_is_compared(method: str) -> None:
+    assert (await judge_one(Judge(make_config(normalize__method=method), scoring(by_number)), "3")).rewards[0].mean == 3
+
+
+async def test_evaluation_teaches_the_running_statistics_nothing() -> None:
+    judge = Judge(make_config(normalize__method="running"), scoring(by_number))
+    await judge.judge([make_group("9", "9", "8")], learn=False)
+    assert judge.normalizer.stats.count == 0
+    await judge.judge([make_group("4", "6")])
+    await judge.judge([make_group("9")], learn=False)
+    assert (judge.normalizer.stats.count, judge.normalizer.stats.mean) == (2, 5)

@@ -18,8 +18,7 @@ SCORE = st.integers(1, 10)
 
 
 def judged(config: Any, generator: Scripted, responses: list[str]) -> Judgement:
-    (judgement,) = asyncio.run(Judge(config, generator).judge([make_group(*responses)]))
-    return judgement
+    return asyncio.run(Judge(config, generator).judge_group(make_group(*responses)))
 
 
 def permuted(data: st.DataObject, items: list[str]) -> list[int]:
@@ -49,7 +48,8 @@ def test_position_bias_cancels(data: st.DataObject, scores: list[int], rounds: i
         return completions(*[shown] * sampling.n)
 
     config = make_config(sampling__k=rounds * n, judge__list_size=n)
-    rewards = judged(config, Scripted(reply), [str(score) for score in scores]).rewards
+    responses = [f"{score} (text {index})" for index, score in enumerate(scores)]
+    rewards = judged(config, Scripted(reply), responses).rewards
     expected = [score + sum(bias) / n for score in scores]
     assert all(math.isclose(reward.mean or 0, mean) for reward, mean in zip(rewards, expected, strict=True))
 
@@ -132,7 +132,7 @@ def test_values_are_finite_or_none_whatever_fails(
     )
     judge = Judge(config, Scripted(reply), Meta() if meta else None)
     groups = [make_group(*[f"response {index}" for index in range(n)]), make_group("x", " ")]
-    for judgement in asyncio.run(judge.judge(groups)):
+    for judgement in [asyncio.run(judge.judge_group(group)) for group in groups]:
         assert len(judgement.rewards) == len(judgement.group.responses)
         for reward in judgement.rewards:
             assert (reward.value is None) == (reward.status == "no_votes") == (reward.mean is None)

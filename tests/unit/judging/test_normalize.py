@@ -87,6 +87,33 @@ def test_running_remembers_the_stream() -> None:
     assert normalizer.stats.count == len(seen)
 
 
+@pytest.mark.parametrize(
+    ("learnt", "expected"), [([], [0.0, 0.0]), ([[5.0]], [0.0, 0.0]), ([[4.0], [6.0]], [4.0, -1.0])]
+)
+def test_evaluation_is_held_against_what_was_learnt_and_moves_nothing(
+    learnt: list[list[float | None]], expected: list[float]
+) -> None:
+    normalizer = Normalizer(NormalizeConfig(method="running"))
+    for means in learnt:
+        normalizer.normalize(means)
+    before = normalizer.stats
+    assert normalizer.normalize([9.0, None, 4.0], learn=False) == [expected[0], None, expected[1]]
+    assert normalizer.stats is before
+
+
+def test_evaluation_between_two_steps_changes_no_training_reward() -> None:
+    """Twenty training groups of 4 and 6, sixty evaluation groups of 9, then a training response of 6."""
+    last: list[list[float | None]] = []
+    for evaluated in (0, 60):
+        normalizer = Normalizer(NormalizeConfig(method="running"))
+        for _ in range(20):
+            normalizer.normalize([4.0, 6.0])
+        for _ in range(evaluated):
+            normalizer.normalize([9.0], learn=False)
+        last.append(normalizer.normalize([6.0]))
+    assert last[0] == last[1] == [pytest.approx(0.98, abs=0.01)]
+
+
 @given(CONFIG, st.lists(GROUP, max_size=6))
 def test_always_finite_clipped_and_aligned(config: NormalizeConfig, stream: list[list[float | None]]) -> None:
     normalizer = Normalizer(config)

@@ -46,7 +46,7 @@ def test_what_is_packed_comes_back_whole() -> None:
 
 
 def test_the_json_is_that_of_0_1_0() -> None:
-    """`unit_mean` was `unit` then, and exports still call it so."""
+    """`unit_mean` was `unit` then, and exports still call it so. `same_as` is new."""
     store = ROOT / "tests" / "unit" / "written_by_0_1_0" / "traces.db"
     connection = sqlite3.connect(f"{store.as_uri()}?mode=ro&immutable=1", uri=True)
     bodies = [body for (body,) in connection.execute("SELECT body FROM bodies")]
@@ -55,7 +55,7 @@ def test_the_json_is_that_of_0_1_0() -> None:
     for body in bodies:
         trace = unpack(body)
         assert all(reward.unit_mean is not None for reward in trace.judgement.rewards)
-        assert unpack_json(pack(trace)) == unpack_json(body)
+        assert unpack_json(pack(trace)).replace(b',"same_as":null', b"") == unpack_json(body)
 
 
 @given(st.text(st.characters(), max_size=30))
