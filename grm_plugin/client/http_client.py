@@ -79,27 +79,33 @@ class Client:
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     async def ajudge(
-        self, groups: Sequence[Group | WireGroup], on_place: Callable[[], None] = lambda: None
+        self,
+        groups: Sequence[Group | WireGroup],
+        on_place: Callable[[], None] = lambda: None,
+        *,
+        learn: bool = True,
     ) -> list[WireJudgement]:
         """One judgement per group, in order; at most 1,024 groups.
 
         `WireJudgement.rewards[i].settled` is always a finite number, `.value` is None where there was no vote.
-        `on_place` is called when the call's turn has come (`max_concurrency`) and it is sent.
+        `on_place` is called when the call's turn has come (`max_concurrency`) and it is sent. `learn=False`, here and in
+        the other calls, says that this is evaluation: `normalize.method` running does not learn from it.
 
         Raises:
             ServiceError: the service cannot be reached, has failed, or did not answer in time.
             WireError: a group does not fit the schema (the message names the field), there are too many, or the reply
                 does not fit.
         """
-        wire = [_to_wire(group) for group in groups]
+        wire = [to_wire(group) for group in groups]
         try:
-            request = ScoreRequest(groups=wire, request_id=_new_id())
+            request = ScoreRequest(groups=wire, request_id=_new_id(), learn=learn)
         except ValidationError as error:
             raise WireError(f"too much for one call: {explain(error.errors())}; make several calls") from None
-        answer = await self._in_place("/v1/score", request.model_dump_json(), on_place)
+        body = request.model_dump_json(exclude_defaults=True)  # what a service of an older version does not know, too
+        answer = await self._in_place("/v1/score", body, on_place)
         return read_judgements(answer, request.groups)
 
-    async def areward(self, sample: Group | WireGroup, n: int) -> float:
+    async def areward(self, sample: Group | WireGroup, n: int, *, learn: bool = True) -> float:
         """The reward of one response, judged with the n - 1 others to its prompt that the service receives meanwhile.
 
         Always finite: the service puts what `failure.policy` says in the place of a missing reward. Siblings wait for
@@ -109,28 +115,28 @@ class Client:
             GroupError: `sample` does not hold exactly one response.
             ServiceError, WireError: as `ajudge`.
         """
-        return read_number(await self._call(f"/v1/sample?n={n}&request_id={_new_id()}", _one_response(sample)))
+        return read_number(await self._call(_path("/v1/sample", n, learn), _one_response(sample)))
 
-    async def areward_with_logs(self, sample: Group | WireGroup, n: int) -> SampleReply:
+    async def areward_with_logs(self, sample: Group | WireGroup, n: int, *, learn: bool = True) -> SampleReply:
         """`areward` with the values to log beside the reward, under the keys `grm_plugin.judging.fallback.LOG_KEYS`.
 
         Raises:
             GroupError, ServiceError, WireError: as `areward`.
         """
-        path = f"/v1/sample?n={n}&logs=true&request_id={_new_id()}"
+        path = _path("/v1/sample", n, learn) + "&logs=true"
         return read_sample(await self._call(path, _one_response(sample)))
 
-    async def averify(self, rollout: Mapping[str, Any], n: int) -> dict[str, Any]:
+    async def averify(self, rollout: Mapping[str, Any], n: int, *, learn: bool = True) -> dict[str, Any]:
         """A NeMo-Gym rollout with its reward (`serving.http.nemo_gym.VerifyReply`), judged in its cohort of n.
 
         Raises:
             ServiceError, WireError: as `ajudge`.
         """
-        return read_verdict(await self._call(f"/verify?n={n}&request_id={_new_id()}", json.dumps(rollout)))
+        return read_verdict(await self._call(_path("/verify", n, learn), json.dumps(rollout)))
 
-    def judge(self, groups: Sequence[Group | WireGroup]) -> list[WireJudgement]:
+    def judge(self, groups: Sequence[Group | WireGroup], *, learn: bool = True) -> list[WireJudgement]:
         """`ajudge` for callers that are not async; any number of threads may call it."""
-        return run_in_background(self.ajudge(groups))
+        return run_in_background(self.ajudge(groups, learn=learn))
 
     async def aclose(self) -> None:
         """Close the connections that this event loop uses."""
@@ -237,9 +243,14 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
+def _path(route: str, n: int, learn: bool) -> str:
+    """A route for single samples, with its query."""
+    return f"{route}?n={n}&request_id={_new_id()}" + ("" if learn else "&learn=false")
+
+
 def _one_response(sample: Group | WireGroup) -> str:
     """The body of `/v1/sample`."""
-    wire = _to_wire(sample)
+    wire = to_wire(sample)
     if len(wire.responses) != 1:
         raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
     body = {
@@ -251,7 +262,12 @@ def _one_response(sample: Group | WireGroup) -> str:
     return json.dumps(body)
 
 
-def _to_wire(group: Group | WireGroup) -> WireGroup:
+def to_wire(group: Group | WireGroup) -> WireGroup:
+    """The group as it is sent.
+
+    Raises:
+        WireError: it does not fit the schema; the message names the field.
+    """
     if isinstance(group, WireGroup):
         return group
     fields = {

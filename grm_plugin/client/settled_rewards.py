@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grm_plugin.client import Client
+from grm_plugin.client.http_client import to_wire
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import GRMError
 from grm_plugin.judging.fallback import Settled, log_values, settle
@@ -25,19 +26,21 @@ class SettledReward:
     logs: dict[str, float]
 
 
-async def reward_settled(client: Client, sample: Group | WireGroup, n: int, failure: FailureConfig) -> SettledReward:
+async def reward_settled(
+    client: Client, sample: Group | WireGroup, n: int, failure: FailureConfig, learn: bool = True
+) -> SettledReward:
     """The settled reward of one response, judged with the n - 1 others to its prompt that the service receives
     meanwhile.
 
     A service that is down, fails, or refuses the sample leaves it without a reward: `failure.policy` decides, as in
-    `judge_settled`.
+    `judge_settled`. `learn=False` is for evaluation (see `Client.ajudge`).
 
     Raises:
         RewardError: the service failed and the policy is `raise`.
     """
     started = time.monotonic()
     try:
-        reply = await client.areward_with_logs(sample, n)
+        reply = await client.areward_with_logs(sample, n, learn=learn)
     except GRMError as error:
         missing = Reward(None, "no_votes")
         [settled] = _settle_outage([missing], failure, error)
@@ -45,11 +48,15 @@ async def reward_settled(client: Client, sample: Group | WireGroup, n: int, fail
     return SettledReward(Settled(reply.reward, reply.unit, fallback=reply.logs["grm_fallback"] > 0), reply.logs)
 
 
-async def judge_settled(client: Client, group: Group | WireGroup, failure: FailureConfig) -> list[SettledReward]:
+async def judge_settled(
+    client: Client, group: Group | WireGroup, failure: FailureConfig, learn: bool = True, n: int | None = None
+) -> list[SettledReward]:
     """One settled reward per response of the group, in order.
 
+    `n` is how many responses the prompt has, where some may not have come (see `WireGroup.n`).
+
     A service that is down, fails, or refuses the group leaves all of it without a reward: `failure.policy` decides
-    (`group_mean` has no mean here and gives `failure.constant`).
+    (`group_mean` has no mean here and gives `failure.constant`). `learn=False` is for evaluation.
 
     Raises:
         RewardError: the service failed and the policy is `raise`.
@@ -61,7 +68,8 @@ async def judge_settled(client: Client, group: Group | WireGroup, failure: Failu
         started = time.monotonic()
 
     try:
-        [judgement] = await client.ajudge([group], on_place=restart)
+        sent = to_wire(group) if n is None else to_wire(group).model_copy(update={"n": n})
+        [judgement] = await client.ajudge([sent], on_place=restart, learn=learn)
         pairs = [_read(reward) for reward in judgement.rewards]
     except GRMError as error:
         rewards = [Reward(None, "no_votes")] * len(group.responses)

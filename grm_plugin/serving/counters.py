@@ -15,6 +15,8 @@ class Counters:
     samples: int = 0
     groups: int = 0
     incomplete_groups: int = 0
+    alone: int = 0
+    copies: int = 0
     votes_asked: int = 0
     votes_parsed: int = 0
     votes_kept: int = 0
@@ -31,6 +33,7 @@ class Counters:
         """Count one judged group."""
         self.groups += 1
         self.blank += sum(reward.status == "blank" for reward in judgement.rewards)
+        self.copies += sum(reward.same_as is not None for reward in judgement.rewards)
         self.cut_responses += sum(reward.cut > 0 for reward in judgement.rewards)
         for judged in judgement.lists:
             self.votes_asked += judged.asked

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 
 from grm_plugin.serving.counters import Counters
+from grm_plugin.serving.refusals import Refusals
 from grm_plugin.trace.recorder import RecorderStatus
 from grm_plugin.types import Judgement, ListJudgement
 
@@ -25,6 +26,12 @@ COUNTER_METRICS = {
     "samples": ("grm_samples", "Samples that came in, alone or in groups."),
     "groups": ("grm_groups", "Groups judged."),
     "incomplete_groups": ("grm_incomplete_groups", "Groups judged at group.wait_s without all their siblings."),
+    "alone": (
+        "grm_lone_responses",
+        "Responses that normalize.method group or rank could compare with nothing: their siblings are missing, or have "
+        "no votes.",
+    ),
+    "copies": ("grm_copied_responses", "Responses that share the votes of one that reads the same."),
     "votes_asked": ("grm_votes_asked", "Critiques asked of the GRM."),
     "votes_parsed": ("grm_votes_parsed", "Critiques that could be read."),
     "votes_kept": ("grm_votes_kept", "Critiques that the meta RM let vote."),
@@ -47,15 +54,20 @@ class Metrics:
 
     Args:
         counters: the service's running totals.
+        refusals: the calls that it refused.
         waiting: returns the number of samples in the service now.
         traces: returns the state of tracing; None where tracing is off.
     """
 
     def __init__(
-        self, counters: Counters, waiting: Callable[[], int], traces: Callable[[], RecorderStatus | None]
+        self,
+        counters: Counters,
+        refusals: Refusals,
+        waiting: Callable[[], int],
+        traces: Callable[[], RecorderStatus | None],
     ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_ReadWhenAsked(counters, waiting, traces))
+        self.registry.register(_ReadWhenAsked(counters, refusals, waiting, traces))
         self._stage = Histogram(
             "grm_stage_seconds",
             "Seconds per stage: sample (from arrival to reward, waiting for siblings included), group (from the "
@@ -112,7 +124,8 @@ class Metrics:
         """Count the missing rewards of a judgement only."""
         for index, reward in enumerate(judgement.rewards):
             if reward.value is None:
-                self._fallbacks.labels(_why_no_vote(judgement.lists, index)).inc()
+                judged_as = index if reward.same_as is None else reward.same_as
+                self._fallbacks.labels(_why_no_vote(judgement.lists, judged_as)).inc()
 
     def count_unreadable(self, samples: int) -> None:
         """Count samples that could not be read."""
@@ -141,9 +154,14 @@ class _ReadWhenAsked:
     """A Prometheus collector for what others count: the service's totals, its waiting samples, its traces."""
 
     def __init__(
-        self, counters: Counters, waiting: Callable[[], int], traces: Callable[[], RecorderStatus | None]
+        self,
+        counters: Counters,
+        refusals: Refusals,
+        waiting: Callable[[], int],
+        traces: Callable[[], RecorderStatus | None],
     ) -> None:
         self._counters = counters
+        self._refusals = refusals
         self._waiting = waiting
         self._traces = traces
 
@@ -152,6 +170,12 @@ class _ReadWhenAsked:
         totals = self._counters.as_dict()
         for field, (name, about) in COUNTER_METRICS.items():
             yield CounterMetricFamily(name, about, totals[field])
+        refused = CounterMetricFamily(
+            "grm_calls_refused", "Calls refused, by the status of the answer.", labels=["status"]
+        )
+        for code, count in sorted(self._refusals.by_status.items()):
+            refused.add_metric([str(code)], count)
+        yield refused
         yield GaugeMetricFamily("grm_samples_waiting", "Samples in the service now.", self._waiting())
         status = self._traces()
         if status is not None:

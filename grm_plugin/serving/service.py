@@ -10,8 +10,6 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 from grm_plugin import __version__
 from grm_plugin._util.concurrency import all_of
@@ -23,16 +21,19 @@ from grm_plugin.errors import ConfigError, ServiceBusy
 from grm_plugin.judging.fallback import Settled, log_values, settle
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import Generator, MetaRM
+from grm_plugin.serving.admission import STOPPING, Admission
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
+from grm_plugin.serving.lone_responses import LoneResponses
 from grm_plugin.serving.metrics import Metrics
 from grm_plugin.serving.probing import ProbedGenerator, ProbedMetaRM, probe_sampling, problem_of
+from grm_plugin.serving.refusals import Refusals
 from grm_plugin.serving.sample_calls import SampleCalls
 from grm_plugin.serving.score_reply import judgement_to_wire
 from grm_plugin.serving.single_flight import SingleFlight
 from grm_plugin.serving.stop_times import DRAIN_S
 from grm_plugin.trace.recorder import Recorder
-from grm_plugin.types import Conversation, Group, Judgement, Reward, Sample
+from grm_plugin.types import Conversation, Group, Judgement, Sample
 from grm_plugin.wire.schemas import (
     GetRewardReply,
     GetRewardRequest,
@@ -50,8 +51,6 @@ REPLY_SHARE = 0.03
 
 OPENRLHF_DEADLINE_S = 170.0
 """For `/get_reward`: OpenRLHF gives up its HTTP call, and loses the samples, after 180 s (openrlhf/utils/agent.py)."""
-
-STOPPING = "the service is stopping; try again in a second"
 
 SAVE_PAUSE_S = 1.0
 """Pause between two saves of the running normaliser's statistics: what a killed process loses of them at most."""
@@ -74,8 +73,14 @@ class RewardService:
     def __init__(self, config: Config, generator: Generator, meta_rm: MetaRM | None = None) -> None:
         self.config = config
         self.counters = Counters()
+        self.refusals = Refusals()
+        self._lone_responses = LoneResponses(config, self.counters)
+        self._admission = Admission(config.service.max_waiting, self.counters)
         self.metrics = Metrics(
-            self.counters, lambda: self._waiting, lambda: self.traces.status if self.traces else None
+            self.counters,
+            self.refusals,
+            lambda: self._admission.waiting,
+            lambda: self.traces.status if self.traces else None,
         )
         self.grm = ProbedGenerator(generator, sampling=probe_sampling(config))
         self.meta_rm = ProbedMetaRM(meta_rm) if meta_rm else None
@@ -89,44 +94,45 @@ class RewardService:
         self._replies: SingleFlight[GetRewardReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._samples: SingleFlight[tuple[Settled, dict[str, float]]] = SingleFlight(keep_s=config.failure.deadline_s)
         self._groups: SingleFlight[ScoreReply] = SingleFlight(keep_s=config.failure.deadline_s)
-        self._waiting = 0
-        """Samples in the service now."""
-        self._draining = False
-        self._drained = asyncio.Event()
-        """Set when the service is draining and the last sample has left it."""
         self._save_task: asyncio.Task[None] | None = None
         self._save_lock = asyncio.Lock()
 
-    async def get_reward(self, request: GetRewardRequest, n: int | None = None) -> GetRewardReply:
+    async def get_reward(self, request: GetRewardRequest, n: int | None = None, learn: bool = True) -> GetRewardReply:
         """Rewards of single samples (OpenRLHF's call), each judged in its group of n, within `OPENRLHF_DEADLINE_S`.
 
         The group size is `n`, else `request.n`, else `group.n`. A request that equals one whose caller has hung up
         gets the result of that one's work, which goes on. A sample whose response is not found in its query gets what
-        `failure.policy` says, logged and counted.
+        `failure.policy` says, logged and counted. `learn=False` is for evaluation (see `Judge.judge`).
 
         Raises:
-            WireError: no query holds its prompt, or one does not and `failure.policy` is `raise`.
+            WireError: no query holds its prompt, or one does not and `failure.policy` is `raise`; or there is one
+                sample per prompt, and it cannot be rewarded alone.
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
-        n = n or request.n or self.config.group.n
-        return await self._replies.get(_digest(n, request), lambda: self._get_reward(request, n))
+        # An empty call, as older versions of OpenRLHF make, needs no group.
+        size = self._lone_responses.samples_per_prompt(n or request.n, learn) if request.query else 1
+        return await self._replies.get(_digest(size, learn, request), lambda: self._get_reward(request, size, learn))
 
     async def reward_sample(
-        self, sample: Sample, n: int | None = None, request_id: str | None = None
+        self, sample: Sample, n: int | None = None, request_id: str | None = None, learn: bool = True
     ) -> tuple[Settled, dict[str, float]]:
         """The reward of one sample, judged in its group of `n` (`group.n` where None), and its log values.
 
         A repeated call gets the result of the work under way instead of adding a second sample. A call is a repetition
-        if it has the same `request_id`; without an id, if it equals a call whose caller has hung up.
+        if it has the same `request_id`; without an id, if it equals a call whose caller has hung up. `learn=False` is
+        for evaluation (see `Judge.judge`).
 
         Raises:
+            WireError: there is one sample per prompt, and it cannot be rewarded alone.
             RewardError: the reward is missing and `failure.policy` is `raise`.
-            ServiceBusy: too much is waiting.
+            ServiceBusy: too much is waiting, or the service stops before all siblings are there.
         """
-        n = n or self.config.group.n
+        size, identified = self._lone_responses.samples_per_prompt(n, learn), request_id is not None
         return await self._samples.get(
-            _digest(request_id, n, sample), lambda: self._reward_sample(sample, n), identified=request_id is not None
+            _digest(request_id, size, learn, sample),
+            lambda: self._reward_sample(sample, size, learn, identified),
+            identified,
         )
 
     def read_prompt(self, prompt: str) -> Conversation:
@@ -137,9 +143,11 @@ class RewardService:
         """Judgements of whole groups, with every critique.
 
         Raises:
+            WireError: a group is one response, which cannot be rewarded alone.
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
+        self._lone_responses.check(request.groups, request.learn)
         if request.request_id is None:
             return await self._groups.get_unshared(lambda: self._judge_all(request))
         return await self._groups.get(_digest(request), lambda: self._judge_all(request), identified=True)
@@ -157,7 +165,8 @@ class RewardService:
             counters={
                 **self.counters.as_dict(),
                 "attached": self._replies.attached + self._samples.attached + self._groups.attached,
-                "waiting": self._waiting,
+                "waiting": self._admission.waiting,
+                **{f"refused_{status}": count for status, count in sorted(self.refusals.by_status.items())},
             },
         )
 
@@ -169,15 +178,16 @@ class RewardService:
         """Prepare for the end of the process: refuse new requests, finish those under way, and `close`.
 
         Requests that are refused, or not finished within `patience_s` seconds, fail with `ServiceBusy`: clients then
-        ask again, and whichever service is at the address by then answers.
+        ask again, and whichever service is at the address by then answers. Samples with a request id whose siblings are
+        not all here fail so at once, and their group is judged whole by that service. Callers without an id may not ask
+        again in time: their groups take in siblings for half of the patience, and are then judged as they are.
         """
-        self._draining = True
-        if self._waiting:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience_s):
-                    await self._drained.wait()
+        self._admission.close()
+        self._gatherer.stop_waiting(ServiceBusy(STOPPING), patience_s / 2)
+        await self._admission.empty(patience_s)
         for flights in (self._replies, self._samples, self._groups):
             flights.cancel_all(ServiceBusy(STOPPING))
+        self._gatherer.cancel_all()
         await self.close()
 
     async def close(self) -> None:
@@ -186,41 +196,44 @@ class RewardService:
             await asyncio.to_thread(self.traces.close)
         await self._save()
 
-    async def _get_reward(self, request: GetRewardRequest, n: int) -> GetRewardReply:
+    async def _get_reward(self, request: GetRewardRequest, n: int, learn: bool) -> GetRewardReply:
         call = self._calls.read(request, n)
-        with self._admit(len(call.samples)):
+        siblings = sum(self._gatherer.waits_for(sample, size, learn) for sample, size in call.readable)
+        with self._admission.admit(len(call.samples), siblings):
             deadline = Deadline.after(min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S))
-            rows = await all_of(self._settled_reward(sample, size, deadline) for sample, size in call.readable)
+            rows = await all_of(self._settled_reward(sample, size, deadline, learn) for sample, size in call.readable)
         return self._calls.reply(call, rows)
 
-    async def _reward_sample(self, sample: Sample, n: int) -> tuple[Settled, dict[str, float]]:
-        with self._admit(1):
-            return await self._settled_reward(sample, n, Deadline.after(self.config.failure.deadline_s))
+    async def _reward_sample(
+        self, sample: Sample, n: int, learn: bool, identified: bool
+    ) -> tuple[Settled, dict[str, float]]:
+        with self._admission.admit(1, int(self._gatherer.waits_for(sample, n, learn))):
+            deadline = Deadline.after(self.config.failure.deadline_s)
+            return await self._settled_reward(sample, n, deadline, learn, identified)
 
     async def _judge_all(self, request: ScoreRequest) -> ScoreReply:
         groups = [group.to_group(self._conversation(group)) for group in request.groups]
-        with self._admit(sum(len(group.responses) for group in groups)):
+        with self._admission.admit(sum(len(group.responses) for group in groups)):
             deadline = Deadline.after(self.config.failure.deadline_s)
-            judgements = await all_of(self._judge_group(group, deadline) for group in groups)
+            judgements = await all_of(self._judge_group(group, deadline, request.learn) for group in groups)
         settled = [settle(judgement.rewards, self.config.failure) for judgement in judgements]
         self.counters.fallbacks += sum(row.fallback for rows in settled for row in rows)
         return ScoreReply(judgements=[judgement_to_wire(*pair) for pair in zip(judgements, settled, strict=True)])
 
-    async def _judge_group(self, group: Group, deadline: Deadline) -> Judgement:
+    async def _judge_group(self, group: Group, deadline: Deadline, learn: bool) -> Judgement:
         try:
             async with deadline.timeout():
-                [judgement] = await self.judge.judge([group], deadline.earlier(REPLY_SHARE))
+                return await self.judge.judge_group(group, deadline.earlier(REPLY_SHARE), learn)
         except TimeoutError:
             return self._judged_too_late(group)
-        return judgement
 
-    async def _settled_reward(self, sample: Sample, n: int, deadline: Deadline) -> tuple[Settled, dict[str, float]]:
+    async def _settled_reward(
+        self, sample: Sample, n: int, deadline: Deadline, learn: bool, identified: bool = False
+    ) -> tuple[Settled, dict[str, float]]:
         started = time.monotonic()
-        try:
-            async with deadline.timeout():
-                judgement, index = await self._gatherer.judge_sample(sample, n, deadline.earlier(REPLY_SHARE))
-        except TimeoutError:
-            judgement, index = self._judged_too_late(Group(sample.conversation, (sample.response,))), 0
+        judgement, index = await self._gatherer.judge_sample(
+            sample, n, deadline.earlier(REPLY_SHARE), deadline, learn, identified
+        )
         settled = settle(judgement.rewards, self.config.failure)[index]
         self.counters.fallbacks += settled.fallback
         took = time.monotonic() - started
@@ -230,32 +243,9 @@ class RewardService:
     def _conversation(self, group: WireGroup) -> Conversation:
         return to_messages(group.messages) if group.messages else self._reader.read(group.prompt or "")
 
-    @contextmanager
-    def _admit(self, samples: int) -> Iterator[None]:
-        """Count `samples` as waiting within the block.
-
-        Raises:
-            ServiceBusy: the service is draining, or `service.max_waiting` would be exceeded. A single request larger
-                than that is taken by an empty service, as it would be refused for ever.
-        """
-        if self._draining:
-            self.counters.refused += 1
-            raise ServiceBusy(STOPPING)
-        if self._waiting + samples > max(self.config.service.max_waiting, samples):
-            self.counters.refused += 1
-            raise ServiceBusy(f"{self._waiting} samples are waiting (service.max_waiting); try again in a second")
-        self.counters.requests += 1
-        self.counters.samples += samples
-        self._waiting += samples
-        try:
-            yield
-        finally:
-            self._waiting -= samples
-            if not self._waiting and self._draining:
-                self._drained.set()
-
     def _record(self, judgement: Judgement) -> None:
         self.counters.add(judgement)
+        self._lone_responses.count(judgement)
         self.metrics.count_judgement(judgement)
         self._trace(judgement)
         if self.judge.normalizer.saves and (self._save_task is None or self._save_task.done()):
@@ -278,12 +268,12 @@ class RewardService:
             await asyncio.to_thread(self.judge.normalizer.save)
 
     def _judged_too_late(self, group: Group) -> Judgement:
-        """A judgement without votes, for a group that the judge itself did not return in time.
+        """A judgement without votes, for a whole group that the judge itself did not return in time.
 
         The judge keeps its deadline, which is a little earlier, unless something blocks the event loop.
         """
         self.counters.deadline_misses += 1
-        judgement = Judgement(group, tuple(Reward(None, "no_votes") for _ in group.responses))
+        judgement = self.judge.without_votes(group)
         self.metrics.count_missing(judgement)
         self._trace(judgement)
         return judgement

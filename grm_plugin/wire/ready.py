@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from grm_plugin.config import Config, FailureConfig, replicas_of
+from grm_plugin.config import Config, FailureConfig, lone_response, replicas_of
+from grm_plugin.errors import ConfigError
 from grm_plugin.wire.schemas import WireReply
 
 USUAL_SAMPLES_PER_PROMPT = 8
@@ -30,6 +31,8 @@ class Ready(WireReply):
     """`failure.policy`, which hooks follow while the service is down."""
     constant: float | None = None
     """`failure.constant`."""
+    method: str | None = None
+    """`normalize.method`; null from an older service."""
     max_concurrency: int = 256
     """Requests to the GRM in flight: `engine.max_concurrency` times `engine.replicas`."""
 
@@ -42,6 +45,7 @@ class Ready(WireReply):
             deadline_s=config.failure.deadline_s,
             policy=config.failure.policy,
             constant=config.failure.constant,
+            method=config.normalize.method,
             max_concurrency=config.engine.max_concurrency * max(1, replicas_of(config.engine)),
         )
 
@@ -60,3 +64,19 @@ class Ready(WireReply):
         """
         of_job = max(FEWEST_GROUPS_IN_FLIGHT, 2 * self.max_concurrency // (n or USUAL_SAMPLES_PER_PROMPT))
         return min(MOST_GROUPS_IN_FLIGHT, -(-of_job // processes))
+
+
+def require_siblings(method: str | None, n: int, key: str) -> None:
+    """To be called by a hook before a job trains on n samples per prompt, as the job's setting `key` says.
+
+    Args:
+        method: the service's `normalize.method`; None where it is not known.
+        n: samples per prompt.
+        key: what sets it.
+
+    Raises:
+        ConfigError: n is 1, and the method compares siblings.
+    """
+    problem = lone_response(method, n)
+    if problem:
+        raise ConfigError(f"{problem}: set {key} to 2 or more (it is {n}), or the service's normalize.method to unit")

@@ -80,6 +80,10 @@ class WireGroup(WireModel):
     """A ground-truth answer shown to the GRM."""
     rubric: str | None = None
     """A grading note shown to the GRM."""
+    n: int | None = Field(default=None, ge=1, le=4096)
+    """How many responses the prompt has, where some of them did not come; null: those given are all. A single response
+    that is all there is is refused under `normalize.method` group and rank, which would have nothing to compare it
+    with; what is left of more gets the neutral reward."""
 
     @model_validator(mode="after")
     def _one_prompt(self) -> WireGroup:
@@ -97,6 +101,8 @@ class ScoreRequest(WireModel):
 
     groups: list[WireGroup] = Field(max_length=1024)
     """Judged concurrently and independently."""
+    learn: bool = True
+    """False for evaluation: `normalize.method` running does not learn from it, and single responses are not refused."""
     request_id: str | None = Field(default=None, max_length=128)
     """Repeating a request under the same id attaches to the running work and gets the same answer."""
 
@@ -149,6 +155,9 @@ class WireReward(WireReply):
     """This response's share of the generated tokens."""
     cut: Count
     """Characters left out of an over-long response."""
+    same_as: int | None = Field(default=None, ge=0)
+    """Index of an earlier response of the group that reads the same: the GRM was shown that one only, and its votes
+    count for both. Its critiques name that one in `members`."""
 
     @model_validator(mode="after")
     def _votes_make_values(self) -> WireReward:
@@ -161,7 +170,7 @@ class WireCritique(WireReply):
     """One vote; see grm_plugin.types.Critique."""
 
     members: list[int]
-    """Indices of the responses it judged, in the order of `scores`."""
+    """Indices of the responses it judged, in the order of `scores`; without those that repeat one (`same_as`)."""
     scores: list[float]
     """1..10 per member."""
     order: list[int]

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from grm_plugin import __version__
 from grm_plugin.errors import EngineError, GRMError, RewardError, ServiceBusy, WireError
 from grm_plugin.serving.http.auth import RequireToken
 from grm_plugin.serving.http.disconnects import until_disconnect
+from grm_plugin.serving.http.docs_page import docs_router
 from grm_plugin.serving.http.limits import LimitBody, check_limits
 from grm_plugin.serving.http.nemo_gym import gym_router
+from grm_plugin.serving.http.query import Learn, SamplesPerPrompt, refuse_unknown_parameters
 from grm_plugin.serving.http.sample_route import sample_router
+from grm_plugin.serving.http.tell_refusals import REASON, TellRefusals, names_of, reason_of, reason_of_fields
 from grm_plugin.serving.http.unexpected_errors import HideErrorText
 from grm_plugin.serving.service import RewardService
 from grm_plugin.trace.page_routes import Source, page_router
@@ -61,6 +64,8 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
         token: returns what requests must carry to any path but /health; None lets all requests in.
     """
     app = FastAPI(
+        docs_url=None,  # FastAPI's own pages load their scripts from the internet; `docs_page.py` has ours
+        redoc_url=None,
         title="grm_plugin",
         version=__version__,
         summary="Rewards from a generative reward model.",
@@ -72,23 +77,34 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     app.add_middleware(LimitBody, config=lambda: service().config)
     app.add_middleware(RequireToken, token=token)
     app.add_middleware(HideErrorText)
+    app.add_middleware(TellRefusals, refusals=lambda: service().refusals)
+    known_parameters = [Depends(refuse_unknown_parameters)]
 
-    @app.post("/get_reward", summary="Rewards of single samples, grouped by prompt", responses=_REFUSED)
+    @app.post(
+        "/get_reward",
+        summary="Rewards of single samples, grouped by prompt",
+        responses=_REFUSED,
+        dependencies=known_parameters,
+    )
     async def get_reward(
-        payload: GetRewardRequest,
-        request: Request,
-        n: Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt.")] = None,
+        payload: GetRewardRequest, request: Request, n: SamplesPerPrompt = None, learn: Learn = True
     ) -> GetRewardReply:
         check_limits(payload, len(payload.query), service().config.service)
-        return await until_disconnect(request, service().get_reward(payload, n))
+        return await until_disconnect(request, service().get_reward(payload, n, learn))
 
-    @app.post("/v1/score", summary="Rewards, votes and critiques of whole groups", responses=_REFUSED)
+    @app.post(
+        "/v1/score",
+        summary="Rewards, votes and critiques of whole groups",
+        responses=_REFUSED,
+        dependencies=known_parameters,
+    )
     async def score(payload: ScoreRequest, request: Request) -> ScoreReply:
         check_limits(payload, sum(len(group.responses) for group in payload.groups), service().config.service)
         return await until_disconnect(request, service().judge_groups(payload))
 
-    app.include_router(sample_router(service), responses=_REFUSED)
-    app.include_router(gym_router(service), responses=_REFUSED)
+    app.include_router(sample_router(service), responses=_REFUSED, dependencies=known_parameters)
+    app.include_router(gym_router(service), responses=_REFUSED, dependencies=known_parameters)
+    app.include_router(docs_router())
     app.include_router(page_router(lambda: _source(service())))
 
     @app.get("/health", summary="Whether the process answers")
@@ -115,13 +131,15 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
         return service().info()
 
     @app.exception_handler(GRMError)
-    async def on_error(_: Request, error: GRMError) -> Response:
+    async def on_error(request: Request, error: GRMError) -> Response:
+        request.scope[REASON] = reason_of(error)
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
         headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, ServiceBusy) else None
         return _refusal(status, str(error), headers)
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
+        request.scope[REASON] = reason_of_fields(error.errors(), names_of(app))
         # FastAPI's own reply would repeat the request's content, which may be huge and is not to be shown.
         return _refusal(422, [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()])
 

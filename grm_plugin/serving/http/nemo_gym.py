@@ -18,7 +18,7 @@ from grm_plugin.conversation.messages import as_reference, text_of, to_conversat
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.limits import check_limits
-from grm_plugin.serving.http.sample_route import RequestId, SamplesPerPrompt
+from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Conversation, Message, Sample
 
@@ -84,10 +84,15 @@ def gym_router(service: Callable[[], RewardService]) -> APIRouter:
 
     @router.post("/verify", summary="NeMo-Gym: the reward of one rollout", response_model=VerifyReply)
     async def verify(
-        payload: VerifyRequest, request: Request, n: SamplesPerPrompt = None, request_id: RequestId = None
+        payload: VerifyRequest,
+        request: Request,
+        n: SamplesPerPrompt = None,
+        request_id: RequestId = None,
+        learn: Learn = True,
     ) -> Response:
         check_limits(payload, 1, service().config.service)
-        settled, logs = await until_disconnect(request, service().reward_sample(_sample(payload), n, request_id))
+        judged = service().reward_sample(_sample(payload), n, request_id, learn)
+        settled, logs = await until_disconnect(request, judged)
         verdict = {
             "reward": settled.value,
             "mask_sample": settled.fallback,

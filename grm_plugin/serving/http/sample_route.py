@@ -9,26 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from grm_plugin.conversation.messages import as_reference, to_conversation
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.limits import check_limits
+from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt, WithLogs
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Conversation, Sample
 from grm_plugin.wire.schemas import SampleReply, WireModel
-
-SamplesPerPrompt = Annotated[int | None, Query(ge=1, le=4096, description="Samples per prompt, judged together.")]
-RequestId = Annotated[
-    str | None,
-    Query(
-        max_length=128,
-        description="A request repeated with the same id waits for the work of the first one; it is no second sample.",
-    ),
-]
-WithLogs = Annotated[bool, Query(description="Answer with an object of the reward and its log values, not a number.")]
 
 
 class SampleRequest(WireModel):
@@ -55,11 +46,12 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
         n: SamplesPerPrompt = None,
         request_id: RequestId = None,
         logs: WithLogs = False,
+        learn: Learn = True,
     ) -> float | SampleReply:
         check_limits(payload, 1, service().config.service)
         conversation = _conversation(service(), payload)
         read = Sample(conversation, payload.response, as_reference(payload.label), payload.rubric or None)
-        settled, values = await until_disconnect(request, service().reward_sample(read, n, request_id))
+        settled, values = await until_disconnect(request, service().reward_sample(read, n, request_id, learn))
         return SampleReply(reward=settled.value, unit=settled.unit_mean, logs=values) if logs else settled.value
 
     return router

@@ -171,9 +171,9 @@ class RewardReplica:
         _OfThisProcess.service = self._service = RewardService(config, *_engines(config, engine, meta_rm))
         self._state_reader = asyncio.create_task(self._read_replica_states(serve.get_replica_context().app_name))
 
-    async def get_reward(self, request: GetRewardRequest, n: int | None = None) -> GetRewardReply:
+    async def get_reward(self, request: GetRewardRequest, n: int | None = None, learn: bool = True) -> GetRewardReply:
         """See `RewardService.get_reward`."""
-        return await self._service.get_reward(request, n)
+        return await self._service.get_reward(request, n, learn)
 
     async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
         """See `RewardService.judge_groups`."""

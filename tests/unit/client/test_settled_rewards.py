@@ -76,9 +76,9 @@ async def test_the_wait_for_a_place_is_no_latency(fails: bool, monkeypatch: pyte
     running = RewardService(make_config(sampling__k=1), scoring(by_number))
 
     class Crowded(Client):
-        async def ajudge(self, groups: Any, on_place: Callable[[], None] = lambda: None) -> Any:
+        async def ajudge(self, groups: Any, on_place: Callable[[], None] = lambda: None, **rest: Any) -> Any:
             clock.now += 100
-            judgements = await super().ajudge(groups, on_place)
+            judgements = await super().ajudge(groups, on_place, **rest)
             clock.now += 2
             if fails:
                 raise ServiceError("gone")

@@ -12,8 +12,10 @@ import pytest
 from grm_plugin.client import Client
 from grm_plugin.errors import ConfigError, ServiceBusy
 from grm_plugin.judging.normalize import Normalizer, set_aside_if_damaged
+from grm_plugin.judging.running_stats import RunningStats
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
+from grm_plugin.types import Message, Sample
 from grm_plugin.wire.schemas import GetRewardRequest, ScoreRequest
 from support.factories import Scripted, by_number, live, make_config, make_group, never, scoring, until
 
@@ -110,6 +112,109 @@ async def test_nothing_grows_with_the_number_of_requests() -> None:
         await until(lambda one=one, flights=flights: not any(each._flights for each in flights))
         await until(lambda one=one: not one._gatherer._under_way)
         await until(lambda one=one: one.info().counters["waiting"] == 0)
+
+
+class TestIncompleteGroups:
+    """A group of four, rank, with scores 4, 10, 9, 4: whoever judges them all gives 1/6, 1, 2/3, 1/6."""
+
+    SCORES = ("4", "10", "9", "4 ")
+    WHOLE = (1 / 6, 1, 2 / 3, 1 / 6)
+
+    def service(self, generator: Scripted | None = None, **overrides: Any) -> RewardService:
+        return make_service(generator, **{"normalize__method": "rank", "group__n": 4, "group__wait_s": 60, **overrides})
+
+    def ask(self, service: RewardService, numbers: range, identified: bool = True) -> list[asyncio.Task[Any]]:
+        return [
+            asyncio.create_task(
+                service.reward_sample(
+                    Sample((Message("user", "Two?"),), self.SCORES[number]),
+                    request_id=f"id {number}" if identified else None,
+                )
+            )
+            for number in numbers
+        ]
+
+    async def test_samples_that_will_be_sent_again_are_handed_back(self) -> None:
+        generator = scoring(by_number)
+        old, new = self.service(generator, judge__list_size=2), self.service()
+        early = self.ask(old, range(2))
+        await until(lambda: bool(generator.calls))  # the list of the first two is before the GRM
+        await old.drain(60.0)
+        late = self.ask(old, range(2, 4))
+        for result in await asyncio.gather(*early, *late, return_exceptions=True):
+            assert isinstance(result, ServiceBusy)
+        assert (old.counters.groups, old.counters.incomplete_groups) == (0, 0)
+        rewards = [settled.value for settled, _ in await asyncio.gather(*self.ask(new, range(4)))]
+        assert rewards == pytest.approx(self.WHOLE)
+
+    async def test_clients_send_them_to_the_next_service_by_themselves(self) -> None:
+        old, new = self.service(), self.service()
+        serving = [old]
+        with live(create_app(lambda: serving[0])) as url:
+            async with Client(url) as client:
+                groups = [make_group(text, question="Two?") for text in self.SCORES]
+                asking = [asyncio.create_task(client.areward(group, 4)) for group in groups[:2]]
+                await until(lambda: old.info().counters["waiting"] == 2)
+                serving[0] = new
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(old.drain(60.0), loop_of(old)))
+                asking += [asyncio.create_task(client.areward(group, 4)) for group in groups[2:]]
+                assert await asyncio.gather(*asking) == pytest.approx(self.WHOLE)
+        assert (old.counters.groups, new.counters.groups) == (0, 1)
+
+    @pytest.mark.parametrize("waits", ["for siblings", "for votes"])
+    async def test_what_is_handed_back_is_not_learnt(self, waits: str, tmp_path: Path) -> None:
+        """The clients have it judged, and learnt from, once more."""
+        let_go = asyncio.Event()
+
+        async def wait(prompt, sampling):  # type: ignore[no-untyped-def]
+            await let_go.wait()
+            return scoring(by_number).reply(prompt, sampling)
+
+        path = tmp_path / "state.json"
+        generator = Scripted(wait)
+        service = self.service(generator, normalize={"method": "running", "state_path": str(path)})
+        asking = self.ask(service, range(2 if waits == "for siblings" else 4))
+        await until(lambda: waits == "for siblings" or bool(generator.calls))
+        await service.drain(0.05)
+        let_go.set()
+        for result in await asyncio.gather(*asking, return_exceptions=True):
+            assert isinstance(result, ServiceBusy)
+        await until(lambda: not service._gatherer._under_way)
+        assert service.judge.normalizer.stats.count == 0
+        assert RunningStats.load(path).count == 0
+        assert service.counters.groups == 0
+
+    async def test_callers_without_an_id_wait_for_their_siblings_a_little(self) -> None:
+        """OpenRLHF's HTTP call gives a sample up that is refused five times: its group is completed."""
+        service = self.service()
+        early = self.ask(service, range(2), identified=False)
+        await until(lambda: service.info().counters["waiting"] == 2)
+        draining = asyncio.create_task(service.drain(60.0))
+        await asyncio.sleep(0)
+        late = self.ask(service, range(2, 4), identified=False)
+        rewards = [settled.value for settled, _ in await asyncio.gather(*early, *late)]
+        assert rewards == pytest.approx(self.WHOLE)
+        await draining
+
+    async def test_and_are_judged_without_them_in_time(self) -> None:
+        service = self.service()
+        early = self.ask(service, range(2), identified=False)
+        await until(lambda: service.info().counters["waiting"] == 2)
+        await service.drain(0.4)
+        assert [settled.value for settled, _ in await asyncio.gather(*early)] == [0, 1]
+        assert service.counters.incomplete_groups == 1
+
+    async def test_a_group_with_one_caller_without_an_id_is_not_handed_back(self) -> None:
+        service = self.service()
+        mixed = [*self.ask(service, range(1)), *self.ask(service, range(1, 2), identified=False)]
+        await until(lambda: service.info().counters["waiting"] == 2)
+        await service.drain(0.4)
+        assert [settled.value for settled, _ in await asyncio.gather(*mixed)] == [0, 1]
+
+
+def loop_of(service: RewardService) -> asyncio.AbstractEventLoop:
+    """The event loop on which a live service has groups under way."""
+    return next(iter(service._gatherer._under_way.values())).judgement.get_loop()
 
 
 class TestDamagedState:

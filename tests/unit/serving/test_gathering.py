@@ -131,7 +131,11 @@ async def test_a_wrong_n_is_told_once_and_counted(caplog: pytest.LogCaptureFixtu
     ]
     await asyncio.gather(*asked)
     assert gather._counters.incomplete_groups == 3
-    [line] = caplog.messages
+    at_once, line = caplog.messages
+    assert at_once == (
+        "2 of 8 samples of a prompt are here; those that come within 0.05 s are judged together (said once). To try "
+        "the service with a single sample add ?n=1"
+    )
     assert line == (
         "2 of 8 samples of a prompt came within 0.05 s and were judged without the others (1 such groups so far): is n "
         "the job's n_samples_per_prompt, and this the job's only reward server? (One address; scale by engine.replicas)"

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from grm_plugin._util.deadline import Deadline
 from grm_plugin.errors import EngineError, PromptError, RewardError, ServiceBusy, WireError
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.serving.service import RewardService
+from grm_plugin.trace.store_reader import opened
 from grm_plugin.types import Completion, Conversation, Group, Message, Prompt, Sample, Sampling
 from grm_plugin.wire.schemas import GetRewardReply, GetRewardRequest, ScoreRequest
 from support.factories import Scripted, by_number, completions, make_config, never, responses_shown, scoring, until
@@ -142,6 +144,64 @@ async def test_a_judge_that_is_late_itself_is_cut_off_at_the_deadline() -> None:
     assert (reply.rewards, reply.extra_logs["grm_fallback"]) == ([0.5], [1])
     assert [reward.status for reward in judged.judgements[0].rewards] == ["no_votes"] * 2
     assert service.counters.deadline_misses == 2
+
+
+@pytest.mark.parametrize("method", ["unit", "group"])
+async def test_a_missed_deadline_leaves_one_trace_and_the_blank_rule(method: str, tmp_path: Any) -> None:
+    """The event loop is blocked for longer than the share of the deadline that is kept for the reply."""
+    service = make_service(
+        failure__deadline_s=0.3, group__wait_s=0.0, normalize__method=method, trace__path=str(tmp_path / "a.db")
+    )
+
+    async def block(*_: Any) -> Any:
+        time.sleep(0.4)  # noqa: ASYNC251 - what this is about
+        await asyncio.sleep(0)
+        raise AssertionError("unreachable: the group is given up")
+
+    service.judge.lists.judge = block  # type: ignore[method-assign]
+    replies = await asyncio.gather(*(service.get_reward(request(text), 3) for text in ("3", " ", "4")))
+    rewards = [reply.rewards[0] for reply in replies]
+    assert rewards == ([0.5, 0.0, 0.5] if method == "unit" else [0.0, 0.0, 0.0])
+    assert [reply.extra_logs["grm_fallback"] for reply in replies] == [[1], [0], [1]]
+    assert [reply.extra_logs["grm_mean"] for reply in replies] == [[0], [1], [0]]
+    await asyncio.sleep(0.05)
+    await service.close()
+    assert service.traces is not None
+    assert service.traces.status.written == 1
+    with opened(service.traces.path) as store:
+        assert store is not None
+        trace = store.trace(store.newest())
+    assert trace is not None
+    assert [row.value for row in trace.settled] == rewards
+
+
+async def test_a_missed_deadline_keeps_the_votes_that_are_in() -> None:
+    service = make_service(failure__deadline_s=0.3, group__wait_s=0.0, judge__list_size=1)
+    judge_list = service.judge.lists.judge
+
+    async def late_for_some(group: Group, members: tuple[int, ...], *rest: Any) -> Any:
+        if group.responses[members[0]] == "late":
+            await asyncio.sleep(60)
+        return await judge_list(group, members, *rest)
+
+    service.judge.lists.judge = late_for_some  # type: ignore[method-assign]
+    reply = await service.get_reward(request("3", "late", "10", n=3))
+    assert reply.extra_logs["grm_mean"] == [3, 0, 10]
+    assert reply.extra_logs["grm_fallback"] == [0, 1, 0]
+    assert (service.counters.groups, service.counters.deadline_misses) == (1, 3)
+
+
+@pytest.mark.parametrize("status", ["blank", "no_votes"])
+async def test_a_whole_group_that_misses_its_deadline_has_the_blank_rule_too(status: str) -> None:
+    service = make_service(failure__deadline_s=0.2, group__wait_s=0.0)
+
+    async def late(*_: Any) -> Any:
+        await asyncio.sleep(60)
+
+    service.judge.lists.judge = late  # type: ignore[method-assign]
+    [judgement] = (await service.judge_groups(groups("3", " " if status == "blank" else "4"))).judgements
+    assert judgement.rewards[1].status == status
+    assert judgement.rewards[1].settled == (0 if status == "blank" else 0.5)
 
 
 async def test_a_group_that_is_late_costs_the_others_nothing() -> None:
