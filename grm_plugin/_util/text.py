@@ -17,4 +17,4 @@ def encodable(text: str) -> str:
     """
     if not isinstance(text, str):
         raise GroupError(f"prompts and responses must be text, got {type(text).__name__}")
-    return _SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)

@@ -33,6 +33,8 @@ _INVISIBLE = re.compile(
 )
 _FILLERS = re.compile("[\x00-\x1f\x7f-\x9f\u034f\u115f\u1160\u17b4\u17b5\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0]")
 
+_SEEN = re.compile("[!-~]")
+
 
 def sanitize(
     group: Group, members: tuple[int, ...], config: JudgeConfig, limit: int | None = None
@@ -94,11 +96,13 @@ def _starts(tokens: tuple[str, ...]) -> re.Pattern[str]:
 
 def strip_invisible(text: str) -> str:
     """The text without characters that no screen shows; what is seen and how words are joined stays the same."""
-    return _INVISIBLE.sub("", text)
+    return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
 def shows_nothing(text: str) -> bool:
     """Whether a reader would see nothing: white space, invisible characters and fillers only."""
+    if _SEEN.search(text):  # at the first character of most texts
+        return False
     return not text.strip() or not _FILLERS.sub("", _INVISIBLE.sub("", text)).strip()
 
 
