@@ -13,6 +13,9 @@ launcher sets them itself.
     GRM_TOKEN      with GRM_URL: the service's token, if it has one (or the variable that `service.token_env` of
                    GRM_CONFIG names). Without GRM_URL the hook gets the token from the service that it finds or starts.
     GRM_N          samples per prompt, for hooks that are not told; `group.n` of GRM_CONFIG where absent.
+    GRM_EVAL_TEMPERATURE
+                   OpenRLHF's --eval.temperature, where it is another than --rollout.temperature: by it the agent hook
+                   tells evaluation, from which `normalize.method` running does not learn.
 """
 
 from __future__ import annotations
@@ -40,12 +43,13 @@ READY_PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """What the variables say. `url` or `config` is set, or both; `n`, the samples per prompt, is None where no variable
-    gives it."""
+    """What the variables say. `url` or `config` is set, or both; `n`, the samples per prompt, and `eval_temperature` are
+    None where no variable gives them."""
 
     url: str | None
     config: Config | None
     n: int | None
+    eval_temperature: float | None = None
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> HookSettings:
@@ -72,7 +76,9 @@ def read_environment(environ: Mapping[str, str] | None = None) -> HookSettings:
     n = environ.get("GRM_N", "")
     if n and not (n.isdecimal() and int(n) >= 1):
         raise ConfigError(f"GRM_N is {n!r}; set it to the number of samples per prompt")
-    return HookSettings(url or None, config, int(n) if n else config.group.n if config else None)
+    return HookSettings(
+        url or None, config, int(n) if n else config.group.n if config else None, _eval_temperature(environ)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,8 @@ class Connection:
     client: Future[Client]
     """Raises ServiceError when there is no service and none can be started."""
     failure: FailureConfig
+    method: str | None = None
+    """The service's `normalize.method`; None where it does not say."""
 
 
 def connect(settings: HookSettings, sends_all_groups: bool = False) -> Connection:
@@ -101,14 +109,23 @@ def connect(settings: HookSettings, sends_all_groups: bool = False) -> Connectio
     config = settings.config
     if settings.url is None:
         assert config is not None
-        return Connection(start_in_background(lambda: _started(config), "grm-connect"), config.failure)
+        starting = start_in_background(lambda: _started(config), "grm-connect")
+        return Connection(starting, config.failure, config.normalize.method)
     # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
     token = read_token(config.service.token_env) if config else None
     service = read_ready(settings.url, token, READY_PATIENCE_S)
     client: Future[Client] = Future()
     in_flight = service.groups_in_flight(settings.n) if sends_all_groups else FEWEST_GROUPS_IN_FLIGHT
     client.set_result(Client(settings.url, service.deadline_s + MARGIN_S, in_flight, token))
-    return Connection(client, service.failure(config.failure if config else None))
+    return Connection(client, service.failure(config.failure if config else None), service.method)
+
+
+def _eval_temperature(environ: Mapping[str, str]) -> float | None:
+    text = environ.get("GRM_EVAL_TEMPERATURE", "")
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise ConfigError(f"GRM_EVAL_TEMPERATURE is {text!r}; set it to OpenRLHF's --eval.temperature") from None
 
 
 def _started(config: Config) -> Client:

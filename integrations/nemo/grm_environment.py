@@ -25,6 +25,7 @@ from grm_plugin.client.contiguous_groups import BatchRow, contiguous_groups
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.conversation.messages import as_reference, text_of
 from grm_plugin.errors import GroupError
+from grm_plugin.wire.ready import require_siblings
 from grm_plugin.wire.schemas import WireGroup
 
 try:
@@ -55,11 +56,13 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
 
     Raises:
         ServiceError: the service does not answer.
+        ConfigError: it cannot reward one sample per prompt.
     """
 
     def __init__(self, cfg: GRMEnvironmentConfig) -> None:
         self._n = int(cfg["n"])
         service = read_ready(cfg["url"])
+        require_siblings(service.method, self._n, "env.grm.n")
         self._client = Client(cfg["url"], service.deadline_s + MARGIN_S, service.groups_in_flight(self._n))
         self._reference = cfg.get("reference")
 
@@ -107,7 +110,8 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         return [reward for rewards in judged for reward in rewards]
 
     async def _judge(self, group: WireGroup) -> list[float]:
-        [judgement] = await self._client.ajudge([group])
+        n = max(self._n, len(group.responses))  # fewer are what is left of a group
+        [judgement] = await self._client.ajudge([group.model_copy(update={"n": n})])
         return [reward.settled for reward in judgement.rewards]
 
     def _row(self, log: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> BatchRow:

@@ -3,6 +3,7 @@
 OpenRLHF runs the n siblings of a prompt as coroutines of one event loop, but does not say what n is. They all start
 before any of them has generated, so each signs in when it starts: whoever has signed in belongs to the group. Training
 and evaluation may use different n. This is the hook to prefer: a sample holds no thread, and a group is one request.
+Evaluation is told from training by its temperature (GRM_EVAL_TEMPERATURE, which the launcher sets): nothing else tells.
 
 Configuration: see `grm_plugin.integrations.environment_variables`.
 """
@@ -20,6 +21,7 @@ from grm_plugin.client.settled_rewards import SettledReward, judge_settled
 from grm_plugin.conversation.messages import as_reference
 from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
+from grm_plugin.wire.ready import require_siblings
 from grm_plugin.wire.schemas import WireGroup
 
 
@@ -33,7 +35,9 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(remote_rm_url=None)
-        self._service = connect(read_environment())
+        settings = read_environment()
+        self._eval_temperature = settings.eval_temperature
+        self._service = connect(settings)
         self._groups = SiblingGroups(self._judge)
 
     async def execute(
@@ -51,14 +55,18 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
         `reward`, `scores` (in [0, 1]) and all `extra_logs` are finite floats.
 
         Raises:
+            ConfigError: training draws one sample per prompt, which the service's `normalize.method` cannot reward.
             ServiceError: there is no service, and none could be started (GRM_CONFIG).
             RewardError: the service failed and `failure.policy` is `raise`.
         """
+        learn = self._eval_temperature is None or sampling_params.temperature != self._eval_temperature
         # Every call of RolloutRayActor.generate_responses has its own copy of sampling_params, which its samples share.
-        group = self._groups.join(sampling_params, prompt, label)
+        group = self._groups.join(sampling_params, prompt, label, learn)
         try:
             # All siblings sign in before the first one goes on, even with an engine that answers without waiting.
             await asyncio.sleep(0)
+            if learn:
+                require_siblings(self._service.method, group.joined, "--rollout.n_samples_per_prompt")
             output: dict[str, Any] = await super().execute(
                 prompt, label, sampling_params, max_length, hf_tokenizer, llm_engine, images
             )
@@ -71,12 +79,15 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
         output.update(reward=reward.settled.value, scores=reward.settled.unit_mean, extra_logs=reward.logs)
         return output
 
-    async def _judge(self, prompt: str, responses: Sequence[str], label: object) -> list[SettledReward]:
-        """The rewards of the responses to a prompt (text with the policy's chat template), in order."""
+    async def _judge(
+        self, prompt: str, responses: Sequence[str], label: object, learn: bool, n: int
+    ) -> list[SettledReward]:
+        """The rewards of the responses to a prompt (text with the policy's chat template), in order; see
+        `JudgeGroup`."""
         client = await asyncio.wrap_future(self._service.client)
         group = WireGroup(
             prompt=encodable(prompt),
             responses=[encodable(response) for response in responses],
             reference=as_reference(label),
         )
-        return await judge_settled(client, group, self._service.failure)
+        return await judge_settled(client, group, self._service.failure, learn, n)

@@ -11,6 +11,7 @@ from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.grouping import split_evenly
+from grm_plugin.wire.ready import require_siblings
 
 Hook = Literal["agent", "function", "http"]
 """How OpenRLHF asks for rewards: through a file that it loads by path, or the service's URL."""
@@ -20,17 +21,21 @@ AGENT = "--train.agent_func_path"
 N = "--rollout.n_samples_per_prompt"
 EVAL_N = "--eval.n_samples_per_prompt"
 EVAL_DATASET = "--eval.dataset"
+TEMPERATURE = "--rollout.temperature"
+EVAL_TEMPERATURE = "--eval.temperature"
 BATCH_SIZE = "--rollout.batch_size"
 GENERATE_BATCH_SIZE = "--rollout.vllm_generate_batch_size"
 
 OPENRLHF_DEFAULT_N, OPENRLHF_DEFAULT_EVAL_N = 1, 4
+OPENRLHF_DEFAULT_TEMPERATURE, OPENRLHF_DEFAULT_EVAL_TEMPERATURE = "1.0", "0.6"
 OPENRLHF_DEFAULT_BATCH_SIZE = 1024
 """Of --rollout.batch_size: prompts whose samples OpenRLHF asks rewards for at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run: `n` samples per prompt (also `config.group.n`), `arguments` for OpenRLHF.
+    """What to run: `n` samples per prompt (also `config.group.n`), `arguments` for OpenRLHF. `eval_temperature` is that
+    of evaluation, where it is another than in training.
 
     For the user: `demand`, how much a step asks of the GRM, and `notes` on what may be a mistake.
     """
@@ -42,6 +47,7 @@ class Job:
     arguments: tuple[str, ...]
     demand: str
     notes: tuple[str, ...] = ()
+    eval_temperature: float | None = None
 
 
 def parse(argv: Sequence[str]) -> Job:
@@ -49,7 +55,7 @@ def parse(argv: Sequence[str]) -> Job:
 
     Raises:
         ConfigError: `--grm.config` is missing, a `--grm.` value is wrong, a flag that the launcher sets is there, or
-            the service would refuse a part of a rollout batch to a hook that cannot ask again.
+            the service would refuse a part of a rollout batch to a hook that cannot ask again, or all single samples.
     """
     overrides, arguments = split_overrides(argv)
     path = overrides.pop("config", None)
@@ -69,6 +75,8 @@ def parse(argv: Sequence[str]) -> Job:
     if "group.n" in overrides:
         raise ConfigError(f"group.n is {N} here ({n}): drop --grm.group.n")
     config = load_config(path, {**overrides, "group.n": str(n)})
+    require_siblings(config.normalize.method, n, N)
+    eval_temperature = _eval_temperature(arguments)
     if hook == "http":
         _check_max_waiting(config, n, arguments)
     return Job(
@@ -78,7 +86,8 @@ def parse(argv: Sequence[str]) -> Job:
         n=n,
         arguments=tuple(arguments),
         demand=_demand(config, _number(arguments, BATCH_SIZE, OPENRLHF_DEFAULT_BATCH_SIZE)),
-        notes=_notes(hook, n, arguments),
+        notes=(*_notes(hook, n, arguments), *_learning_notes(config, hook, eval_temperature, arguments)),
+        eval_temperature=eval_temperature,
     )
 
 
@@ -115,6 +124,34 @@ def _notes(hook: str, n: int, arguments: Sequence[str]) -> tuple[str, ...]:
         f"alike: its incomplete groups wait group.wait_s. Make {EVAL_N} a multiple of {N}, "
         "or take --grm.hook agent",
     )
+
+
+def _learning_notes(
+    config: Config, hook: str, eval_temperature: float | None, arguments: Sequence[str]
+) -> tuple[str, ...]:
+    """That evaluation moves the statistics of `normalize.method` running, where nothing tells it from training."""
+    if config.normalize.method != "running" or _value(arguments, EVAL_DATASET) is None:
+        return ()
+    if hook != "agent":
+        return (f"normalize.method running learns from evaluation too: the {hook} hook cannot tell it; agent can",)
+    if eval_temperature is None:
+        return (
+            "normalize.method running learns from evaluation too: it is told from training by its temperature, and "
+            f"{EVAL_TEMPERATURE} is that of {TEMPERATURE}",
+        )
+    return ()
+
+
+def _eval_temperature(arguments: Sequence[str]) -> float | None:
+    """The temperature of evaluation, where there is evaluation and by this it can be told from training."""
+    if _value(arguments, EVAL_DATASET) is None:
+        return None
+    try:
+        training = float(_value(arguments, TEMPERATURE) or OPENRLHF_DEFAULT_TEMPERATURE)
+        evaluation = float(_value(arguments, EVAL_TEMPERATURE) or OPENRLHF_DEFAULT_EVAL_TEMPERATURE)
+    except ValueError:  # OpenRLHF says so itself
+        return None
+    return evaluation if evaluation != training else None
 
 
 def _number(arguments: Sequence[str], flag: str, default: int) -> int:

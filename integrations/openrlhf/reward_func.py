@@ -2,7 +2,8 @@
 
 OpenRLHF hands over the n samples of a prompt one by one. Each goes to the service, which gathers them by prompt and
 judges them together. n is GRM_N, in training and in evaluation: where the two differ, evaluation waits `group.wait_s`
-for siblings that do not exist. The `agent` hook knows n and needs no threads; prefer it where you can.
+for siblings that do not exist. Nothing tells evaluation from training here, so `normalize.method` running learns from
+both. The `agent` hook knows n, tells evaluation and needs no threads; prefer it where you can.
 
 Configuration: see `grm_plugin.integrations.environment_variables`.
 """
@@ -25,6 +26,7 @@ from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
+from grm_plugin.wire.ready import require_siblings
 from grm_plugin.wire.schemas import WireGroup
 
 logger = logging.getLogger(__name__)
@@ -73,7 +75,9 @@ def _service() -> tuple[Connection, int]:
     settings = read_environment()
     if settings.n is None:
         raise ConfigError("GRM_N is not set: set it to OpenRLHF's --rollout.n_samples_per_prompt")
-    return connect(settings), settings.n
+    connection = connect(settings)
+    require_siblings(connection.method, settings.n, "GRM_N")
+    return connection, settings.n
 
 
 def _prepare_rollout_actor() -> None:

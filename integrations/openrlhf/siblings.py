@@ -8,8 +8,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from grm_plugin.client.settled_rewards import SettledReward
 from grm_plugin.errors import GroupError
 
-JudgeGroup = Callable[[str, Sequence[str], object], Coroutine[None, None, list[SettledReward]]]
-"""The rewards of the responses to a prompt with a label, in order."""
+JudgeGroup = Callable[[str, Sequence[str], object, bool, int], Coroutine[None, None, list[SettledReward]]]
+"""The rewards of the responses to a prompt with a label, in order; then whether to learn from them, and how many samples
+had signed in."""
 
 GENERATION_DEADLINE_S = 3600.0
 """Longest wait for siblings that still generate. OpenRLHF waits for them without end."""
@@ -22,16 +23,20 @@ class SiblingGroups:
         self._judge = judge
         self._open: dict[tuple[int, str], SiblingGroup] = {}
 
-    def join(self, shared: object, prompt: str, label: object) -> SiblingGroup:
+    def join(self, shared: object, prompt: str, label: object, learn: bool = True) -> SiblingGroup:
         """Sign in a sample. Samples with the same `shared` object and prompt are siblings.
 
         To be called before the sample awaits anything, so that all siblings are signed in before the first has a
         response. Every sample that joins must end in one call of `SiblingGroup.reward` or `SiblingGroup.give_up`.
+        `learn` is False in evaluation, for all siblings alike.
         """
         key = (id(shared), prompt)
         if key not in self._open:
-            self._open[key] = SiblingGroup(self._judge, shared, prompt, label, on_close=lambda: self._open.pop(key))
+            self._open[key] = SiblingGroup(
+                self._judge, shared, prompt, label, learn, on_close=lambda: self._open.pop(key)
+            )
         self._open[key].expected += 1
+        self._open[key].joined += 1
         return self._open[key]
 
 
@@ -39,9 +44,19 @@ class SiblingGroup:
     """Samples that are judged together as soon as the last of them has a response or has given up."""
 
     def __init__(
-        self, judge: JudgeGroup, shared: object, prompt: str, label: object, on_close: Callable[[], object]
+        self,
+        judge: JudgeGroup,
+        shared: object,
+        prompt: str,
+        label: object,
+        learn: bool,
+        on_close: Callable[[], object],
     ) -> None:
+        self.joined = 0
+        """Samples that have signed in: the job's samples per prompt, once all have started."""
         self.expected = 0
+        """Of these, those that have not given up."""
+        self._learn = learn
         self._judge = judge
         self._shared = shared  # held, so that no other object gets its id while the group is open
         self._prompt = prompt
@@ -83,4 +98,5 @@ class SiblingGroup:
         self._on_close()
         self._closed.set()
         if self._responses:
-            self._rewards = asyncio.create_task(self._judge(self._prompt, tuple(self._responses), self._label))
+            judging = self._judge(self._prompt, tuple(self._responses), self._label, self._learn, self.joined)
+            self._rewards = asyncio.create_task(judging)

@@ -125,7 +125,13 @@ def workers_environment(job: Job) -> dict[str, str]:
         "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "0" if job.cpu else "1",
     }
     # An address or overrides of another job's, left in this shell, would beat the service that was just started.
-    ours = {"GRM_CONFIG": job.config.model_dump_json(), "GRM_N": str(job.n), "GRM_URL": "", "GRM_OVERRIDES": ""}
+    ours = {
+        "GRM_CONFIG": job.config.model_dump_json(),
+        "GRM_N": str(job.n),
+        "GRM_URL": "",
+        "GRM_OVERRIDES": "",
+        "GRM_EVAL_TEMPERATURE": "" if job.eval_temperature is None else str(job.eval_temperature),
+    }
     return {key: os.environ.get(key, value) for key, value in defaults.items()} | ours
 
 

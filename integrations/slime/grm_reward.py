@@ -4,7 +4,8 @@
 
 `--group-rm` hands over the samples of a prompt together, which is what the GRM wants. Without it the service gathers
 them. With `--reward-key K` a reward is a dict with K, and in a group the log values of `judging.fallback` too. slime
-refuses `--group-rm` together with evaluation; give evaluation datasets `custom_rm_path: ...grm_reward.custom_rm_eval`.
+refuses `--group-rm` together with evaluation; give evaluation datasets `custom_rm_path: ...grm_reward.custom_rm_eval`:
+it knows their samples per prompt, and that `normalize.method` running does not learn from them.
 
 The address comes from `--rm-url`, or GRM_URL. slime cannot take None: for a missing reward the service's own
 `failure.policy` gives a number. Where the service goes away it still does, unless GRM_CONFIG (the YAML's absolute path)
@@ -28,7 +29,8 @@ from grm_plugin.client.settled_rewards import judge_settled, reward_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.conversation.messages import as_reference, to_conversation
 from grm_plugin.errors import ConfigError
-from grm_plugin.integrations.environment_variables import connect, read_environment
+from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
+from grm_plugin.wire.ready import require_siblings
 
 
 class SlimeSample(Protocol):
@@ -43,30 +45,37 @@ async def custom_rm(args: Any, samples: SlimeSample | Sequence[SlimeSample], **_
     """The reward of one sample, or a list of them for a group; floats, or dicts with `args.reward_key`.
 
     Raises:
-        ConfigError: no address is given, or GRM_CONFIG is wrong.
+        ConfigError: no address is given, GRM_CONFIG is wrong, or the service cannot reward one sample per prompt.
         PromptError: a prompt holds more than text.
         ServiceError: nothing that can judge answers at the address when the first reward is asked for.
         RewardError: the service failed, and `failure.policy` is `raise`.
     """
     if isinstance(samples, Sequence):
-        client, failure = _service(_url(args))
+        client, failure = _training_service(args)
         groups = contiguous_groups(map(_row, samples))
-        judged = await all_of(judge_settled(client, group, failure) for group in groups)
+        # slime may leave out samples, such as aborted ones: what is left is still of a group of n.
+        n = args.n_samples_per_prompt
+        judged = await all_of(judge_settled(client, group, failure, n=max(n, len(group.responses))) for group in groups)
         return [_reply(args, reward.settled.value, reward.logs) for rewards in judged for reward in rewards]
     # Where training hands over groups, a sample on its own comes from evaluation.
-    in_evaluation = getattr(args, "group_rm", False)
-    return await _reward_alone(args, samples, _eval_n(args) if in_evaluation else args.n_samples_per_prompt)
+    if getattr(args, "group_rm", False):
+        return await custom_rm_eval(args, samples)
+    client, failure = _training_service(args)
+    return await _reward_alone(args, samples, client, failure, args.n_samples_per_prompt)
 
 
 async def custom_rm_eval(args: Any, sample: SlimeSample, **_: Any) -> Any:
     """`custom_rm` for evaluation datasets, which have `args.n_samples_per_eval_prompt` samples per prompt."""
-    return await _reward_alone(args, sample, _eval_n(args))
+    connection = _service(_url(args))
+    n: int = args.n_samples_per_eval_prompt
+    return await _reward_alone(args, sample, connection.client.result(), connection.failure, n, learn=False)
 
 
-async def _reward_alone(args: Any, sample: SlimeSample, n: int) -> Any:
-    client, failure = _service(_url(args))
+async def _reward_alone(
+    args: Any, sample: SlimeSample, client: Client, failure: FailureConfig, n: int, learn: bool = True
+) -> Any:
     [group] = contiguous_groups([_row(sample)])
-    reward = await reward_settled(client, group, n, failure)
+    reward = await reward_settled(client, group, n, failure, learn)
     return _reply(args, reward.settled.value, {})
 
 
@@ -83,11 +92,6 @@ def _reply(args: Any, value: float, logs: dict[str, float]) -> float | dict[str,
     return {**logs, key: value, getattr(args, "eval_reward_key", None) or key: value}
 
 
-def _eval_n(args: Any) -> int:
-    n: int = args.n_samples_per_eval_prompt
-    return n
-
-
 def _url(args: Any) -> str:
     url = getattr(args, "rm_url", None) or os.environ.get("GRM_URL")
     if not url:
@@ -95,9 +99,14 @@ def _url(args: Any) -> str:
     return str(url)
 
 
+def _training_service(args: Any) -> tuple[Client, FailureConfig]:
+    connection = _service(_url(args))
+    require_siblings(connection.method, args.n_samples_per_prompt, "--n-samples-per-prompt")
+    return connection.client.result(), connection.failure
+
+
 @functools.cache
-def _service(url: str) -> tuple[Client, FailureConfig]:
+def _service(url: str) -> Connection:
     """Connects when the first reward is asked for. Waits for a service that is not there yet, and slime with it; where
     none comes the rollout ends."""
-    connection = connect(read_environment({**os.environ, "GRM_URL": url}), sends_all_groups=True)
-    return connection.client.result(), connection.failure
+    return connect(read_environment({**os.environ, "GRM_URL": url}), sends_all_groups=True)

@@ -29,7 +29,8 @@ from grm_plugin.errors import ConfigError, GRMError
 from grm_plugin.integrations.trl.local_service import find_or_start, stop_service
 from grm_plugin.integrations.trl.logged_values import critique_columns, metrics
 from grm_plugin.integrations.trl.tested_version import warn_unless_tested
-from grm_plugin.integrations.trl.trainer_batch import TrainerBatch, Turns
+from grm_plugin.integrations.trl.trainer_batch import TrainerBatch, Turns, in_training
+from grm_plugin.wire.ready import require_siblings
 from grm_plugin.wire.schemas import WireGroup, WireJudgement
 from grm_plugin.wire.token import Token
 
@@ -44,7 +45,9 @@ class GRMReward:
 
     TRL does not pass the group size: equal prompts that follow each other are a group, in training and evaluation
     alike. Where a group spans ranks, each rank's part is judged for itself: keep `per_device_train_batch_size *
-    steps_per_generation` a multiple of `num_generations`, and leave `normalize.method` at `unit` if you cannot.
+    steps_per_generation` a multiple of `num_generations`, and leave `normalize.method` at `unit` if you cannot. Method
+    `running` does not learn from evaluation where the trainer passes `log_metric`, by which it is known; ms-swift and
+    axolotl do not.
 
     A completion without a vote, or one that the service failed on, gets None: TRL leaves it out of its group's
     statistics (advantage 0). `on_outage="raise"` ends the training instead when the service fails.
@@ -85,6 +88,7 @@ class GRMReward:
         self._stop = weakref.finalize(self, stop_service, source.started)
         service = read_ready(self.url, self._token)
         self.timeout_s = service.deadline_s + MARGIN_S if timeout_s is None else timeout_s
+        self._method = service.method
         self._groups_in_flight = service.groups_in_flight(processes=int(os.environ.get("WORLD_SIZE", "1")))
 
     async def __call__(
@@ -106,13 +110,18 @@ class GRMReward:
             columns: the dataset's other columns, one entry per completion.
 
         Raises:
+            ConfigError: no prompt has two completions, and the service's `normalize.method` rewards none alone.
             GroupError: the lengths do not match.
             PromptError: there are images (not supported), or messages of an unknown kind.
             ServiceError, WireError: the service failed, and `on_outage` is `raise`.
         """
         groups = contiguous_groups(TrainerBatch(completions, prompts, columns).rows(self.reference, self.rubric))
-        _warn_of_parts(tuple(sorted({len(group.responses) for group in groups})))
-        judgements = await all_of(self._judge(group) for group in groups)
+        sizes = {len(group.responses) for group in groups}
+        _warn_of_parts(tuple(sorted(sizes)))
+        learn = in_training(log_metric)
+        if sizes == {1} and learn:
+            require_siblings(self._method, 1, "the number of completions of a prompt in a rank's batch")
+        judgements = await all_of(self._judge(group, learn) for group in groups)
         rewards: list[float | None] = []
         for group, judgement in zip(groups, judgements, strict=True):
             rewards += [reward.value for reward in judgement.rewards] if judgement else [None] * len(group.responses)
@@ -142,9 +151,10 @@ class GRMReward:
         vars(self).update(state)
         self._stop = weakref.finalize(self, stop_service, None)
 
-    async def _judge(self, group: WireGroup) -> WireJudgement | None:
+    async def _judge(self, group: WireGroup, learn: bool) -> WireJudgement | None:
+        client = _client(self.url, self.timeout_s, self._groups_in_flight, self._token)
         try:
-            [judgement] = await _client(self.url, self.timeout_s, self._groups_in_flight, self._token).ajudge([group])
+            [judgement] = await client.ajudge([group], learn=learn)
         except GRMError as error:
             if self.on_outage == "raise":
                 raise

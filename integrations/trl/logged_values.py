@@ -16,7 +16,8 @@ def critique_columns(
     votes: list[str | None] = []
     critiques: list[str | None] = []
     for group, judgement in zip(groups, judgements, strict=True):
-        for index in range(len(group.responses)):
+        for place in range(len(group.responses)):
+            index = _judged_as(judgement, place)
             kept = _kept(judgement, index)
             votes.append(", ".join(f"{vote.scores[vote.members.index(index)]:g}" for vote in kept) or None)
             critiques.append(_explain(max(kept, key=_rating), index) if kept else None)
@@ -47,6 +48,12 @@ def metrics(groups: Sequence[WireGroup], judgements: Sequence[WireJudgement | No
 def _mean(rewards: Sequence[WireReward], field: str) -> float:
     values: list[Any] = [getattr(reward, field) for reward in rewards]
     return fmean(value for value in values if value is not None)
+
+
+def _judged_as(judgement: WireJudgement | None, index: int) -> int:
+    """The response whose critiques count for this one: itself, or one that reads the same."""
+    same_as = judgement.rewards[index].same_as if judgement else None
+    return index if same_as is None else same_as
 
 
 def _kept(judgement: WireJudgement | None, index: int) -> list[WireCritique]:

@@ -64,6 +64,15 @@ class TrainerBatch:
         return values
 
 
+def in_training(log_metric: object) -> bool:
+    """Whether a trainer calls in training, not in evaluation: it passes a method of its own, and its model knows.
+
+    True where that cannot be told.
+    """
+    model = getattr(getattr(log_metric, "__self__", None), "model", None)
+    return bool(getattr(model, "training", True))
+
+
 def _prompt(prompt: str | Turns) -> str | Conversation:
     return encodable(prompt) if isinstance(prompt, str) else to_conversation(prompt)
 

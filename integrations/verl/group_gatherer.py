@@ -74,9 +74,9 @@ class GRMGroupGatherer:
             )
         asyncio.get_running_loop().call_later(KEEP_S, self._forget, first.uid, group)
         responses = tuple(member.response for member in group.members)
-        return await judge_group(
-            self._client, Group(first.conversation, responses, first.reference), self._settings.failure
-        )
+        group_of_all = Group(first.conversation, responses, first.reference)
+        n = max(first.n, len(responses))  # late or lost siblings make what is left no mistake
+        return await judge_group(self._client, group_of_all, self._settings.failure, first.learn, n)
 
     def _forget(self, uid: str, group: _OpenGroup) -> None:
         """Forget the groups of a prompt if this one was the last: a later one may still be open."""

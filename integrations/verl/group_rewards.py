@@ -31,13 +31,15 @@ class VerlReward:
         return {"reward_score": self.reward, "reward_extra_info": self.info}
 
 
-async def judge_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
+async def judge_group(
+    client: Client, group: Group, failure: FailureConfig, learn: bool = True, n: int | None = None
+) -> list[VerlReward]:
     """One reward per response of the group, in order; see `grm_plugin.client.settled_rewards.judge_settled`.
 
     Raises:
         RewardError: the service failed and the policy is `raise`.
     """
-    return [_as_verl_takes_it(reward) for reward in await judge_settled(client, group, failure)]
+    return [_as_verl_takes_it(reward) for reward in await judge_settled(client, group, failure, learn, n)]
 
 
 def _as_verl_takes_it(reward: SettledReward) -> VerlReward:

@@ -14,7 +14,8 @@ model; this manager refuses to start then.
 
 Validation with another n: rows whose `extra_info["split"]` is not "train" (verl's data scripts write it) come in groups
 of `rollout.val_kwargs.n`; `extra_info["rollout_n"]` says it for a single row. Where neither tells, a validation group
-waits `grm.wait_s` for samples that do not exist. Text only, no images.
+waits `grm.wait_s` for samples that do not exist. By the same `split`, `normalize.method` running does not learn from
+validation. Text only, no images.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from grm_plugin.integrations.verl.group_gatherer import gatherer_actor
 from grm_plugin.integrations.verl.group_rewards import VerlReward
 from grm_plugin.integrations.verl.samples import GroupSizes, read_member
 from grm_plugin.integrations.verl.settings import read_settings
+from grm_plugin.wire.ready import require_siblings
 
 try:
     from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
@@ -69,7 +71,9 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         _require_places(config, self._sizes)
         section = (config.reward.get("reward_kwargs") or {}).get("grm")
         settings = read_settings(section)
-        self._gatherer = gatherer_actor(settings.completed(read_ready(settings.url), self._sizes.training))
+        service = read_ready(settings.url)
+        require_siblings(service.method, self._sizes.training, "actor_rollout_ref.rollout.n")
+        self._gatherer = gatherer_actor(settings.completed(service, self._sizes.training))
 
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The reward of one sample (`verl.DataProto`; of several outputs the last), once its group is judged.
@@ -85,7 +89,7 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         response_ids = item.batch["responses"]
         length = int(item.batch["attention_mask"][-len(response_ids) :].sum())
         response = await asyncio.to_thread(self.tokenizer.decode, response_ids[:length], skip_special_tokens=True)
-        member = read_member(item.non_tensor_batch, response, self._sizes)
+        member = read_member(item.non_tensor_batch, response, self._sizes, bool(data.meta_info.get("validate")))
         reward: VerlReward = await self._gatherer.reward.remote(member)
         return reward.as_result()
 

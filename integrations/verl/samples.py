@@ -34,10 +34,14 @@ class Member:
     conversation: Conversation
     response: str
     reference: str | None = None
+    learn: bool = True
+    """False in validation."""
 
 
-def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes) -> Member:
+def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes, validate: bool = False) -> Member:
     """The member that `fields` (`non_tensor_batch` of one sample) describe.
+
+    It is of validation if verl says so (`validate`, of its batches' meta_info), or its extra_info does (`split`).
 
     Raises:
         GroupError: verl does not say which prompt the sample belongs to.
@@ -57,6 +61,7 @@ def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes) -> 
         conversation=read_prompt(fields.get("raw_prompt")),
         response=encodable(response),
         reference=read_reference((fields.get("reward_model") or {}).get("ground_truth")),
+        learn=not validate and in_training(fields.get("extra_info")),
     )
 
 
@@ -69,10 +74,15 @@ def group_size(extra_info: Mapping[str, Any] | None, session: int | None, sizes:
     info = extra_info or {}
     if info.get("rollout_n") is not None:
         return int(info["rollout_n"])
-    n = sizes.training if info.get("split", "train") == "train" else sizes.validation
+    n = sizes.training if in_training(info) else sizes.validation
     if session is not None and session >= n:  # `split` cannot be right
         return max(sizes.training, sizes.validation, session + 1)
     return n
+
+
+def in_training(extra_info: Mapping[str, Any] | None) -> bool:
+    """Whether a row is of the training set: verl's data scripts write `split`."""
+    return bool((extra_info or {}).get("split", "train") == "train")
 
 
 def read_prompt(raw_prompt: Any) -> Conversation:

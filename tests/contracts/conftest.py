@@ -196,13 +196,13 @@ class Rollout:
         self.actor._mm_pad_token_ids = None
         self.tokenizer = tokenizer
 
-    async def generate(self, question: str, n: int, label: Any = "") -> list[dict[str, Any]]:
+    async def generate(self, question: str, n: int, label: Any = "", temperature: float = 1.0) -> list[dict[str, Any]]:
         from vllm import SamplingParams
 
         prompt = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
         )
-        params = SamplingParams(temperature=1.0, max_tokens=None, skip_special_tokens=False, logprobs=1)
+        params = SamplingParams(temperature=temperature, max_tokens=None, skip_special_tokens=False, logprobs=1)
         params = pickle.loads(pickle.dumps(params))  # Ray hands every call a copy of its own
         async with asyncio.timeout(30):
             return await self.actor.generate_responses(

@@ -17,7 +17,7 @@ import pytest
 
 from grm_plugin._util.background import _loop
 from grm_plugin.client import Client
-from grm_plugin.errors import GroupError, PromptError, ServiceError
+from grm_plugin.errors import ConfigError, GroupError, PromptError, ServiceError
 from grm_plugin.judging.fallback import LOG_KEYS
 from support.factories import Scripted, by_number, completions, never
 from support.paths import ROOT
@@ -223,6 +223,20 @@ async def test_samples_of_an_asynchronous_rollout_meet(environment: ModuleType, 
         steps = await asyncio.gather(*(asyncio.to_thread(worker.step, [log(text)], [{}]) for text in ("3", "10", "1")))
     assert [step.rewards.tolist() for step in steps] == [pytest.approx([unit(score)]) for score in (3, 10, 1)]
     assert service.groups == [("What?", ["1", "10", "3"])]
+
+
+def test_one_sample_per_prompt_is_refused_where_samples_are_compared(
+    environment: ModuleType, serve: Callable[..., Any]
+) -> None:
+    service = serve(normalize__method="rank")
+    with pytest.raises(ConfigError, match=r"rank compares .*: set env\.grm\.n to 2 or more"):
+        environment.GRMEnvironmentWorker({"url": service.url, "n": 1})
+    worker = environment.GRMEnvironmentWorker({"url": service.url, "n": 2})
+    logs = [[QUESTION, {"role": "assistant", "content": text}] for text in ("3", "9")]
+    other = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "5"}]
+    step = worker.step([*logs, other], [None] * 3)
+    assert step.rewards.tolist() == [0, 1, 0.5], "the sample that is left alone is no failure"
+    worker.shutdown()
 
 
 def test_missing_rewards_and_outages(environment: ModuleType, serve: Callable[..., Any]) -> None:

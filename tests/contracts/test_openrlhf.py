@@ -182,6 +182,56 @@ async def test_a_dropped_connection_costs_nothing(
     assert service.groups == [("A?", ["10"])]
 
 
+async def test_the_agent_tells_evaluation_by_its_temperature(
+    serve: Callable[..., Any],
+    load: Callable[..., Any],
+    rollout: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = serve(normalize__method="running")
+    monkeypatch.setenv("GRM_EVAL_TEMPERATURE", "0.6")
+    actor = rollout(load("agent", service.url, 2), ["4", "6", "9", "10", "9", "6"])
+    await actor.generate("A?", 2)
+    stats = service.service.judge.normalizer.stats
+    assert stats.count == 2
+    for n in (2, 1):
+        await actor.generate("A?", n, temperature=0.6)
+    assert service.service.judge.normalizer.stats == stats
+    await actor.generate("A?", 1)
+    assert service.service.judge.normalizer.stats.count == 3
+
+
+async def test_without_the_variable_the_agent_takes_all_for_training(
+    serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
+) -> None:
+    service = serve(normalize__method="running")
+    actor = rollout(load("agent", service.url, 2), ["4", "6"])
+    await actor.generate("A?", 2, temperature=0.6)
+    assert service.service.judge.normalizer.stats.count == 2
+
+
+@pytest.mark.parametrize("method", ["group", "rank"])
+async def test_one_sample_per_prompt_stops_the_job_where_samples_are_compared(
+    method: str,
+    serve: Callable[..., Any],
+    load: Callable[..., Any],
+    rollout: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = serve(normalize__method=method)
+    monkeypatch.setenv("GRM_EVAL_TEMPERATURE", "0.6")
+    actor = rollout(load("agent", service.url, 1), ["4", "6", OSError("gone"), "5"], waits=False)
+    with pytest.raises(ConfigError, match=rf"{method} compares .*: set --rollout\.n_samples_per_prompt to 2 or more"):
+        await actor.generate("A?", 1)
+    assert not service.judged
+    [evaluated] = await actor.generate("A?", 1, temperature=0.6)
+    assert evaluated["extra_logs"]["grm_mean"] == 4, "in evaluation the mean votes are what is looked at"
+    with pytest.raises(OSError, match="gone"):
+        await actor.generate("A?", 3)
+    await until(lambda: len(service.judged) == 2)
+    assert [len(judged.group.responses) for judged in service.judged] == [1, 2]
+
+
 OUR_HOOKS = pytest.mark.parametrize("hook", ["function", "agent"])
 
 

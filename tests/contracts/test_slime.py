@@ -83,6 +83,29 @@ def unit(score: float) -> float:
     return (score - 1) / 9
 
 
+async def test_evaluation_is_not_learnt_from(serve: Callable[..., Any]) -> None:
+    service = serve(normalize__method="running")
+    await custom_rm_eval(slime_args(service.url), Sample("What?", "9"))
+    await custom_rm(slime_args(service.url), Sample("What?", "9"))  # alone where training hands over groups
+    assert service.service.judge.normalizer.stats.count == 0
+    await custom_rm(slime_args(service.url), [Sample("What?", text) for text in ("3", "10", "1")])
+    await custom_rm(slime_args(service.url, group_rm=False, n_samples_per_prompt=1), Sample("What?", "9"))
+    assert service.service.judge.normalizer.stats.count == 4
+
+
+@pytest.mark.parametrize("group_rm", [True, False])
+async def test_one_sample_per_prompt_is_refused_where_samples_are_compared(
+    serve: Callable[..., Any], group_rm: bool
+) -> None:
+    service = serve(normalize__method="rank")
+    args = slime_args(service.url, n_samples_per_prompt=1, group_rm=group_rm)
+    samples = [Sample("What?", "3")]
+    with pytest.raises(ConfigError, match=r"rank compares .*: set --n-samples-per-prompt to 2 or more"):
+        await custom_rm(args, samples if group_rm else samples[0])
+    assert await custom_rm_eval(args, samples[0]) == 0.5, "in evaluation slime draws one by default"
+    assert await custom_rm(slime_args(service.url), samples) == [0.5], "what is left of three is no mistake"
+
+
 @pytest.mark.parametrize("prompt", [CHATML.format("What?"), [{"role": "user", "content": "What?"}]])
 async def test_a_group_is_judged_together(serve: Callable[..., Any], prompt: Any) -> None:
     service = serve(conversation__format="chatml")

@@ -214,6 +214,33 @@ async def test_asyncgrpo_scores_a_group_with_a_pickled_copy(serve: Callable[...,
     assert service.groups == [("Name 3 fruits, use commas.", ["1", "10", "7"])]
 
 
+def test_evaluation_is_not_learnt_from(serve: Callable[..., Any], trainer: Callable[..., Any]) -> None:
+    service = serve(normalize__method="running")
+    run = trainer(GRMReward(service.url), [QUESTION] * 4)
+    inputs = [{"prompt": QUESTION, "answer": "a"}] * N
+    for training, learnt in ((False, 0), (True, N)):
+        run.model.train(training)
+        run._calculate_rewards(inputs, [QUESTION] * N, [answer(str(index)) for index in range(1, 1 + N)], [[1]] * N)
+        assert service.service.judge.normalizer.stats.count == learnt
+
+
+async def test_one_completion_per_prompt_ends_the_training_where_they_are_compared(serve: Callable[..., Any]) -> None:
+    reward = pickle.loads(pickle.dumps(GRMReward(serve(normalize__method="group").url)))
+    other = [{"role": "user", "content": "Name 2 tools, use dashes."}]
+    with pytest.raises(ConfigError, match=r"group compares .*completions of a prompt in a rank's batch to 2 or more"):
+        await reward([answer("1"), answer("2")], [QUESTION, other])
+    with_a_part = await reward([answer("1"), answer("3"), answer("2")], [QUESTION, QUESTION, other])
+    assert with_a_part == [-1, 1, None], "the part of a group that is one is left out"
+
+
+async def test_copies_have_the_critique_that_was_written_for_both(serve: Callable[..., Any]) -> None:
+    logged: dict[str, Any] = {}
+    reward = GRMReward(serve().url)
+    await reward([answer("3"), answer("7"), answer("3")], [QUESTION] * 3, log_extra=logged.__setitem__)
+    assert logged["grm_votes"] == ["3, 3", "7, 7", "3, 3"]
+    assert logged["grm_critique"][2] == logged["grm_critique"][0] is not None
+
+
 async def test_siblings_are_grouped_and_a_part_of_a_group_is_judged_as_it_is(
     serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

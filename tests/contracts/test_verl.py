@@ -263,6 +263,16 @@ def test_a_configuration_that_cannot_work_is_refused(
         load(url, override)
 
 
+def test_one_sample_per_prompt_is_refused_where_samples_are_compared(
+    cluster: None, configure: Callable[..., DictConfig], tokenizer: Any
+) -> None:
+    service = RewardService(make_config(normalize__method="group"), scoring(by_number))
+    with live(create_app(lambda: service)) as url:
+        with pytest.raises(ConfigError, match=r"group compares .*: set actor_rollout_ref\.rollout\.n to 2 or more"):
+            load_reward_manager(configure(url, "actor_rollout_ref.rollout.n=1"), tokenizer)
+        load_reward_manager(configure(url, "actor_rollout_ref.rollout.val_kwargs.n=1"), tokenizer)
+
+
 def test_a_reward_model_of_verls_own_needs_the_function_path_set(
     cluster: None, configure: Callable[..., DictConfig], url: str, tokenizer: Any
 ) -> None:

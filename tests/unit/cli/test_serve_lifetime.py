@@ -131,3 +131,12 @@ def test_a_service_without_ray_is_not_detached(ray: Ray, tmp_path: Path) -> None
     said = serve(tmp_path, ADDRESS, "shared", "--detach", replicas="")
     assert isinstance(said.exception, ConfigError)
     assert "--detach needs the service on Ray" in str(said.exception)
+
+
+@pytest.mark.parametrize(("method", "n", "warned"), [("group", 1, True), ("rank", 1, True), ("rank", 4, False)])
+def test_one_sample_per_prompt_is_told_where_samples_are_compared(
+    ray: Ray, tmp_path: Path, method: str, n: int, warned: bool
+) -> None:
+    done = serve(tmp_path, "", "job", "--grm.normalize.method", method, "--grm.group.n", str(n))
+    assert (f"warning: normalize.method {method} compares the responses to a prompt" in done.output) is warned
+    assert f'--reward.remote_url "http://127.0.0.1:8790/get_reward?n={"N" if warned else n}"' in done.output

@@ -21,6 +21,7 @@ from grm_plugin.doctor.dry_run import _judge as judge_in_this_process
 from grm_plugin.doctor.dry_run import dry_run, dry_run_finding
 from grm_plugin.doctor.examine import CHECKS, Check, examine
 from grm_plugin.doctor.findings import Finding, ok
+from grm_plugin.doctor.group import check_group
 from grm_plugin.doctor.model_files import read_files
 from grm_plugin.doctor.models import check_meta_rm, check_models
 from grm_plugin.doctor.port import check_port
@@ -158,9 +159,28 @@ def test_a_dry_run_is_judged_by_the_votes_that_can_be_read(parsed: int, level: s
     }
     lost = [{"reason": "no_scores", "detail": "", "text": "Well."}] * (2 - parsed)
     judged = WireJudgement.model_validate({"rewards": [reward], "critiques": [], "unparsed": lost, "latency_s": 0.1})
-    found = dry_run_finding(judged)
+    found = dry_run_finding(judged, make_config())
     assert found.level == level
     assert ("no_scores" in found.message) == (parsed < 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "n", "level"), [("group", 1, "warning"), ("rank", 1, "warning"), ("group", 2, "ok"), ("unit", 1, "ok")]
+)
+def test_one_sample_per_prompt_is_told_where_samples_are_compared(
+    method: str, n: int, level: str, free_port: int
+) -> None:
+    assert only(check_group(make_config(normalize__method=method, group__n=n))).level == level
+    flags = ("--grm.normalize.method", method, "--grm.group.n", n, "--grm.service.port", free_port)
+    said = doctor("--config", CONFIGS / "dry_run.yaml", *flags).output
+    line = next(line for line in said.splitlines() if line.split()[1:3] == ["dry", "run"])
+    if level == "warning":
+        assert f"normalize.method {method} compares the responses to a prompt" in said
+        assert "set group.n to the job's samples per prompt" in said
+        assert "mean votes " in line
+        assert "rewards" not in line
+    else:
+        assert "rewards " in line
 
 
 def test_a_check_that_hangs_or_fails_costs_a_warning_and_no_other_check() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from grm_plugin.client.settled_rewards import judge_settled
 from grm_plugin.config import Config
-from grm_plugin.errors import ServiceError
-from grm_plugin.integrations.environment_variables import HookSettings, connect
+from grm_plugin.errors import ConfigError, ServiceError
+from grm_plugin.integrations.environment_variables import HookSettings, connect, read_environment
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.ray import launch
 from grm_plugin.serving.service import RewardService
@@ -65,3 +65,8 @@ async def test_a_start_that_fails_reaches_the_first_reward(
     for _ in range(2):
         with pytest.raises(type(error), match=str(error)):
             await asyncio.wrap_future(connecting.client)
+
+
+def test_a_temperature_that_is_no_number_is_named() -> None:
+    with pytest.raises(ConfigError, match="GRM_EVAL_TEMPERATURE is 'warm'"):
+        read_environment({"GRM_URL": "http://a", "GRM_EVAL_TEMPERATURE": "warm"})

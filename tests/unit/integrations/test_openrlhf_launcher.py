@@ -86,6 +86,41 @@ class TestCommandLine:
         assert bool(parse(["--grm.config", config, *flags, "--eval.dataset", "held_out"]).notes) is warned
         assert not parse(["--grm.config", config, *flags]).notes
 
+    @pytest.mark.parametrize("method", ["group", "rank"])
+    def test_one_sample_per_prompt_is_refused_where_samples_are_compared(self, config: str, method: str) -> None:
+        argv = ["--grm.config", config, "--grm.normalize.method", method]
+        with pytest.raises(
+            ConfigError, match=rf"{method} compares .*: set --rollout\.n_samples_per_prompt to 2 or more"
+        ):
+            parse(argv)
+        parse([*argv, "--rollout.n_samples_per_prompt", "2"])
+        parse(["--grm.config", config])
+
+    @pytest.mark.parametrize(
+        ("flags", "temperature", "noted"),
+        [
+            ([], None, False),
+            (["--eval.dataset", "d"], 0.6, False),
+            (["--eval.dataset", "d", "--eval.temperature=0"], 0.0, False),
+            (["--eval.dataset", "d", "--rollout.temperature", "0.6"], None, True),
+            (["--eval.dataset", "d", "--eval.temperature", "1"], None, True),
+            (["--eval.dataset", "d", "--eval.temperature", "warm"], None, True),
+            (["--eval.dataset", "d", "--grm.hook", "http"], 0.6, True),
+            (["--eval.dataset", "d", "--grm.hook", "function"], 0.6, True),
+        ],
+    )
+    def test_evaluation_is_told_by_its_temperature(
+        self, config: str, flags: list[str], temperature: float | None, noted: bool
+    ) -> None:
+        """From which normalize.method running does not learn; where it cannot be told the launcher says so."""
+        argv = ["--grm.config", config, "--rollout.n_samples_per_prompt", "4", *flags]
+        job = parse([*argv, "--grm.normalize.method", "running"])
+        assert job.eval_temperature == temperature
+        assert any("normalize.method running learns from evaluation too" in note for note in job.notes) is noted
+        told = workers_environment(job)["GRM_EVAL_TEMPERATURE"]
+        assert read_environment({"GRM_URL": "http://a", "GRM_EVAL_TEMPERATURE": told}).eval_temperature == temperature
+        assert not any("learns from" in note for note in parse(argv).notes), "no other method learns"
+
     @pytest.mark.parametrize(
         ("flags", "samples"),
         [

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import resource
 from concurrent.futures import Future
+from contextlib import nullcontext
 
 import pytest
 
 from grm_plugin.client import Client
 from grm_plugin.config import FailureConfig
+from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment_variables import Connection
 from grm_plugin.integrations.openrlhf import reward_func
 from grm_plugin.serving.http.app import create_app
@@ -43,3 +45,21 @@ def test_half_of_the_files_are_left_to_others(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     assert reward_func._threads() == threads
     assert ("raise it to 2048, or use the agent hook" in caplog.text) is (threads < reward_func.MOST_CALLS)
+
+
+@pytest.mark.parametrize("n", ["1", "2"])
+def test_one_sample_per_prompt_stops_the_job_at_its_start_where_samples_are_compared(
+    n: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = RewardService(make_config(normalize__method="group"), scoring(by_number))
+    with live(create_app(lambda: service)) as url:
+        for name, value in {"GRM_URL": url, "GRM_N": n, "GRM_CONFIG": "", "GRM_OVERRIDES": ""}.items():
+            monkeypatch.setenv(name, value)
+        reward_func._service.cache_clear()
+        with (
+            nullcontext()
+            if n == "2"
+            else pytest.raises(ConfigError, match=r"group compares .*: set GRM_N to 2 or more")
+        ):
+            reward_func._service()
+    reward_func._service.cache_clear()

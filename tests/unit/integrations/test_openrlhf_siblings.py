@@ -13,7 +13,7 @@ from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 from grm_plugin.judging.fallback import LOG_KEYS, Settled
 
 
-async def judge(prompt: str, responses: Sequence[str], label: object) -> list[SettledReward]:
+async def judge(prompt: str, responses: Sequence[str], *_: object) -> list[SettledReward]:
     logs = dict.fromkeys(LOG_KEYS, 0.0)
     return [SettledReward(Settled(float(response), 0.5, fallback=False), logs) for response in responses]
 

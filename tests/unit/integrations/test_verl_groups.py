@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,11 @@ async def rewards(gatherer: GRMGroupGatherer, *members: Member) -> list[VerlRewa
 async def test_a_group_is_judged_when_it_is_complete(url: str, grm: Scripted) -> None:
     gatherer = GRMGroupGatherer(GRMSettings(url=url))
     early = asyncio.create_task(rewards(gatherer, member(2, "10"), member(0, "1")))
-    await rewards(gatherer, *(member(i, "5", uid="b") for i in range(3)))
+    await rewards(gatherer, *(member(i, f"{i + 5}", uid="b") for i in range(3)))
     assert not early.done()
     late = await rewards(gatherer, member(1, "4"))
     assert [row.reward for row in await early + late] == [1.0, 0.0, pytest.approx(1 / 3)]
-    assert judged(grm) == [["1", "10", "4"], ["5", "5", "5"]]
+    assert judged(grm) == [["1", "10", "4"], ["5", "6", "7"]]
     assert all(tuple(row.info) == INFO_KEYS for row in late)
 
 
@@ -78,8 +79,8 @@ async def test_a_repeated_sample_is_one_member(url: str, grm: Scripted) -> None:
 
 
 async def test_samples_without_a_number_are_members_each(url: str, grm: Scripted) -> None:
-    await rewards(GRMGroupGatherer(GRMSettings(url=url)), *(member(None, "5") for _ in range(3)))
-    assert judged(grm) == [["5", "5", "5"]]
+    await rewards(GRMGroupGatherer(GRMSettings(url=url)), *(member(None, text) for text in "567"))
+    assert judged(grm) == [["5", "6", "7"]]
 
 
 async def test_a_lost_sibling_costs_the_wait_and_a_late_one_nothing_more(
@@ -173,7 +174,8 @@ def test_a_sample_as_verl_hands_it_over() -> None:
     }
     last = {key: np.array([value])[-1] for key, value in fields.items()}
     read = read_member(last, "caf\ud800", SIZES)
-    assert read == Member("a", 2, 1, (Message("user", "How many?"), Message("assistant", "")), "caf\ufffd", "[1, 2]")
+    turns = (Message("user", "How many?"), Message("assistant", ""))
+    assert read == Member("a", 2, 1, turns, "caf\ufffd", "[1, 2]", learn=False)
 
 
 @pytest.mark.parametrize("part", [{"type": "image", "image": "plum.png"}, {"type": "video"}])
@@ -230,3 +232,42 @@ async def test_what_is_not_set_is_as_in_the_service(monkeypatch: pytest.MonkeyPa
     assert completed.failure == FailureConfig(policy="constant", constant=5.5, deadline_s=90)
     assert completed.client().max_concurrency == 7
     assert GRMSettings(url=url).completed(ready, n=8).client().max_concurrency == 256
+
+
+@pytest.mark.parametrize(
+    ("extra_info", "validate", "learn"),
+    [
+        (None, False, True),
+        ({"split": "train"}, False, True),
+        ({"split": "test"}, False, False),
+        ({"split": "train"}, True, False),
+        (None, True, False),
+    ],
+)
+def test_validation_is_told_by_the_split_or_by_verl(
+    extra_info: dict[str, Any] | None, validate: bool, learn: bool
+) -> None:
+    fields = {"uid": "a", "raw_prompt": "How many?", "extra_info": extra_info}
+    assert read_member(fields, "3", SIZES, validate).learn is learn
+
+
+async def test_validation_is_not_learnt_from() -> None:
+    service = RewardService(make_config(sampling__k=1, normalize__method="running"), scoring(by_number))
+    with live(create_app(lambda: service)) as url:
+        gatherer = GRMGroupGatherer(GRMSettings(url=url))
+        await rewards(gatherer, *(replace(member(i, f"{i + 7}", uid="val"), learn=False) for i in range(3)))
+        assert service.judge.normalizer.stats.count == 0
+        await rewards(gatherer, *(member(i, f"{i + 2}") for i in range(3)))
+    assert (service.judge.normalizer.stats.count, service.judge.normalizer.stats.mean) == (3, 3)
+
+
+async def test_a_sibling_that_is_left_alone_is_no_failure() -> None:
+    service = RewardService(make_config(sampling__k=1, normalize__method="group"), scoring(by_number))
+    with live(create_app(lambda: service)) as url:
+        gatherer = GRMGroupGatherer(GRMSettings(url=url, wait_s=0.05, failure=FailureConfig(policy="raise")))
+        await rewards(gatherer, member(0, "2"), member(1, "3"))
+        [late] = await rewards(gatherer, member(2, "4"))
+        validated = await gatherer.reward(replace(member(0, "8", n=1, uid="val"), learn=False))
+    assert (late.reward, late.info["grm_ok"], late.info["grm_mean"]) == (0.0, 1.0, 4.0)
+    assert (validated.reward, validated.info["grm_mean"]) == (0.0, 8.0), "verl validates with one sample by default"
+    assert service.counters.alone == 2
