@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
-from grm_plugin.config import Config
+from grm_plugin.config import Config, lone_response
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.wire.token import read_token, url_with_token
@@ -34,6 +34,7 @@ def serve(
     loaded = load(config, context.args)
     without_ray = runs_without_ray(loaded)
     check_packages(loaded, on_ray=not without_ray)
+    _warn_of_single_samples(loaded)
     if without_ray:
         if detach:
             raise ConfigError("--detach needs the service on Ray: engine.type openai and fake run in this process")
@@ -105,13 +106,24 @@ def _loading(config: Config) -> str:
     )
 
 
+def _warn_of_single_samples(config: Config) -> None:
+    problem = lone_response(config.normalize.method, config.group.n)
+    if problem:
+        typer.echo(
+            f"warning: {problem}; group.n is {config.group.n}, so samples that come one by one are refused unless they "
+            "say ?n=",
+            err=True,
+        )
+
+
 def _announce(url: str, config: Config) -> None:
     """Say where the service is. The text is flushed, since scripts wait for it."""
+    n = "N" if lone_response(config.normalize.method, config.group.n) else config.group.n
     typer.echo(f"GRM service at {url} (documentation: {url}/docs). For OpenRLHF, with n = its samples per prompt:")
     variable = config.service.token_env
     token = read_token(variable)
     address = url_with_token(url, variable) if token else url
-    typer.echo(f'  --reward.remote_url "{address}/get_reward?n={config.group.n}"')
+    typer.echo(f'  --reward.remote_url "{address}/get_reward?n={n}"')
     if token:
         encoded = "" if token.fits_an_address else ", there percent-encoded (/ @ : are %2F %40 %3A)"
         typer.echo(

@@ -8,7 +8,7 @@ import sys
 
 from grm_plugin.batch.local_engines import running_engines
 from grm_plugin.batch.lost_votes import advice
-from grm_plugin.config import Config, TraceConfig, VLLMConfig
+from grm_plugin.config import Config, TraceConfig, VLLMConfig, lone_response
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.errors import EngineError, GRMError
 from grm_plugin.serving.service import RewardService
@@ -41,12 +41,12 @@ def dry_run(config: Config) -> Finding:
         return error("dry run", f"no reward within {deadline_s:g} s", "see service.ready_timeout_s")
     result = next((line for line in done.stdout.splitlines() if line.startswith((JUDGED, FAILED))), "")
     if result.startswith(JUDGED):
-        return dry_run_finding(WireJudgement.model_validate_json(result.removeprefix(JUDGED)))
+        return dry_run_finding(WireJudgement.model_validate_json(result.removeprefix(JUDGED)), config)
     ended = f"it ended with status {done.returncode}: {done.stderr.strip()[-500:]}"
     return error("dry run", result.removeprefix(FAILED) or ended)
 
 
-def dry_run_finding(judgement: WireJudgement) -> Finding:
+def dry_run_finding(judgement: WireJudgement, config: Config) -> Finding:
     """What the judgement of the one group says about the configuration."""
     asked, read = judgement.rewards[0].votes_asked, judgement.rewards[0].votes_parsed
     took = f"{read} of {asked} votes read in {judgement.latency_s:.1f} s"
@@ -54,10 +54,13 @@ def dry_run_finding(judgement: WireJudgement) -> Finding:
     fix = advice(vote.reason for vote in judgement.unparsed)
     if not read:
         return error("dry run", f"{took}: {lost}", fix)
-    rewards = ", ".join(f"{reward.settled:.3g}" for reward in judgement.rewards)
+    rewards = "rewards " + ", ".join(f"{reward.settled:.3g}" for reward in judgement.rewards)
+    if lone_response(config.normalize.method, config.group.n):
+        # Of two responses that were sent together: samples that come one by one would get none (see `check_group`).
+        rewards = "mean votes " + ", ".join(f"{reward.mean:.3g}" for reward in judgement.rewards if reward.mean)
     if read < asked:
-        return warning("dry run", f"{took}, rewards {rewards}; lost: {lost}", fix)
-    return ok("dry run", f"{took}, rewards {rewards}")
+        return warning("dry run", f"{took}, {rewards}; lost: {lost}", fix)
+    return ok("dry run", f"{took}, {rewards}")
 
 
 async def _judge(config: Config) -> WireJudgement:

@@ -10,6 +10,7 @@ from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, warning
 from grm_plugin.doctor.gpus import check_gpus
+from grm_plugin.doctor.group import check_group
 from grm_plugin.doctor.memory import check_memory
 from grm_plugin.doctor.models import check_meta_rm, check_models
 from grm_plugin.doctor.port import check_port
@@ -32,6 +33,7 @@ CHECKS = (
     Check("port", check_port),
     Check("access", check_access),
     Check("remote code", check_remote_code),
+    Check("group", check_group),
     Check("models", check_models),
     Check("meta_rm", check_meta_rm),
     Check("prompt", check_prompts, deadline_s=120.0),  # imports transformers, perhaps from a slow network disk

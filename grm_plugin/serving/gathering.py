@@ -10,6 +10,7 @@ import logging
 import math
 import time
 
+from grm_plugin._util.concurrency import take_error
 from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin._util.log_once import OncePerMinute
 from grm_plugin.config import Config
@@ -131,6 +132,7 @@ class _GroupUnderWay:
         self.waited = asyncio.Event()
         """Set when the group is complete, or no longer waits for siblings."""
         self.judgement: asyncio.Future[Judgement] = asyncio.get_running_loop().create_future()
+        self.judgement.add_done_callback(take_error)  # where all of its callers have left
         self._all_identified = True
         self._handed_back: ServiceBusy | None = None
         self._task = asyncio.create_task(self._judge())
