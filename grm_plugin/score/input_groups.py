@@ -78,7 +78,8 @@ def _parse_group(text: bytes, number: int, lines_of: dict[str | int, int]) -> In
 
 def _unused_id(group: WireGroup, lines_of: dict[str | int, int]) -> str:
     """An id that depends on the content alone, so that lines may move. Equal groups are numbered in their order."""
-    content = hashlib.sha256(group.model_dump_json().encode()).hexdigest()[:16]
+    text = group.model_dump_json(exclude={"n"} if group.n is None else None)  # as before there was an n
+    content = hashlib.sha256(text.encode()).hexdigest()[:16]
     name, repeats = content, 1
     while name in lines_of:
         repeats += 1

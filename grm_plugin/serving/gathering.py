@@ -159,6 +159,8 @@ class _GroupUnderWay:
 
     def conclude_now(self) -> Judgement:
         """The judgement from the votes that are there, for all callers of the group; or the one that there is."""
+        if self._task.done():
+            self._ended(self._task)
         if not self.judgement.done():
             self.gatherer._buffer.close(self.group, time.monotonic())
             self.judgement.set_result(self.judged.conclude_now(self.group.snapshot(), self.group.copies))
@@ -205,5 +207,6 @@ class _GroupUnderWay:
             self.judgement.cancel()
         elif (error := task.exception()) is not None:
             self.judgement.set_exception(error)
+            self.judgement.exception()  # or asyncio would log it where no caller waits any more
         else:
             self.judgement.set_result(task.result())

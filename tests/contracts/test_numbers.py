@@ -107,7 +107,8 @@ async def test_get_reward(plan: Plan, faulty: FaultyService, url: str) -> None:
 @failing
 async def test_v1_score(plan: Plan, faulty: FaultyService, url: str) -> None:
     faulty.begin(plan)
-    body = {"groups": [{"prompt": QUESTION, "responses": TEXTS[:3]}, {"prompt": "Why?", "responses": TEXTS[:1]}]}
+    left_alone = {"prompt": "Why?", "responses": TEXTS[:1], "n": 2}
+    body = {"groups": [{"prompt": QUESTION, "responses": TEXTS[:3]}, left_alone]}
     async with bounded(), httpx.AsyncClient(timeout=None) as http:
         reply = await http.post(f"{url}/v1/score", json=body)
     assert reply.status_code == 200, reply.text
@@ -128,9 +129,9 @@ async def test_v1_sample_and_verify(plan: Plan, faulty: FaultyService, url: str)
     rollout = {"responses_create_params": {"input": QUESTION}, "response": {"output": [said]}}
     async with bounded(), httpx.AsyncClient(timeout=None) as http:
         sample, logged, verdict = await asyncio.gather(
-            http.post(f"{url}/v1/sample?n=1", json={"prompt": QUESTION, "response": TEXTS[0]}),
-            http.post(f"{url}/v1/sample?n=1&logs=true", json={"prompt": QUESTION, "response": TEXTS[1]}),
-            http.post(f"{url}/verify?n=1", json=rollout),
+            http.post(f"{url}/v1/sample?n=3", json={"prompt": QUESTION, "response": TEXTS[0]}),
+            http.post(f"{url}/v1/sample?n=3&logs=true", json={"prompt": QUESTION, "response": TEXTS[1]}),
+            http.post(f"{url}/verify?n=3", json=rollout),
         )
     assert (sample.status_code, logged.status_code, verdict.status_code) == (200, 200, 200)
     check_number(sample.json())

@@ -124,6 +124,13 @@ def test_ids_survive_edits_and_tell_equal_groups_apart(tmp_path: Path) -> None:
     assert len(set(first)) == 3
 
 
+def test_an_id_is_what_it_was_before_groups_had_an_n(tmp_path: Path) -> None:
+    """Outputs of earlier versions are gone on with."""
+    group = {"prompt": "Two?", "responses": ["2"]}
+    plain, with_n = read_groups(write_lines(tmp_path / "a", group, group | {"n": 4}))
+    assert plain.id == "0012959ce92b0830" != with_n.id
+
+
 def test_a_byte_order_mark_and_foreign_line_ends_are_read(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b"\r\n" + json.dumps(numbered(1)[0]).encode())

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def gatherer(generator: Scripted, **overrides: Any) -> Gatherer:
     return Gatherer(Judge(config, generator), config, Counters())
 
 
-async def judge_all(gather: Gatherer, responses: str, n: int) -> list[tuple[Judgement, int]]:
+async def judge_all(gather: Gatherer, responses: Iterable[str], n: int) -> list[tuple[Judgement, int]]:
     return await asyncio.gather(
         *(gather.judge_sample(sample(response), n, Deadline.after(5.0)) for response in responses)
     )
@@ -190,6 +191,37 @@ async def test_one_lost_list_leaves_the_other_its_rewards() -> None:
         *(gather.judge_sample(sample(response), 4, Deadline.after(1.0)) for response in "1234")
     )
     assert [judgement.rewards[index].mean for judgement, index in answers] == [None, None, 5, 5]
+
+
+async def test_a_group_is_concluded_once_however_late_its_callers_are() -> None:
+    judged: list[Judgement] = []
+    gather = gatherer(scoring(by_number))
+    gather.judge.on_judgement = judged.append
+    asking = asyncio.create_task(gather.judge_sample(sample("3"), 1, Deadline.after(5.0)))
+    await asyncio.sleep(0)
+    [under_way] = gather._under_way.values()
+    under_way._task.remove_done_callback(under_way._ended)  # the moment before it is called
+    await until(under_way._task.done)
+    assert [under_way.conclude_now(), under_way.conclude_now(), (await asking)[0]] == judged * 3
+    assert len(judged) == 1
+
+
+async def test_a_group_that_was_concluded_takes_no_further_sample() -> None:
+    gather = gatherer(scoring(by_number))
+    early = asyncio.create_task(gather.judge_sample(sample("3"), 3, Deadline.after(5.0), Deadline.after(0.05)))
+    judgement, index = await early
+    assert (judgement.rewards[index].status, gather._counters.deadline_misses) == ("no_votes", 1)
+    late = await judge_all(gather, "45", n=3)
+    assert [judgement.rewards[index].mean for judgement, index in late] == [4, 5]
+
+
+async def test_copies_are_shown_once_and_complete_their_group() -> None:
+    generator = scoring(by_number)
+    answers = await judge_all(gatherer(generator, judge__list_size=2), ["3", "7", "3", "3\u200b", "7"], n=5)
+    assert lists_shown(generator) == {("3", "7")}
+    assert [judgement.rewards[index].mean for judgement, index in answers] == [3, 7, 3, 3, 7]
+    [rewards] = {judgement.rewards for judgement, _ in answers}
+    assert [reward.same_as for reward in rewards] == [None, None, 0, 0, 1]
 
 
 async def test_nothing_is_left_behind() -> None:
