@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -41,10 +41,14 @@ def rewards_of(
     for judged in lists:
         for position, member in enumerate(judged.members):
             raw[member] = _judged(judged, position, raw[member])
-    for first, further in Counter(copies.values()).items():
-        raw[first] = replace(raw[first], tokens=raw[first].tokens / (1 + further))
+    alike: dict[int, list[int]] = defaultdict(list)
     for index, first in copies.items():
-        raw[index] = replace(raw[first], same_as=first)
+        alike[first].append(index)
+    for first, further in alike.items():
+        tokens = sum(raw[index].tokens for index in (first, *further)) / (1 + len(further))
+        raw[first] = replace(raw[first], tokens=tokens)
+        for index in further:
+            raw[index] = replace(raw[first], same_as=first)
     values = normalizer.normalize([reward.mean for reward in raw], learn)
     return tuple(replace(reward, value=value) for reward, value in zip(raw, values, strict=True))
 
