@@ -153,8 +153,9 @@ class ServiceConfig(Section):
     ready_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for the models at the start, in seconds: their download, if need be, and loading."""
     max_waiting: int = Field(default=32_768, ge=1)
-    """Most samples in the service at once; further ones are answered 503 with Retry-After. OpenRLHF's HTTP call cannot
-    obey that and loses the reward, so allow for a whole rollout batch: prompts times samples each."""
+    """Most samples in the service at once; further ones are answered 503 with Retry-After, but for siblings of samples
+    that are in it. OpenRLHF's HTTP call cannot obey that and loses the reward, so allow for a whole rollout batch:
+    prompts times samples each."""
     token_env: str = Field(default=TOKEN_ENV, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable with the token that requests must carry. While GRM_TOKEN is not set, no token is asked for;
     any other variable named here must be set."""
