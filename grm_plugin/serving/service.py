@@ -78,7 +78,8 @@ class RewardService:
         )
         self.grm = ProbedGenerator(generator)
         self.judge = Judge(config, self.grm, meta_rm, on_judgement=self._record, timed=self.metrics.timed)
-        self.judge.lists.prompts.check()
+        for left_out in self.judge.lists.prompts.check():
+            logger.warning(left_out)
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         self._reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
         self._gatherer = Gatherer(self.judge, config, self.counters)

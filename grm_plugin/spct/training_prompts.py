@@ -17,11 +17,12 @@ import jinja2
 from grm_plugin.batch.digests import digest
 from grm_plugin.batch.items import Item
 from grm_plugin.config import Config
-from grm_plugin.errors import GroupError, PromptError
+from grm_plugin.errors import ConfigError, GroupError, PromptError
 from grm_plugin.judging.outcome import Target
-from grm_plugin.judging.prompts import ENVIRONMENT, PromptBuilder, draw_marker
+from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sanitizing import sanitize
-from grm_plugin.types import Conversation, Group, Message, Prompt
+from grm_plugin.judging.template_files import ENVIRONMENT, read_template
+from grm_plugin.types import MAX_SCORE, MIN_SCORE, Conversation, Group, Message, Prompt
 
 _HINT_WORDS = re.compile(
     r"""
@@ -102,17 +103,24 @@ class TrainingPrompts:
         digest: a digest of the templates `single` and `hint`.
 
     Raises:
+        ConfigError: the configuration reads another verdict than the one that is trained.
         PromptError: a template is missing, is not a Jinja2 template, or uses an unknown variable.
     """
 
     def __init__(self, config: Config, single: Path | None = None, hint: Path | None = None) -> None:
+        if (config.judge.answer, config.judge.scale) != ("boxed", (MIN_SCORE, MAX_SCORE)):
+            raise ConfigError(
+                f"judge.answer is {config.judge.answer} on the scale {list(config.judge.scale)}: a GRM is trained to "
+                "write \\boxed scores from 1 to 10; leave judge.answer and judge.scale (or judge.preset) out"
+            )
         own = resources.files("grm_plugin.spct") / "templates"
         self._serving = PromptBuilder.of(config)
-        self._single = PromptBuilder(str(single or own / "single.txt"))
+        alone = config.judge.model_copy(update={"preset": None, "list_size": 1})
+        self._single = PromptBuilder(str(single or own / "single.txt"), None, alone)
         try:
-            source = Path(str(hint or own / "hint.txt")).read_text(encoding="utf-8")
+            source = read_template(Path(str(hint or own / "hint.txt")))
             self._hint = ENVIRONMENT.from_string(source)
-        except (OSError, UnicodeDecodeError, jinja2.TemplateSyntaxError) as error:
+        except jinja2.TemplateSyntaxError as error:
             raise PromptError(f"hint template {hint}: {error}") from None
         self.digest = digest([source, self._single.listwise(_EXAMPLE, (0,), "MARKER").messages[0].content])
         for builder in (self._serving, self._single):
