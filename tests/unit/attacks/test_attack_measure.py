@@ -257,7 +257,7 @@ def test_the_command_prints_a_table_and_writes_every_row(tmp_path: Path, config:
     done = attack("--config", config, "--limit", 2, "--compare", "--output", output)
     assert done.exit_code == 0, done.output
     assert "format: 0 of" in done.stdout
-    assert "votes forged and 0 lost" in done.stdout
+    assert "format: 0 of 1,260 votes forged" in done.stdout
     figures = json.loads(output.read_text())
     corpus = build_corpus(limit=2)
     assert [entry["id"] for entry in figures["attacks"]] == [each.id for each in corpus]
