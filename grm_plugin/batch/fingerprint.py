@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from grm_plugin.batch.digests import digest
-from grm_plugin.config import Config, VLLMConfig
+from grm_plugin.config import Config, JudgeConfig, VLLMConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.types import Group, Message
@@ -22,9 +23,12 @@ READ_BYTES = 2**20
 _PLACEMENT = {"replicas", "tensor_parallel_size", "gpu_memory_utilization", "max_concurrency", "delay_s", "api_key_env"}
 """Settings of an engine that change where and how fast it runs, not what it answers."""
 
-_NOT_IN_A_VOTE = {"template", "list_size", "blank_response"}
-"""Settings of the judge that no stored vote depends on: the template is part of `prompt`, and the GRM is shown all
-responses of an item in one list, blank ones too. All other settings count, new ones included."""
+_NOT_IN_A_VOTE = {"preset", "template", "list_size", "blank_response"}
+"""Settings of the judge that no stored vote depends on: a preset is what it sets, the template is part of `prompt`, and
+the GRM is shown all responses of an item in one list, blank ones too. All other settings count, new ones included."""
+
+_ADDED_LATER = ("answer", "scale", "pattern")
+"""They count where they are not at their default: stores of earlier versions have none, and were read as by default."""
 
 
 def fingerprint(config: Config) -> dict[str, str]:
@@ -34,14 +38,15 @@ def fingerprint(config: Config) -> dict[str, str]:
         PromptError: a template cannot be loaded or rendered.
     """
     prompts = PromptBuilder.of(config)
+    examples = _PAIRS if config.judge.pairs else _EXAMPLES
     parts = {
         "engine": _engine(config.engine),
-        "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in _EXAMPLES],
+        "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in examples],
         "sampling": config.sampling.model_dump(exclude={"k", "adaptive"}),
-        "judge": config.judge.model_dump(mode="json", exclude=_NOT_IN_A_VOTE),
+        "judge": _judge(config.judge),
     }
     if config.meta_rm:
-        shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in _EXAMPLES]
+        shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in examples]
         parts["meta_rm"] = [_engine(config.meta_rm), shown]
     return {part: digest(content) for part, content in parts.items()}
 
@@ -80,6 +85,13 @@ def model_name(model: Any) -> str:
 _PLAIN = Group((Message("user", "Which?"),), ("first", "second"))
 _FULL = Group((Message("user", "Hm?"), Message("assistant", "Yes."), Message("user", "Which?")), ("one",), "ref", "rub")
 _EXAMPLES = ((_PLAIN, (1, 0)), (_FULL, (0,)))
+_PAIRS = ((_PLAIN, (1, 0)), (replace(_FULL, responses=_PLAIN.responses), (0, 1)))
+
+
+def _judge(judge: JudgeConfig) -> dict[str, Any]:
+    default = {key: JudgeConfig.model_fields[key].default for key in _ADDED_LATER}
+    unset = {key for key in _ADDED_LATER if getattr(judge, key) == default[key]}
+    return judge.model_dump(mode="json", exclude=_NOT_IN_A_VOTE | unset)
 
 
 def _engine(model: Any) -> Any:

@@ -50,11 +50,17 @@ def dry_run_finding(judgement: WireJudgement) -> Finding:
     took = f"{read} of {asked} votes read in {judgement.latency_s:.1f} s"
     lost = "; ".join(sorted({f"{vote.reason} {vote.detail}".strip() for vote in judgement.unparsed}))[:300]
     if not read:
-        return error("dry run", f"{took}: {lost}", "see the engine's log; a GRM must end with Scores: \\boxed{...}")
+        return error(
+            "dry run",
+            f"{took}: {lost}",
+            "see the engine's log; judge.answer and judge.preset say what is read",
+        )
     rewards = ", ".join(f"{reward.settled:.3g}" for reward in judgement.rewards)
     if read < asked:
         return warning(
-            "dry run", f"{took}, rewards {rewards}; lost: {lost}", "judge.template should be the model's own"
+            "dry run",
+            f"{took}, rewards {rewards}; lost: {lost}",
+            "judge.preset, or judge.template, should be the model's",
         )
     return ok("dry run", f"{took}, rewards {rewards}")
 
