@@ -125,6 +125,7 @@ class UnparsedReason(StrEnum):
     ENGINE = "engine"
     TIMEOUT = "timeout"
     TOO_LONG = "too_long"
+    NO_PAIR = "no_pair"
 
     @property
     def engine_failed(self) -> bool:
@@ -197,7 +198,8 @@ class Reward:
     `value` is the normalised, finite reward, or None when no vote could be had (`status` = `no_votes`). `mean` (1..10),
     `total` and `spread` describe the kept votes and are None without them; `unit_mean` is the mean mapped to [0, 1].
     `votes_asked` >= `votes_parsed` >= `votes_kept`; asked is k (fewer with `sampling.adaptive`), or twice that where a
-    list's critiques could not be read and its responses were judged once more, each alone. `meta` is the mean logit of
+    list's critiques could not be read and its responses were judged once more, each alone, or where it was lent to a
+    sibling that had nobody to be compared with. `meta` is the mean logit of
     the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that could
     be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out of an
     over-long response. `same_as` is the index of an earlier response of the group that reads the same to the GRM: the
@@ -229,7 +231,8 @@ class ListJudgement:
     critiques went unrated, if the meta RM failed (all of them are kept then), and `meta_too_long` whether because they
     do not fit into its context.
 
-    A response whose list could not be read stands in a second list, alone; the last one counts.
+    A response whose list could not be read stands in a second list, alone. Where the GRM compares pairs, one stands in
+    a second list as the partner of a response left over. The first list with votes counts.
     """
 
     members: tuple[int, ...]

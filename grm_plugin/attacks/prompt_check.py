@@ -79,30 +79,43 @@ def check_prompts(
         The number of prompts, and what changed.
     """
     builder = PromptBuilder.of(config)
+    orders = list(permutations(range(shown_together(config))))
     marker = draw_marker(random.SystemRandom(), replace(CLEAN, responses=tuple(attack.on("") for attack in attacks)))
+    first = orders[0]
     checks = [
         _Check(
             "GRM prompt",
             lambda group, order: builder.listwise(group, order, marker).messages,
+            first,
             tokenizer,
             _template_kwargs(config.engine),
         ),
         _Check(
             "meta RM prompt",
             lambda group, order: builder.meta(group, order, marker, "fine"),
+            first,
             meta_tokenizer,
             _template_kwargs(config.meta_rm),
         ),
     ]
-    orders = list(permutations(range(len(CLEAN.responses))))
     prompts, changes = 0, []
     for attack in attacks:
-        for slot in SLOTS:
-            group, _ = sanitize(attacked(attack, slot), tuple(range(len(CLEAN.responses))), config.judge)
+        for slot in slots(config):
+            group, _ = sanitize(attacked(attack, slot), first, config.judge)
             for check in checks:
                 prompts += len(orders)
                 changes += [Change(attack.id, f"{slot}, {check.name}", what) for what in check.problems(group, orders)]
     return prompts, changes
+
+
+def shown_together(config: Config) -> int:
+    """How many of the clean responses the GRM is shown together: three, if it reads so many."""
+    return next(n for n in range(len(CLEAN.responses), 0, -1) if n <= config.judge.list_size and config.judge.reads(n))
+
+
+def slots(config: Config) -> tuple[str, ...]:
+    """The slots that the GRM is shown."""
+    return (*SLOTS[: shown_together(config)], *SLOTS[len(CLEAN.responses) :])
 
 
 def attacked(attack: Attack, slot: str) -> Group:
@@ -123,12 +136,18 @@ def attacked(attack: Attack, slot: str) -> Group:
 class _Check:
     """Checks prompts of one template against the prompt of the clean group."""
 
-    def __init__(self, name: str, render: Renderer, tokenizer: Any, template_kwargs: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        render: Renderer,
+        order: tuple[int, ...],
+        tokenizer: Any,
+        template_kwargs: Mapping[str, Any],
+    ) -> None:
         self.name = name
         self._render = render
         self._tokenizer = tokenizer
         self._template_kwargs = template_kwargs
-        order = tuple(range(len(CLEAN.responses)))
         self._fences = _learn(render, order)
         self._special = self._special_ids(render(CLEAN, order))
 

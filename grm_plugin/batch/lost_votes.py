@@ -13,11 +13,12 @@ _ADVICE: dict[str, str] = {
     UnparsedReason.TIMEOUT: "raise failure.deadline_s, give the GRM more replicas, or lower sampling.k or "
     "sampling.max_tokens",
     UnparsedReason.TOO_LONG: "lower judge.max_response_chars or judge.list_size, or raise engine.max_model_len",
+    UnparsedReason.NO_PAIR: "the GRM compares pairs: give two responses to a prompt or more (group.n, ?n=)",
     UnparsedReason.TRUNCATED: "raise sampling.max_tokens: critiques are cut before they end",
 }
 _UNREAD = (
-    "is engine.model a GRM, and judge.template the one that it was trained with? A critique must end with "
-    "Scores: \\boxed{...}"
+    "is engine.model a GRM, and judge.template (or judge.preset) the one that it was trained with? A critique must end "
+    "with Scores: \\boxed{...}, or as judge.answer says"
 )
 
 

@@ -14,6 +14,7 @@ from grm_plugin.config.engines import (
     replicas_of,
 )
 from grm_plugin.config.fields import Section
+from grm_plugin.config.judge import JudgeConfig
 from grm_plugin.config.sections import (
     NEUTRAL_REWARD,
     TOKEN_ENV,
@@ -22,7 +23,6 @@ from grm_plugin.config.sections import (
     ConversationConfig,
     FailureConfig,
     GroupConfig,
-    JudgeConfig,
     NormalizeConfig,
     SamplingConfig,
     ServiceConfig,

@@ -110,7 +110,8 @@ class MetaFilterConfig(Section):
     """Critiques of a list that vote: those that the meta RM rates best. null takes half of those sampled, as the paper
     does."""
     template: TemplatePath | None = None
-    """File with the meta RM's prompt template; null takes the built-in one."""
+    """File with the meta RM's prompt template, or builtin:NAME for one that ships with the package; the released
+    weights know builtin:deepseek_grm_meta_rm. null takes the general one."""
 
 
 class MetaRMConfig(VLLMConfig, MetaFilterConfig):

@@ -12,6 +12,7 @@ from grm_plugin.config import Config
 from grm_plugin.config.overrides import sections_of
 
 WIDTH = 100
+ONE_LINE = 10**6
 REQUIRED = "..."
 """Shown as the value of a key that has no default, below a section that is null."""
 
@@ -36,6 +37,10 @@ def _lines(kind: type[BaseModel], section: BaseModel | None) -> Iterator[str]:
             yield from (f"  {line}".rstrip() for line in _lines(type(below), below))
             continue
         default = REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
-        yield from yaml.safe_dump({name: values.get(name, default)}, sort_keys=False).splitlines()
+        value = values.get(name, default)
+        if isinstance(value, list):  # on one line, so that every line stands below its comment
+            yield f"{name}: {yaml.safe_dump(value, default_flow_style=True, width=ONE_LINE).strip()}"
+        else:
+            yield from yaml.safe_dump({name: value}, sort_keys=False, width=ONE_LINE).splitlines()
         if kinds:
             yield from (f"#   {line}" for line in _lines(kinds[0], None))

@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+
+SHIPPED = "builtin:"
+"""Begins the name of a template that ships with the package."""
+
+
+def shipped_templates() -> list[str]:
+    """The names of the templates that ship, without `SHIPPED`."""
+    folder = resources.files("grm_plugin").joinpath("judging", "templates")
+    return sorted(file.name.removesuffix(".txt") for file in folder.iterdir() if file.name.endswith(".txt"))
 
 
 def _resolved(value: str, info: ValidationInfo) -> str:
@@ -31,9 +41,14 @@ def _model(value: str, info: ValidationInfo) -> str:
 
 
 def _template(value: str, info: ValidationInfo) -> str:
+    if value.startswith(SHIPPED):
+        names = shipped_templates()
+        if value.removeprefix(SHIPPED) not in names:
+            raise ValueError(f"{value!r} does not ship; {SHIPPED} takes {', '.join(names)}")
+        return value
     path = _resolved(value, info)
     if not Path(path).is_file():
-        raise ValueError(f"{value!r} is no file (looked at {path}); give the path of a template file")
+        raise ValueError(f"{value!r} is no file (looked at {path}); give the path of a template file, or {SHIPPED}NAME")
     return path
 
 
@@ -58,7 +73,7 @@ ModelPath = Annotated[str, AfterValidator(_model)]
 override, one in the current directory before both. What starts with `.`, `/` or `~` is a path and must exist."""
 
 TemplatePath = Annotated[str, AfterValidator(_template)]
-"""Path of a text file that exists."""
+"""Path of a text file that exists, or `builtin:` and the name of a template that ships."""
 
 StatePath = Annotated[str, AfterValidator(_resolved)]
 """Path of a file that the service writes; it need not exist yet."""

@@ -6,12 +6,13 @@ paper's settings (arXiv 2504.02495). `grm_plugin.config.loading.load_config` rea
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grm_plugin.config.engines import AnyMetaRMConfig, EngineConfig
-from grm_plugin.config.fields import ModelPath, Section, StatePath, TemplatePath
+from grm_plugin.config.fields import ModelPath, Section, StatePath
+from grm_plugin.config.judge import JudgeConfig
 
 TOKEN_ENV = "GRM_TOKEN"
 """Environment variable of the service's token, unless `service.token_env` names another one."""
@@ -46,32 +47,6 @@ class SamplingConfig(Section):
     """Makes the orders of responses, the markers around them and the sampling repeatable; null draws new ones."""
     adaptive: AdaptiveConfig | None = None
     """Early stopping; null always samples k critiques. Without `meta_rm.k_meta`, half of those sampled vote."""
-
-
-class JudgeConfig(Section):
-    """How responses are put before the GRM and how its answer is read."""
-
-    list_size: int = Field(default=4, ge=1, le=64)
-    """Most responses that the GRM reads together; a larger group is split into lists of nearly equal size."""
-    template: TemplatePath | None = None
-    """File with the GRM's prompt template; null takes the built-in one. Released weights do best with the one of their
-    model card."""
-    decimals: Literal["reject", "accept"] = "reject"
-    """What a score such as 7.5 means. reject: nothing, the critique's vote is lost. accept: 7.5."""
-    max_response_chars: int = Field(default=24_000, ge=100)
-    """Most characters of a response that the GRM reads. A longer one loses its middle: its beginning gets three
-    quarters of them, its end one quarter."""
-    use_reference: bool = True
-    """Whether the GRM is shown the framework's label as a reference answer, where there is one."""
-    blank_response: Literal["minimum", "judge"] = "minimum"
-    """What becomes of a response in which nothing can be seen. minimum: it gets the lowest score, and the GRM is not
-    asked. judge: it is judged like any other."""
-    control_tokens: tuple[Annotated[str, Field(min_length=2)], ...] = ()
-    """Special tokens of your GRM that the usual chat formats lack. Like theirs, they are broken up in all that the GRM
-    reads, so that no response can end its turn or speak in another's name. `grm-plugin attack` finds them."""
-    invisible: Literal["strip", "keep"] = "strip"
-    """What becomes of zero-width, direction and tag characters, which models read and screens do not show. strip: the
-    GRM reads texts without them, except for the joiners that Persian, Hindi and emoji need. keep: they stay."""
 
 
 NEUTRAL_REWARD = {"none": 5.5, "unit": 0.5, "rank": 0.5, "group": 0.0, "running": 0.0}

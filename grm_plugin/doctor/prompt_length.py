@@ -1,4 +1,4 @@
-"""Checks whether the prompt templates render, and whether the prompts fit into the models."""
+"""Checks whether the prompt templates render, fit into the models, and are those that they know."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grm_plugin.config import Config, VLLMConfig
+from grm_plugin.config.presets import known_judge
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.doctor.model_files import find_folder, read_files
 from grm_plugin.engines.vllm import tokens_left_free
@@ -29,8 +30,8 @@ class Lengths:
 def check_prompts(config: Config) -> list[Finding]:
     """Render the templates of the GRM and the meta RM; count tokens if the models' tokenizers are on this machine."""
     try:
-        builder = PromptBuilder(config.judge.template, config.meta_rm.template if config.meta_rm else None)
-        builder.check()
+        builder = PromptBuilder.of(config)
+        left_out = [warning("prompt", problem) for problem in builder.check()]
     except PromptError as problem:
         return [error("prompt", str(problem))]
     short = _group(config, PROSE.split()[0])
@@ -40,9 +41,27 @@ def check_prompts(config: Config) -> list[Finding]:
     if isinstance(config.engine, VLLMConfig):
         prompts = [builder.listwise(group, order, marker).messages for group in (short, long)]
         findings = _fit("prompt", config, config.engine, prompts, generates=True)
+    findings += left_out + _templates_of_the_models(config)
     if isinstance(config.meta_rm, VLLMConfig):
         prompts = [builder.meta(group, order, marker, "") for group in (short, long)]
         findings += _fit("meta prompt", config, config.meta_rm, prompts, generates=False)
+    return findings
+
+
+_GENERAL = "gets the general template, and was trained with another"
+
+
+def _templates_of_the_models(config: Config) -> list[Finding]:
+    """Warns where a model of a known family is asked by the general template, which it was not trained with."""
+    findings = []
+    model = getattr(config.engine, "model", "")
+    preset = known_judge(model)
+    if preset is not None and config.judge.template is None and config.judge.preset is None:
+        findings.append(warning("prompt", f"{model} {_GENERAL}", f"set judge.preset: {preset}"))
+    meta_rm = getattr(config.meta_rm, "model", "")
+    if config.meta_rm is not None and config.meta_rm.template is None and known_judge(meta_rm) == "deepseek_grm":
+        fix = "set meta_rm.template: builtin:deepseek_grm_meta_rm"
+        findings.append(warning("meta prompt", f"{meta_rm} {_GENERAL}", fix))
     return findings
 
 

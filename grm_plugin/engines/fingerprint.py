@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from grm_plugin._util.digests import digest
 from grm_plugin._util.text_files import read_text
 from grm_plugin.config import Config, Section, VLLMConfig
+from grm_plugin.config.fields import SHIPPED
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.prompts import PromptBuilder
+from grm_plugin.judging.template_files import load_template
 from grm_plugin.types import Group, Message
 
 READ_BYTES = 2**20
@@ -26,9 +29,9 @@ _PLACEMENT = {
 }
 """Settings of an engine that change where and how fast it runs, not what it answers."""
 
-_NOT_IN_A_VOTE = {"template", "list_size", "blank_response"}
-"""Settings of the judge that no stored vote depends on: the template is part of `prompt`, and the GRM is shown all
-responses of an item in one list, blank ones too. All other settings count, new ones included."""
+_NOT_IN_A_VOTE = {"preset", "template", "list_size", "blank_response"}
+"""Settings of the judge that no stored vote depends on: a preset is what it sets, the template is part of `prompt`, and
+the GRM is shown all responses of an item in one list, blank ones too. All other settings count, new ones included."""
 
 _KEYS_OF_0_1_0 = {
     *("type", "model", "max_model_len", "dtype", "trust_remote_code", "engine_args", "base_url"),
@@ -50,16 +53,17 @@ def fingerprint(config: Config) -> dict[str, str]:
         PromptError: a template cannot be loaded or rendered.
     """
     prompts = PromptBuilder.of(config)
+    examples = _PAIRS if config.judge.pairs else _EXAMPLES
     meta_template = config.meta_rm.template if config.meta_rm else None
     parts = {
         "engine": _engine(config.engine),
-        "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in _EXAMPLES],
+        "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in examples],
         "template": [source_of(template) for template in (config.judge.template, meta_template) if template],
         "sampling": _settings(config.sampling, {"k", "adaptive"}),
         "judge": _settings(config.judge, _NOT_IN_A_VOTE),
     }
     if config.meta_rm:
-        shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in _EXAMPLES]
+        shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in examples]
         parts["meta_rm"] = [_engine(config.meta_rm), shown]
     return {part: digest(content) for part, content in parts.items()}
 
@@ -86,6 +90,8 @@ def reward_fingerprint(config: Config) -> dict[str, str]:
 
 def source_of(template: str | Path) -> str:
     """The text of a template's file: the examples in `prompt` may not show every branch. No file stands for itself."""
+    if str(template).startswith(SHIPPED):
+        return load_template(str(template)).source
     try:
         return read_text(Path(template))
     except (OSError, ValueError):
@@ -132,6 +138,7 @@ def model_name(model: Any) -> str:
 _PLAIN = Group((Message("user", "Which?"),), ("first", "second"))
 _FULL = Group((Message("user", "Hm?"), Message("assistant", "Yes."), Message("user", "Which?")), ("one",), "ref", "rub")
 _EXAMPLES = ((_PLAIN, (1, 0)), (_FULL, (0,)))
+_PAIRS = ((_PLAIN, (1, 0)), (replace(_FULL, responses=_PLAIN.responses), (0, 1)))
 
 
 def _settings(section: Section, leave_out: set[str]) -> dict[str, Any]:

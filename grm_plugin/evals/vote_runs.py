@@ -51,8 +51,9 @@ def collect(
 
     Raises:
         ConfigError: the store is in use or cannot be written, or holds the votes of another run or on other items that
-            have these ids.
+            have these ids; or the GRM cannot read so many responses together.
     """
+    check_sizes(config, loaded.items)
     console = Console(stderr=True)
     for reason, count in loaded.left_out.items():
         console.print(f"left out: {count:,} {reason}", soft_wrap=True, markup=False, highlight=False)
@@ -68,6 +69,17 @@ def collect(
         run: Run[Item, ItemVotes] = Run(store, meter, concurrency)
         ended = run.carry_out(partial(_collect_all, run, config, loaded.items, keep_going))
         return _finish(ended, meter, store, console), ids
+
+
+def check_sizes(config: Config, items: Sequence[Item]) -> None:
+    """Raises `ConfigError` for an item that the GRM cannot read: a vote compares all responses of an item."""
+    for item in items:
+        if not config.judge.reads(len(item.responses)):
+            reads = "pairs of responses" if config.judge.pairs else "fewer at once"
+            raise ConfigError(
+                f"item {item.id!r} has {len(item.responses)} response(s), but the GRM reads {reads} (judge.preset, "
+                "judge.answer): take a benchmark whose items it can read"
+            )
 
 
 def rate(config: Config, stored: Path, folder: Path, concurrency: int) -> tuple[int, set[str]]:

@@ -22,7 +22,7 @@ from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.rewards import rewards_of
 from grm_plugin.judging.sanitizing import sanitize, shows_nothing
 from grm_plugin.judging.seams import Generator, MetaRM
-from grm_plugin.types import Group, Judgement, ListJudgement
+from grm_plugin.types import Group, Judgement, ListJudgement, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,11 @@ class GroupInProgress:
         self._lists: list[asyncio.Task[list[ListJudgement]]] = []
 
     def put(self, group: Group, members: tuple[int, ...]) -> None:
-        """Put responses before the GRM together; `members` are their indices in the group as it stands."""
+        """Put responses before the GRM together; `members` are their indices in the group as it stands.
+
+        Where the GRM compares pairs, a single one gets a partner of the group, whose votes are not looked at if it has
+        its own.
+        """
         self._lists.append(asyncio.create_task(self._votes(group, members)))
 
     async def conclude(self, group: Group, copies: Mapping[int, int] = NO_COPIES) -> Judgement:
@@ -165,13 +169,31 @@ class GroupInProgress:
         Otherwise a response that confuses the GRM, as a flood of repeats may, would take its siblings' rewards with it.
         """
         lists = self._judge.lists
+        pairs = self._judge.config.judge.pairs
+        if pairs and len(members) == 1:
+            partner = self._partner(group, *members)
+            if partner is None:
+                logger.warning("a group with one response to be judged has no votes: the GRM compares pairs")
+                return [_no_pair(members)]
+            members = (*members, partner)
         together = await lists.judge(group, members, self.deadline)
         silent = all(vote.reason.engine_failed for vote in together.unparsed)
-        if together.critiques or silent or len(members) == 1:
+        if together.critiques or silent or pairs or len(members) == 1:
             return [together]
         logger.warning("no critique of a list of %d responses could be read: each is judged alone", len(members))
         return [together, *await all_of(lists.judge(group, (member,), self.deadline) for member in members)]
 
+    def _partner(self, group: Group, member: int) -> int | None:
+        """Whom a response left over is compared with: the nearest one of its group, if possible with another text."""
+        others = [index for index in self._judge.for_the_grm(group) if index != member]
+        texts = group.responses
+        return min(others, key=lambda other: (texts[other] == texts[member], abs(other - member)), default=None)
+
 
 def _succeeded(task: asyncio.Task[list[ListJudgement]]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _no_pair(members: tuple[int, ...]) -> ListJudgement:
+    detail = "the GRM compares pairs (judge.preset, judge.answer), and the group has one response to be judged"
+    return ListJudgement(members, (None,), (), (Unparsed(UnparsedReason.NO_PAIR, detail=detail),), (0,))

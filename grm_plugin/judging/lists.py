@@ -15,8 +15,8 @@ from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
 from grm_plugin.config import Config, JudgeConfig
 from grm_plugin.errors import PromptError, PromptTooLong
+from grm_plugin.judging.answers import read
 from grm_plugin.judging.orders import Draw, plan_draws
-from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sampling import Sampled, sample_all
 from grm_plugin.judging.sanitizing import sanitize
@@ -179,8 +179,7 @@ class ListJudge:
         """One vote, its scores mapped back from the positions shown to the request's order."""
         if isinstance(outcome, Unparsed):
             return replace(outcome, order=order)
-        options = self.config
-        parsed = parse(outcome, len(order), options.judge.decimals, max_tokens=options.sampling.max_tokens)
+        parsed = read(outcome, len(order), self.config.judge, self.config.sampling.max_tokens)
         if isinstance(parsed, Unparsed):
             return replace(parsed, order=order)
         by_response = dict(zip(order, parsed.values, strict=True))

@@ -25,8 +25,8 @@ def rewards_of(
 ) -> tuple[Reward, ...]:
     """Rewards of a group from the votes on its lists.
 
-    Of a response that stands in several lists the last one counts; what the earlier ones cost is added. A response
-    that stands in none has no votes.
+    Of a response that stands in several lists the first one with votes counts; what all of them cost is added. A
+    response that stands in none has no votes.
 
     Args:
         n: responses of the group.
@@ -57,15 +57,18 @@ def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
     kept = [critique for critique in judged.critiques if critique.kept]
     ratings = [critique.meta for critique in kept if critique.meta is not None]
     vote = judged.votes[position]
+    asked, tokens = before.votes_asked + judged.asked, before.tokens + judged.tokens / len(judged.members)
+    if before.status == "ok":
+        return replace(before, votes_asked=asked, tokens=tokens)
     reward = Reward(
         value=None,
         status="no_votes",
-        votes_asked=before.votes_asked + judged.asked,
+        votes_asked=asked,
         votes_parsed=len(judged.critiques),
         votes_kept=len(kept),
         meta=fmean(ratings) if ratings else None,
         meta_failed=bool(judged.meta_error),
-        tokens=before.tokens + judged.tokens / len(judged.members),
+        tokens=tokens,
         cut=judged.cut[position],
     )
     if vote is None:

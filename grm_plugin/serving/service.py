@@ -85,7 +85,8 @@ class RewardService:
         self.grm = ProbedGenerator(generator, sampling=probe_sampling(config))
         self.meta_rm = ProbedMetaRM(meta_rm) if meta_rm else None
         self.judge = Judge(config, self.grm, self.meta_rm, on_judgement=self._record, timed=self.metrics.timed)
-        self.judge.lists.prompts.check()
+        for left_out in self.judge.lists.prompts.check():
+            logger.warning(left_out)
         self._fingerprint = reward_fingerprint(config)  # now: its files may change while the service runs
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         self._reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)

@@ -20,11 +20,12 @@ from grm_plugin._util.text_files import read_text
 from grm_plugin.batch.items import Item
 from grm_plugin.config import Config
 from grm_plugin.engines.fingerprint import source_of
-from grm_plugin.errors import GroupError, PromptError
+from grm_plugin.errors import ConfigError, GroupError, PromptError
 from grm_plugin.judging.outcome import Target
-from grm_plugin.judging.prompts import ENVIRONMENT, PromptBuilder, draw_marker
+from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sanitizing import sanitize
-from grm_plugin.types import Conversation, Group, Message, Prompt
+from grm_plugin.judging.template_files import ENVIRONMENT
+from grm_plugin.types import MAX_SCORE, MIN_SCORE, Conversation, Group, Message, Prompt
 
 _HINT_WORDS = re.compile(
     r"""
@@ -110,13 +111,20 @@ class TrainingPrompts:
         single_digest: a digest of the text of the template `single`, empty for the built-in one.
 
     Raises:
+        ConfigError: the configuration reads another verdict than the one that is trained.
         PromptError: a template is missing, is not a Jinja2 template, or uses an unknown variable.
     """
 
     def __init__(self, config: Config, single: Path | None = None, hint: Path | None = None) -> None:
+        if (config.judge.answer, config.judge.scale) != ("boxed", (MIN_SCORE, MAX_SCORE)):
+            raise ConfigError(
+                f"judge.answer is {config.judge.answer} on the scale {list(config.judge.scale)}: a GRM is trained to "
+                "write \\boxed scores from 1 to 10; leave judge.answer and judge.scale (or judge.preset) out"
+            )
         own = resources.files("grm_plugin.spct") / "templates"
         self._serving = PromptBuilder.of(config)
-        self._single = PromptBuilder(str(single or own / "single.txt"))
+        alone = config.judge.model_copy(update={"preset": None, "list_size": 1})
+        self._single = PromptBuilder(str(single or own / "single.txt"), None, alone)
         try:
             source = read_text(Path(str(hint or own / "hint.txt")))
             self._hint = ENVIRONMENT.from_string(source)

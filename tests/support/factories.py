@@ -20,7 +20,10 @@ from grm_plugin.config.loading import load_config
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Critique, Group, Judgement, Message, Prompt, Sampling
 
-_BLOCK = re.compile(r"\[begin of response (\d+) ([A-Z]{6})\]\n(.*?)\n\[end of response \1 \2\]", re.DOTALL)
+_BLOCK = re.compile(
+    r"\[(?:The )?begin of response (\d+) ([A-Z]{6})\]\n(.*?)\n\[(?:The )?end of response \1 \2\]",
+    re.DOTALL | re.IGNORECASE,
+)
 
 Reply = Callable[[Prompt, Sampling], list[Completion] | Awaitable[list[Completion]]]
 
@@ -56,7 +59,7 @@ def make_critique(*scores: float, sample: int = 0, **rest: Any) -> Critique:
 
 
 def responses_shown(prompt: Prompt) -> list[str]:
-    """The responses as the built-in template put them before the GRM, in the order shown."""
+    """The responses as the general template, or the one of DeepSeek-GRM, shows them, in the order shown."""
     return [block[2] for block in _BLOCK.findall(prompt.messages[-1].content)]
 
 

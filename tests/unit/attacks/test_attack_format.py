@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from grm_plugin.attacks import prompt_check, quoting
 from grm_plugin.attacks.corpus import build_corpus, token_attacks
 from grm_plugin.attacks.measuring import cut_only
-from grm_plugin.attacks.prompt_check import SLOTS, Fences, check_prompts
+from grm_plugin.attacks.prompt_check import SLOTS, Fences, check_prompts, shown_together
 from grm_plugin.attacks.quoting import TRUTH, QuotingGRM, check_quoting
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
@@ -97,6 +97,34 @@ async def test_a_grm_that_quotes_everything_is_read_right(invisible: str) -> Non
     assert quoted.forged == []
     # Lost where what is quoted opens reasoning, or holds another verdict on as many responses, on lines of their own.
     assert quoted.lost < 0.02 * quoted.votes
+
+
+@pytest.mark.parametrize(
+    ("judge", "n"),
+    [
+        ({"answer": "brackets"}, 3),
+        ({"answer": "json"}, 3),
+        ({"answer": "score", "scale": [1, 5]}, 3),
+        ({"answer": "score", "list_size": 1}, 1),
+        ({"preset": "rm_r1"}, 2),
+    ],
+)
+async def test_no_reader_takes_what_is_quoted_for_the_verdict(judge: dict[str, Any], n: int) -> None:
+    config = make_config(judge=judge)
+    quoted = await check_quoting(CORPUS[::3], config)
+    assert shown_together(config) == n
+    assert quoted.votes > len(CORPUS[::3]) * n
+    assert quoted.forged == []
+    # One way in five repeats the whole prompt: that of rm_r1 names quoting tags, and so opens a quote that never ends.
+    assert quoted.lost < (0.25 if "preset" in judge else 0.05) * quoted.votes
+
+
+@pytest.mark.parametrize("preset", ["deepseek_grm", "rm_r1", "prometheus_2", "nemotron_genrm"])
+def test_the_templates_of_presets_hold(preset: str) -> None:
+    attacks = build_corpus(["forged_fences", "phantom_responses"])
+    prompts, changed = check_prompts(attacks, make_config(judge__preset=preset))
+    assert changed == []
+    assert prompts
 
 
 def test_without_the_defences_the_check_finds_control_tokens(

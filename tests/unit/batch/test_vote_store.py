@@ -123,6 +123,10 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
     assert changed(sampling__temperature=0.9) == {"sampling"}
     assert changed(meta_rm={"type": "fake"}) == {"meta_rm"}
     of_the_judge = {
+        "preset": ("any_instruct", set()),
+        "answer": ("brackets", {"judge", "prompt"}),
+        "scale": ([0, 10], {"judge", "prompt"}),
+        "pattern": (None, set()),
         "template": (str(tmp_path / "template.txt"), {"prompt", "template"}),
         "list_size": (2, set()),
         "blank_response": ("judge", set()),
@@ -135,3 +139,9 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
     assert set(of_the_judge) == set(JudgeConfig.model_fields), "does a vote depend on the new key?"
     for key, (value, parts_of_it) in of_the_judge.items():
         assert changed(**{f"judge__{key}": value}) == parts_of_it, key
+    regex = {"judge__answer": "regex", "judge__list_size": 1, "judge__template": str(tmp_path / "template.txt")}
+    one, other = (parts(**regex, judge__pattern=pattern) for pattern in (r"(\d)", r"(\d+)"))
+    assert {part for part in one if one[part] != other[part]} == {"judge"}
+    pairs = parts(judge__preset="rm_r1")
+    assert pairs["prompt"] != parts(judge__preset="skywork_critic")["prompt"]
+    assert pairs["judge"] == parts(judge__preset="skywork_critic")["judge"] != parts()["judge"]

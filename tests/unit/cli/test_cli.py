@@ -148,7 +148,9 @@ def test_every_key_stands_below_its_documentation() -> None:
     k = "Critiques sampled per list of responses. Each is one vote on every response of the list."
     assert f"# How the GRM is sampled.\nsampling:\n  # {k}\n  k: " in said
     assert "\nmeta_rm: null\n" in said
-    assert "#   # File with the meta RM's prompt template; null takes the built-in one.\n#   template: " in said
+    assert (
+        "#   # released weights know builtin:deepseek_grm_meta_rm. null takes the general one.\n#   template: " in said
+    )
     lines = [line.lstrip() for line in said.splitlines()]
     bare = [
         line for above, line in itertools.pairwise(lines) if line[:1] not in ("", "#") and not above.startswith("#")

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from grm_plugin.batch.lost_votes import advice
 from grm_plugin.cli.app import app
 from grm_plugin.config import Config
+from grm_plugin.config.loading import load_config
 from grm_plugin.doctor.dry_run import _judge as judge_in_this_process
 from grm_plugin.doctor.dry_run import dry_run, dry_run_finding
 from grm_plugin.doctor.examine import CHECKS, Check, examine
@@ -254,15 +255,65 @@ def test_prompts_are_counted_with_the_models_own_tokenizer(tmp_path: Path) -> No
     nano = {"engine__type": "vllm", "engine__model": str(NANO / "grm"), "engine__max_model_len": 1024}
     own = {"judge__template": str(NANO.parent / "listwise.txt"), "sampling__max_tokens": 160}
     template = tmp_path / "long.txt"
-    template.write_text("{{ query }} " + "a very long preface " * 500)
-    fits = only(check_prompts(make_config(**nano, **own, judge__max_response_chars=100)))
+    preface = "a very long preface " * 500
+    template.write_text(preface + "{{ messages }} {{ responses }} {{ reference }} {{ rubric }}")
+    fits, no_reference = check_prompts(make_config(**nano, **own, judge__max_response_chars=100))
     assert fits.level == "ok", fits
-    too_long = only(check_prompts(make_config(**nano, **own)))
+    assert no_reference.level == "warning"
+    assert "does not show reference answers ({{ reference }}), grading notes ({{ rubric }})" in no_reference.message
+    too_long, _ = check_prompts(make_config(**nano, **own))
     assert too_long.level == "warning"
     assert "lower judge.max_response_chars to about" in too_long.fix
     hopeless = only(check_prompts(make_config(**nano, judge__template=str(template))))
     assert hopeless.level == "error"
     assert "without any response" in hopeless.message
+
+
+def test_a_template_that_shows_no_response_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "card.txt").write_text("#### Context\n{conversation context & query}\n#### Responses\n{the responses}")
+    found = only(check_prompts(make_config(judge__template=str(tmp_path / "card.txt"))))
+    assert found.level == "error"
+    assert "does not show response 1 of 1" in found.message
+    assert "{{ responses }}" in found.message
+
+
+META = {"model": "BBQGOD/DeepSeek-GRM-27B-MetaRM"}
+
+
+@pytest.mark.parametrize(
+    ("config", "fixes"),
+    [
+        ({"engine__model": "BBQGOD/DeepSeek-GRM-16B"}, ["set judge.preset: deepseek_grm"]),
+        ({"engine__model": "gaotang/RM-R1-Qwen2.5-Instruct-7B"}, ["set judge.preset: rm_r1"]),
+        ({"engine__model": "BBQGOD/DeepSeek-GRM-16B", "judge__preset": "deepseek_grm"}, []),
+        ({"engine__model": "BBQGOD/DeepSeek-GRM-16B", "judge__preset": "any_instruct"}, []),
+        ({"engine__model": "BBQGOD/DeepSeek-GRM-16B", "judge__template": "builtin:deepseek_grm"}, []),
+        ({"engine__model": "Qwen/Qwen2.5-7B-Instruct"}, []),
+    ],
+)
+def test_weights_that_know_another_template_are_warned_about(config: dict[str, Any], fixes: list[str]) -> None:
+    openai = {"engine__type": "openai", "engine__base_url": "http://127.0.0.1:1/v1"}
+    found = check_prompts(make_config(**openai, **config))
+    assert [finding.fix for finding in found if "general template" in finding.message] == fixes
+    assert all(finding.level == "warning" for finding in found if finding.fix in fixes)
+
+
+@pytest.mark.parametrize(
+    ("template", "fixes"),
+    [
+        ({}, ["set meta_rm.template: builtin:deepseek_grm_meta_rm"]),
+        ({"template": "builtin:deepseek_grm_meta_rm"}, []),
+    ],
+)
+def test_a_meta_rm_that_knows_another_template_is_warned_about(template: dict[str, str], fixes: list[str]) -> None:
+    found = check_prompts(make_config(meta_rm=META | template))
+    assert [finding.fix for finding in found if "general template" in finding.message] == fixes
+
+
+@pytest.mark.parametrize("file", ["deepseek_grm_16b", "deepseek_grm_27b_meta_rm", "openai_endpoint"])
+def test_the_configurations_of_released_weights_name_their_templates(file: str) -> None:
+    found = check_prompts(load_config(CONFIGS / f"{file}.yaml"))
+    assert not [finding for finding in found if "general template" in finding.message or finding.level == "error"]
 
 
 def test_the_chat_template_gets_its_arguments_and_misspelt_ones_are_found(tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from grm_plugin.batch.resumable_run import Run
 from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore, read_store
 from grm_plugin.config import Config
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
-from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.evals.analysis import analyse
 from grm_plugin.evals.critique_rating import rate_votes
 from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.vote_collector import UNREADABLE_ITEMS, VoteCollector, sampled_config
 from grm_plugin.evals.vote_meter import VoteMeter
+from grm_plugin.evals.vote_runs import check_sizes
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
@@ -267,3 +268,13 @@ def _digest(conversation: Conversation) -> float:
     shown = "".join(turn.content for turn in conversation)
     marker = shown.partition("[begin of response 1 ")[2][:6]
     return float(random.Random(shown.replace(marker, "")).random())
+
+
+@pytest.mark.parametrize(
+    ("judge", "n", "words"), [({"preset": "rm_r1"}, 4, "pairs"), ({"preset": "selene"}, 2, "fewer")]
+)
+def test_items_that_the_grm_cannot_read_are_refused_before_any_vote(judge: dict[str, str], n: int, words: str) -> None:
+    item = Item("i", (Message("user", "?"),), tuple("abcd"[:n]), (0,))
+    with pytest.raises(ConfigError, match=rf"'i' has {n} response\(s\), but the GRM reads {words}"):
+        check_sizes(make_config(judge=judge), [item])
+    check_sizes(make_config(), [item])

@@ -441,6 +441,19 @@ def test_a_bad_template_is_found_at_the_start(tmp_path: Any) -> None:
         make_service(judge__template=str(tmp_path / "mine.txt"))
 
 
+def test_a_template_that_leaves_out_responses_is_refused_at_the_start(tmp_path: Any) -> None:
+    (tmp_path / "mine.txt").write_text("Context: {conversation_context} Answer: {assistant_response}")
+    with pytest.raises(PromptError, match=r"does not show response 1 of 1.*looks like Python's format"):
+        make_service(judge__template=str(tmp_path / "mine.txt"))
+
+
+def test_what_a_template_leaves_out_is_logged_once(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "mine.txt").write_text("{{ messages }} {{ responses }} {{ rubric }}")
+    make_service(judge__template=str(tmp_path / "mine.txt"))
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert "mine.txt does not show reference answers ({{ reference }})" in line
+
+
 async def test_running_statistics_survive_a_restart(tmp_path: Any) -> None:
     options = {"normalize": {"method": "running", "state_path": str(tmp_path / "state" / "running.json")}}
     first = make_service(**options)

@@ -175,6 +175,11 @@ class TestPresenting:
         with pytest.raises(PromptError, match=words):
             TrainingPrompts(CONFIG, hint=path)
 
+    @pytest.mark.parametrize("judge", [{"answer": "json"}, {"preset": "rm_r1"}, {"scale": [1, 5]}])
+    def test_a_grm_is_trained_on_the_verdict_of_the_paper(self, judge: dict[str, object]) -> None:
+        with pytest.raises(ConfigError, match=r"judge\.answer is .* trained to write .*boxed scores from 1 to 10"):
+            TrainingPrompts(make_config(judge=judge))
+
 
 class TestCollecting:
     async def test_three_samples_and_a_hinted_one(self, tmp_path: Path) -> None:

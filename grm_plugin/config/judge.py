@@ -1,0 +1,156 @@
+"""The section `judge`: how responses are put before the GRM, and how its answer is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from grm_plugin.config.fields import Section, TemplatePath
+from grm_plugin.config.patterns import compiled
+from grm_plugin.config.presets import BOUND_TO_TEMPLATE, PRESETS, Preset
+from grm_plugin.types import MAX_SCORE, MIN_SCORE
+
+PresetName = Literal[
+    "deepseek_grm",
+    "any_instruct",
+    "gpt_score",
+    "rm_r1",
+    "skywork_critic",
+    "compass_judger",
+    "prometheus_2",
+    "prometheus_2_pairs",
+    "selene",
+    "j1",
+    "nemotron_genrm",
+]
+
+
+class JudgeConfig(Section):
+    """How responses are put before the GRM and how its answer is read."""
+
+    preset: PresetName | None = None
+    """The family of judges that your GRM belongs to. It sets `template`, `answer`, `scale`, `pattern` and `list_size`
+    as its models need them; what you set yourself counts over it. deepseek_grm: the released DeepSeek-GRM weights.
+    any_instruct: any instruct model, by the general template. gpt_score: the same, one response at a time, which ends
+    with "Score: 8/10". Pairs, one response against another: rm_r1, skywork_critic, compass_judger, j1,
+    prometheus_2_pairs. One response at a time on 1 to 5: prometheus_2, selene. One or two on 1 to 5: nemotron_genrm."""
+    template: TemplatePath | None = None
+    """File with the GRM's prompt template, or builtin:NAME for one that ships with the package (builtin:deepseek_grm);
+    null takes the general one, for any instruct model, which asks for what `answer` and `scale` say."""
+    answer: Literal["boxed", "brackets", "json", "score", "verdict", "regex"] = "boxed"
+    """How the GRM writes its verdict. boxed: `Scores: \\boxed{8, 3}`. brackets: `[8, 3]` or `[[8, 3]]`. json: an object
+    or a list, `{"scores": [8, 3]}`. score: `Score: 8/10`, `[RESULT] 4`; for several responses a line each, `Response 2:
+    8/10`. verdict: which of two is better, `[[A]]`, `[[B>A]]`, `[RESULT] A`; the winner gets 10, the other 1, both 5.5
+    for a tie. regex: whatever `pattern` captures."""
+    scale: tuple[int, int] = (MIN_SCORE, MAX_SCORE)
+    """Lowest and highest score that the GRM gives, as in [1, 5]. They count as 1 and 10, and what lies between in
+    proportion."""
+    pattern: str | None = Field(default=None, validate_default=True)
+    """For answer regex: an RE2 regular expression with one group per response of a list, each capturing a score. Its
+    last match counts. Where lists may be shorter than `list_size`, later groups are optional: `(\\d+)(?:, (\\d+))?`."""
+    decimals: Literal["reject", "accept"] = "reject"
+    """What a score such as 7.5 means. reject: nothing, the critique's vote is lost. accept: 7.5."""
+    list_size: int = Field(default=4, ge=1, le=64, validate_default=True)
+    """Most responses that the GRM reads together; a larger group is split into lists of nearly equal size. With answer
+    verdict it is 2. Judges of pairs (that answer, the presets for pairs, answer regex with 2) read nothing but pairs: a
+    response left over is compared with a sibling, whose own votes stay; one that is alone in its group gets no vote."""
+    max_response_chars: int = Field(default=24_000, ge=100)
+    """Most characters of a response that the GRM reads. A longer one loses its middle: its beginning gets three
+    quarters of them, its end one quarter."""
+    use_reference: bool = True
+    """Whether the GRM is shown the framework's label as a reference answer, where there is one."""
+    blank_response: Literal["minimum", "judge"] = "minimum"
+    """What becomes of a response in which nothing can be seen. minimum: it gets the lowest score, and the GRM is not
+    asked. judge: it is judged like any other."""
+    control_tokens: tuple[Annotated[str, Field(min_length=2)], ...] = ()
+    """Special tokens of your GRM that the usual chat formats lack. Like theirs, they are broken up in all that the GRM
+    reads, so that no response can end its turn or speak in another's name. `grm-plugin attack` finds them."""
+    invisible: Literal["strip", "keep"] = "strip"
+    """What becomes of zero-width, direction and tag characters, which models read and screens do not show. strip: the
+    GRM reads texts without them, except for the joiners that Persian, Hindi and emoji need. keep: they stay."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, data: Any) -> Any:
+        preset = PRESETS.get(str(data.get("preset"))) if isinstance(data, dict) else None
+        return {**preset.keys, **data} if preset else data
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _are_two_numbers(cls, scale: Any) -> Any:
+        if not isinstance(scale, list | tuple) or len(scale) != 2 or any(type(end) is not int for end in scale):
+            raise ValueError(f"{scale!r} is no scale: give its two ends as whole numbers, as in [1, 5]")
+        return scale
+
+    @field_validator("scale")
+    @classmethod
+    def _is_a_scale(cls, scale: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
+        lowest, highest = scale
+        if lowest >= highest:
+            raise ValueError(
+                f"{list(scale)} goes from {lowest} up to {highest}: give the lowest score first, as in [1, 5]"
+            )
+        if info.data.get("answer") == "verdict" and scale != (MIN_SCORE, MAX_SCORE):
+            raise ValueError("answer verdict has no scale, its winner gets 10 and the other 1: leave scale out")
+        return scale
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        answer = info.data.get("answer", "regex" if pattern else "boxed")  # absent where it is wrong itself
+        if pattern is None:
+            if answer == "regex":
+                raise ValueError("answer regex needs one: give a regular expression with a group for each response")
+        elif answer != "regex":
+            raise ValueError(f"only answer regex uses it, not {answer}: leave it out, or set answer: regex")
+        else:
+            compiled(pattern)
+        return pattern
+
+    @field_validator("list_size")
+    @classmethod
+    def _is_a_list_size(cls, size: int, info: ValidationInfo) -> int:
+        preset = PRESETS.get(str(info.data.get("preset")))
+        if preset is not None and (size > preset.largest or (preset.pairs and size != 2)):
+            name, reads = info.data["preset"], "pairs" if preset.pairs else f"at most {preset.largest} at once"
+            raise ValueError(f"it is {size}, but preset {name} reads {reads}: leave list_size out")
+        if info.data.get("answer") == "verdict" and size != 2:
+            raise ValueError(f"it is {size}, but answer verdict compares two responses: set list_size: 2")
+        if info.data.get("answer") == "regex" and info.data.get("pattern"):
+            groups = compiled(info.data["pattern"]).groups
+            if groups != size:
+                raise ValueError(
+                    f"it is {size}, but pattern has {groups} groups: give one group for each response of a list, "
+                    "and write others as (?:...)"
+                )
+        return size
+
+    @field_validator(*BOUND_TO_TEMPLATE)
+    @classmethod
+    def _is_what_the_template_asks_for(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.data.get("preset")
+        preset = PRESETS.get(str(name), Preset({}))
+        asked_by = preset.keys.get("template")
+        asked = preset.keys.get(str(info.field_name), cls.model_fields[str(info.field_name)].default)
+        if asked_by is not None and info.data.get("template") == asked_by and value != asked:
+            shown = list(asked) if isinstance(asked, tuple) else asked
+            raise ValueError(
+                f"the template of preset {name} asks for {shown}: leave {info.field_name} out, or give a template too"
+            )
+        return value
+
+    def reads(self, n: int) -> bool:
+        """Whether the GRM can be shown n responses together."""
+        if self.pairs:
+            return n == 2
+        if self.answer == "regex":
+            return n <= self.list_size
+        return self.preset is None or n <= PRESETS[self.preset].largest
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the GRM reads lists of exactly two responses, and no others."""
+        if self.preset is not None and PRESETS[self.preset].pairs:
+            return True
+        return self.answer == "verdict" or (self.preset is None and self.answer == "regex" and self.list_size == 2)
