@@ -26,6 +26,9 @@ _NOT_IN_A_VOTE = {"template", "list_size", "blank_response"}
 """Settings of the judge that no stored vote depends on: the template is part of `prompt`, and the GRM is shown all
 responses of an item in one list, blank ones too. All other settings count, new ones included."""
 
+_NEW_IN_A_VOTE = {"reasoning": "cut_first", "max_tool_chars": 8_000}
+"""Settings of the judge that 0.1.0 had not, with the value at which its votes are gone on with."""
+
 
 def fingerprint(config: Config) -> dict[str, str]:
     """The digest of each part: `engine`, `prompt`, `sampling`, `judge`, and `meta_rm` where there is one.
@@ -34,11 +37,12 @@ def fingerprint(config: Config) -> dict[str, str]:
         PromptError: a template cannot be loaded or rendered.
     """
     prompts = PromptBuilder.of(config)
+    judge = config.judge.model_dump(mode="json", exclude=_NOT_IN_A_VOTE)
     parts = {
         "engine": _engine(config.engine),
         "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in _EXAMPLES],
         "sampling": config.sampling.model_dump(exclude={"k", "adaptive"}),
-        "judge": config.judge.model_dump(mode="json", exclude=_NOT_IN_A_VOTE),
+        "judge": {key: value for key, value in judge.items() if (key, value) not in _NEW_IN_A_VOTE.items()},
     }
     if config.meta_rm:
         shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in _EXAMPLES]
