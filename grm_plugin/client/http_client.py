@@ -95,7 +95,8 @@ class Client:
             request = ScoreRequest(groups=wire, request_id=_new_id())
         except ValidationError as error:
             raise WireError(f"too much for one call: {explain(error.errors())}; make several calls") from None
-        answer = await self._in_place("/v1/score", request.model_dump_json(), on_place)
+        # Not pydantic's JSON: messages may hold lone surrogates, which UTF-8 cannot hold and json escapes.
+        answer = await self._in_place("/v1/score", json.dumps(request.model_dump()), on_place)
         return read_judgements(answer, request.groups)
 
     async def areward(self, sample: Group | WireGroup, n: int) -> float:
@@ -232,7 +233,7 @@ def _one_response(sample: Group | WireGroup) -> str:
     if len(wire.responses) != 1:
         raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
     body = {
-        "prompt": wire.prompt if wire.messages is None else [turn.model_dump() for turn in wire.messages],
+        "prompt": wire.prompt if wire.messages is None else wire.messages,
         "response": wire.responses[0],
         "label": wire.reference,
         "rubric": wire.rubric,

@@ -10,7 +10,7 @@ from grm_plugin.batch.group_judges import in_process
 from grm_plugin.config import Config, TraceConfig, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.errors import GRMError
-from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireMessage
+from grm_plugin.wire.schemas import WireGroup, WireJudgement
 
 QUESTION = "Name two colours."
 RESPONSES = ("red and blue, which are two of the colours of many flags", "I do not know.")
@@ -69,7 +69,7 @@ async def _judge(config: Config) -> WireJudgement:
     }
     config = config.model_copy(update={"trace": TraceConfig(), "normalize": normalize, **one_each})
     async with in_process(config) as judge:
-        return await judge(WireGroup(messages=[WireMessage(role="user", content=QUESTION)], responses=list(RESPONSES)))
+        return await judge(WireGroup(messages=[{"role": "user", "content": QUESTION}], responses=list(RESPONSES)))
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ class OpenGroup:
 class GroupBuffer:
     """Gathers the samples of a prompt into groups of n.
 
-    Samples belong together when conversation, reference, rubric and n are equal. So two equal prompts in one batch fill
-    one group after the other, which is as good: their samples answer the same request.
+    Samples belong together when identity, conversation, reference, rubric and n are equal. So two equal prompts in one
+    batch fill one group after the other, which is as good: their samples answer the same request.
 
     A group may be closed (`close`) while siblings are missing. Those that come later form a group of their own, of as
     many as were missing, and this is expected for `keep_s` seconds. If they never come, the next samples of the prompt
@@ -90,7 +90,7 @@ class GroupBuffer:
 
         `listed=False` counts the sample as a member without putting it before the GRM. A complete group is closed.
         """
-        key = (sample.conversation, sample.reference, sample.rubric, n)
+        key = (sample.identity, sample.conversation, sample.reference, sample.rubric, n)
         group = self._open.get(key)
         if group is None:
             group = self._open[key] = OpenGroup(key, sample, self._expected(key, n, now), self.list_size)

@@ -17,9 +17,11 @@ from grm_plugin import __version__
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
+from grm_plugin.conversation.messages import to_conversation, to_response
+from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.response import response_of
-from grm_plugin.errors import ConfigError, GroupError, ServiceBusy, WireError
+from grm_plugin.errors import ConfigError, GroupError, PromptError, ServiceBusy, WireError
 from grm_plugin.judging.fallback import LOG_KEYS, Settled, log_values, settle
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import Generator, MetaRM
@@ -39,7 +41,6 @@ from grm_plugin.wire.schemas import (
     ScoreReply,
     ScoreRequest,
     WireGroup,
-    to_messages,
 )
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class RewardService:
         gets the result of that one's work, which goes on.
 
         Raises:
-            WireError: a prompt is no prefix of its query.
+            WireError: a prompt is no prefix of its query, or holds a token that stands for an image.
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
@@ -125,13 +126,18 @@ class RewardService:
         )
 
     def read_prompt(self, prompt: str) -> Conversation:
-        """The conversation in a prompt text, by `conversation.format`."""
+        """The conversation in a prompt text, by `conversation.format`.
+
+        Raises:
+            PromptError: the prompt holds a token that stands for an image, a sound or a video.
+        """
         return self._reader.read(prompt)
 
     async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
         """Judgements of whole groups, with every critique.
 
         Raises:
+            WireError: a prompt holds a token that stands for an image.
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
@@ -201,7 +207,7 @@ class RewardService:
             return await self._settled_reward(sample, n, Deadline.after(self.config.failure.deadline_s))
 
     async def _judge_all(self, request: ScoreRequest) -> ScoreReply:
-        groups = [group.to_group(self._conversation(group)) for group in request.groups]
+        groups = [group.to_group(self._conversation(index, group)) for index, group in enumerate(request.groups)]
         with self._admit(sum(len(group.responses) for group in groups)):
             deadline = Deadline.after(self.config.failure.deadline_s)
             judgements = await all_of(self._judge_group(group, deadline) for group in groups)
@@ -230,14 +236,21 @@ class RewardService:
         self.metrics.observe("sample", took)
         return settled, log_values(judgement.rewards[index], settled, took)
 
-    def _sample(self, index: int, query: str, prompt: str, label: str | None) -> Sample:
+    def _sample(self, index: int, query: str, prompt: str, label: str | tuple[str | None, str | None] | None) -> Sample:
+        reference, rubric = label if isinstance(label, tuple) else (label, None)
         try:
-            return Sample(self._reader.read(prompt), response_of(query, prompt), label)
-        except GroupError as error:
+            response = to_response(response_of(query, prompt), prompt)
+            return Sample(self._reader.read(prompt), response, reference, rubric, identity_of(prompt))
+        except (GroupError, PromptError) as error:
             raise WireError(f"query.{index}: {error}") from None
 
-    def _conversation(self, group: WireGroup) -> Conversation:
-        return to_messages(group.messages) if group.messages else self._reader.read(group.prompt or "")
+    def _conversation(self, index: int, group: WireGroup) -> Conversation:
+        if group.messages is not None:
+            return to_conversation(group.messages)
+        try:
+            return self._reader.read(group.prompt or "")
+        except PromptError as error:
+            raise WireError(f"groups.{index}.prompt: {error}") from None
 
     @contextmanager
     def _admit(self, samples: int) -> Iterator[None]:

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from grm_plugin.batch.fingerprint import fingerprint
-from grm_plugin.batch.vote_store import Manifest, VoteStore, read_store
+from grm_plugin.batch.items import Item
+from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore, list_as_shown, read_store
 from grm_plugin.config import JudgeConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.analysis import analyse
+from grm_plugin.judging.sanitizing import sanitize
+from grm_plugin.types import Message
 from support.factories import make_config
 from support.vote_factories import make_item, make_record, vote
 
@@ -127,6 +130,8 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
         "blank_response": ("judge", set()),
         "decimals": ("accept", {"judge"}),
         "max_response_chars": (100, {"judge"}),
+        "reasoning": ("strip", {"judge"}),
+        "max_tool_chars": (100, {"judge"}),
         "use_reference": (False, {"judge"}),
         "control_tokens": (["<turn>"], {"judge"}),
         "invisible": ("keep", {"judge"}),
@@ -134,3 +139,14 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
     assert set(of_the_judge) == set(JudgeConfig.model_fields), "does a vote depend on the new key?"
     for key, (value, parts_of_it) in of_the_judge.items():
         assert changed(**{f"judge__{key}": value}) == parts_of_it, key
+
+
+@pytest.mark.parametrize("limit", [24_000, 12_000, 750])
+def test_a_list_is_shown_again_as_the_judge_had_to_cut_it(limit: int) -> None:
+    """Also where reasoning is left out, so that what was cut does not tell the length to which it was cut."""
+    config = make_config(judge__reasoning="strip").judge
+    texts = ("<think>" + "r" * 9_000 + "</think>" + "a" * 30_000, "b" * 5_000)
+    item = Item("x", (Message("user", "Which?"),), texts, (0,))
+    shown, cut = sanitize(item.group, (0, 1), config, limit)
+    again = list_as_shown(ItemVotes(item, (), (), cut), config)
+    assert (again.group, again.cut) == (shown, cut)
