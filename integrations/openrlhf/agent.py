@@ -4,6 +4,8 @@ OpenRLHF runs the n siblings of a prompt as coroutines of one event loop, but do
 before any of them has generated, so each signs in when it starts: whoever has signed in belongs to the group. Training
 and evaluation may use different n. This is the hook to prefer: a sample holds no thread, and a group is one request.
 
+A label is a reference answer, or a JSON object with `reference` and `rubric`, or one of them; text or object.
+
 Configuration: see `grm_plugin.integrations.environment_variables`.
 """
 
@@ -17,7 +19,8 @@ from openrlhf.utils.agent import SingleTurnAgentExecutor
 
 from grm_plugin._util.text import encodable
 from grm_plugin.client.settled_rewards import SettledReward, judge_settled
-from grm_plugin.conversation.messages import as_reference
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 from grm_plugin.wire.schemas import WireGroup
@@ -51,9 +54,12 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
         `reward`, `scores` (in [0, 1]) and all `extra_logs` are finite floats.
 
         Raises:
+            PromptError: there are images, or the label is an object with unknown fields.
             ServiceError: there is no service, and none could be started (GRM_CONFIG).
             RewardError: the service failed and `failure.policy` is `raise`.
         """
+        refuse_media_fields({"images": images}, ("images",), "a sample")
+        read_label(label)  # before anything is generated for it
         # Every call of RolloutRayActor.generate_responses has its own copy of sampling_params, which its samples share.
         group = self._groups.join(sampling_params, prompt, label)
         try:
@@ -74,9 +80,11 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
     async def _judge(self, prompt: str, responses: Sequence[str], label: object) -> list[SettledReward]:
         """The rewards of the responses to a prompt (text with the policy's chat template), in order."""
         client = await asyncio.wrap_future(self._service.client)
+        reference, rubric = read_label(label)
         group = WireGroup(
             prompt=encodable(prompt),
             responses=[encodable(response) for response in responses],
-            reference=as_reference(label),
+            reference=reference,
+            rubric=rubric,
         )
         return await judge_settled(client, group, self._service.failure)

@@ -9,7 +9,7 @@ from grm_plugin.client import Client
 from grm_plugin.client.settled_rewards import SettledReward, judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.judging.fallback import LOG_KEYS
-from grm_plugin.types import Group
+from grm_plugin.wire.schemas import WireGroup
 
 INFO_KEYS = ("score", *LOG_KEYS, "grm_ok")
 """The keys of `VerlReward.info`."""
@@ -31,7 +31,7 @@ class VerlReward:
         return {"reward_score": self.reward, "reward_extra_info": self.info}
 
 
-async def judge_group(client: Client, group: Group, failure: FailureConfig) -> list[VerlReward]:
+async def judge_group(client: Client, group: WireGroup, failure: FailureConfig) -> list[VerlReward]:
     """One reward per response of the group, in order; see `grm_plugin.client.settled_rewards.judge_settled`.
 
     Raises:

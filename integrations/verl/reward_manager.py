@@ -15,6 +15,9 @@ model; this manager refuses to start then.
 Validation with another n: rows whose `extra_info["split"]` is not "train" (verl's data scripts write it) come in groups
 of `rollout.val_kwargs.n`; `extra_info["rollout_n"]` says it for a single row. Where neither tells, a validation group
 waits `grm.wait_s` for samples that do not exist. Text only, no images.
+
+`ground_truth` is a reference answer, or an object with `reference` and `rubric` or one of them; a rubric may also stand
+in `extra_info["rubric"]`.
 """
 
 from __future__ import annotations
