@@ -42,12 +42,15 @@ class Sample:
     """One response to a conversation, as a framework hands it over.
 
     `reference` is a ground-truth answer shown to the GRM; `rubric` is a per-sample grading note. Both may be absent.
+    `identity` names the prompt as the framework sent it: only samples with equal ones are siblings, also where prompts
+    differ in what the GRM is not shown.
     """
 
     conversation: Conversation
     response: str
     reference: str | None = None
     rubric: str | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

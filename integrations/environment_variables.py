@@ -43,8 +43,8 @@ READY_PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """What the variables say. `url` or `config` is set, or both; `n`, the samples per prompt, and `eval_temperature` are
-    None where no variable gives them."""
+    """What the variables say. `url` or `config` is set, or both; `n`, the samples per prompt, and `eval_temperature`
+    are None where no variable gives them."""
 
     url: str | None
     config: Config | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import Any
 
@@ -11,19 +12,15 @@ class RepeatedKey(ValueError):
     """A key stands twice in one object."""
 
 
-def parse_json(text: str, nan: bool = True) -> Any:
-    """The value of a JSON text.
-
-    Args:
-        text: the text.
-        nan: whether NaN and Infinity, which Python writes and JSON does not have, are read.
+def parse_json(text: str) -> Any:
+    """The value of a JSON text, with NaN where Python wrote a missing value as that, which JSON does not have.
 
     Raises:
         RepeatedKey: an object has a key twice.
         ValueError: it is no JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=float if nan else _refuse_constant)
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_nan_or_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -36,5 +33,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(constant: str) -> None:
+def _nan_or_refuse(constant: str) -> float:
+    if constant == "NaN":
+        return math.nan
     raise ValueError(f"{constant} is no JSON value")

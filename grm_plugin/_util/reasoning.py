@@ -36,6 +36,9 @@ _CLOSES = re.compile(_CLOSE, _FLAGS)
 # line, as no sentence does that speaks of the tag.
 _CLOSES_LINE = re.compile(rf"(?: {_CLOSE} ) (?= [ \t]*+ (?: \n | \Z ) ) | ^ (?: {_CLOSE} )", _FLAGS)
 
+_PROMPT_OPENS = re.compile(rf"(?: {_OPEN} ) \s*+ \Z", _FLAGS)
+_LONGEST_OPENING = 200
+
 # gpt-oss where the tokens round the names of its channels were dropped in decoding.
 _BARE_OPENS = re.compile(r"""\s*+(?:analysis|commentary)(?=[\w"'*(\[])""")
 _BARE_CLOSES = "assistantfinal"
@@ -67,6 +70,15 @@ def split_reasoning(response: str) -> Reasoned:
     if not end and (closing := _CLOSES_LINE.search(response)):
         end = closing.end()
     return Reasoned(response[:end], response[end:])
+
+
+def with_opening(prompt: str, response: str) -> str:
+    """The response, with the mark before it that its prompt ends in: many templates open the reasoning themselves.
+
+    A response that opens its reasoning itself stays as it is.
+    """
+    opening = _PROMPT_OPENS.search(prompt, max(0, len(prompt) - _LONGEST_OPENING))
+    return response if opening is None or _AT_START.match(response) else opening[0] + response
 
 
 def after_reasoning(text: str) -> str | None:

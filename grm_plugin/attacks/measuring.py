@@ -18,8 +18,8 @@ from grm_plugin.batch.meter import Meter
 from grm_plugin.batch.resumable_run import EngineFailed, Run
 from grm_plugin.config import Config, JudgeConfig, NormalizeConfig
 from grm_plugin.errors import EngineError
+from grm_plugin.judging.cutting import cut_middle
 from grm_plugin.judging.judge import Judge
-from grm_plugin.judging.sanitizing import cut_middle
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Group
 

@@ -10,9 +10,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from grm_plugin.attacks.pair_texts import TEXTS
 from grm_plugin.batch.input_lines import decode_line, explain_validation, read_lines, require_single_keys
+from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.errors import WireError
 from grm_plugin.types import Conversation, Group, Message
-from grm_plugin.wire.schemas import WireMessage, WireModel, to_messages
+from grm_plugin.wire.fields import Messages, Reference
+from grm_plugin.wire.schemas import WireModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,15 @@ class Pair:
 class PairLine(WireModel):
     """One line of a file of pairs."""
 
-    messages: list[WireMessage] | None = Field(default=None, min_length=1)
-    """The conversation. Give this or `prompt`."""
+    messages: Messages | None = None
+    """The conversation, as messages of OpenAI's chat API. Give this or `prompt`."""
     prompt: str | None = None
     """One user turn."""
     good: str = Field(min_length=1)
     """A response that deserves more than the other."""
     weak: str = Field(min_length=1)
     """The response that is attacked."""
-    reference: str | None = None
+    reference: Reference = None
     """A ground-truth answer shown to the GRM."""
 
     @model_validator(mode="after")
@@ -75,7 +77,7 @@ def _pair(path: Path, number: int, text: bytes) -> Pair:
         raise WireError(f"{path} line {number}: {explain_validation(error)}") from None
     except WireError as error:
         raise WireError(f"{path} line {number}: {error}") from None
-    conversation = to_messages(line.messages) if line.messages else (Message("user", line.prompt or ""),)
+    conversation = to_conversation(line.messages) if line.messages else (Message("user", line.prompt or ""),)
     return Pair(f"line {number}", conversation, line.good, line.weak, line.reference)
 
 

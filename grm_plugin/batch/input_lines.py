@@ -33,15 +33,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise ConfigError(f"{path} cannot be read: {error}") from None
 
 
-def parse_line(text: bytes, nan: bool = True) -> Any:
-    """The JSON value on a line; `nan` as in `parse_json`.
+def parse_line(text: bytes) -> Any:
+    """The JSON value on a line, as `parse_json` reads it.
 
     Raises:
         WireError: it is not UTF-8, or no JSON, or has a key twice.
     """
     line = decode_line(text)
     try:
-        return parse_json(line, nan)
+        return parse_json(line)
     except RepeatedKey as error:
         raise WireError(str(error)) from None
     except ValueError as error:

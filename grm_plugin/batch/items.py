@@ -5,6 +5,8 @@ Our own format is JSONL with one item per line:
     {"prompt": TEXT or "messages": [{"role", "content"}, ...], "responses": [TEXT, TEXT, ...], "best": INDEX or [INDEX]}
     {"prompt": TEXT or "messages": [...], "responses": [TEXT], "label": 0 or 1}
 
+A response may also be a message, or a list of messages; messages are those of OpenAI's chat API, with calls of tools.
+
 A line may also have "id", "subset", "reference", "rubric" and "meta" (an object of anything else, which only hint
 templates of `grm-plugin spct rft-data` look at).
 `grm_plugin.evals.suites` reads benchmarks in the formats that they were published in.
@@ -18,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, StrictInt, StrictStr, ValidationError
+from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validator
 
 from grm_plugin._util.digests import digest
-from grm_plugin._util.text import encodable
 from grm_plugin.batch.input_lines import explain_validation, parse_line, read_lines
-from grm_plugin.errors import ConfigError, GroupError, WireError
+from grm_plugin.conversation.messages import to_conversation, to_response
+from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.judging.voting import lead
 from grm_plugin.types import Conversation, Group, Message, message_dicts
 from grm_plugin.wire.schemas import WireGroup
@@ -113,9 +115,22 @@ class ItemLine(WireGroup):
     meta: dict[str, Any] = Field(default_factory=dict)
     """Anything else; kept and not looked at."""
 
+    @field_validator("meta")
+    @classmethod
+    def _is_json(cls, meta: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(meta, allow_nan=False)
+        except ValueError:
+            raise ValueError("NaN is no JSON value") from None
+        return meta
 
-def item_from_json(row: Any) -> Item:
+
+def item_from_json(row: Any, read_before: bool = False) -> Item:
     """The item that a line of our own format describes.
+
+    Args:
+        row: the line's JSON value.
+        read_before: the line was made by `Item.to_json`: its texts are taken as they are, fences of tool calls too.
 
     Raises:
         WireError: a field is missing, unknown or wrong; the message names it.
@@ -125,16 +140,21 @@ def item_from_json(row: Any) -> Item:
     except ValidationError as error:
         raise WireError(explain_validation(error)) from None
     best = line.best if isinstance(line.best, list) else [] if line.best is None else [line.best]
-    turns = [Message(turn.role, turn.content) for turn in line.messages or []]
+    if read_before:
+        conversation = tuple(Message(turn["role"], turn["content"]) for turn in line.messages or ())
+        responses = tuple(map(str, line.responses))
+    else:
+        conversation = to_conversation(line.messages or [{"role": "user", "content": line.prompt}])
+        responses = tuple(map(to_response, line.responses))
     return Item(
-        id=digest(line.model_dump(mode="json")) if line.id is None else str(line.id),
-        conversation=clean_conversation(turns or [Message("user", line.prompt or "")]),
-        responses=tuple(clean_text(text) for text in line.responses),
+        id=digest(line.model_dump(mode="json", exclude={"n"})) if line.id is None else str(line.id),
+        conversation=conversation,
+        responses=responses,
         best=tuple(best),
         label=line.label,
         subset=line.subset,
-        reference=line.reference or None,
-        rubric=line.rubric or None,
+        reference=line.reference,
+        rubric=line.rubric,
         meta=line.meta,
     )
 
@@ -150,7 +170,7 @@ def read_items(path: Path) -> list[Item]:
     def parsed() -> Iterator[Item]:
         for number, text in read_lines(path):
             try:
-                yield item_from_json(parse_line(text, nan=False))
+                yield item_from_json(parse_line(text))
             except WireError as error:
                 raise WireError(f"{path} line {number}: {error}") from None
 
@@ -190,27 +210,6 @@ def check_items(items: Iterable[Item], source: str) -> list[Item]:
     if not found:
         raise ConfigError(f"{source} holds no item")
     return list(found.values())
-
-
-def clean_conversation(conversation: Iterable[Message]) -> Conversation:
-    """The conversation with every character replaced that UTF-8 cannot hold.
-
-    Raises:
-        WireError: a content is not a string.
-    """
-    return tuple(Message(turn.role, clean_text(turn.content)) for turn in conversation)
-
-
-def clean_text(text: Any) -> str:
-    """The text with every character replaced that UTF-8 cannot hold.
-
-    Raises:
-        WireError: it is not a string.
-    """
-    try:
-        return encodable(text)
-    except GroupError as error:
-        raise WireError(str(error)) from None
 
 
 def _check_single(item: Item) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from grm_plugin._util.text import shows_nothing
 from grm_plugin.batch.items import Item
 from grm_plugin.config import JudgeConfig
-from grm_plugin.judging.sanitizing import sanitize, shows_nothing
+from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.types import Group
 
 Fault = Literal["identical", "contradictory"]

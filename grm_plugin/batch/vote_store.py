@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from grm_plugin.batch.items import Item, item_from_json
 from grm_plugin.config import JudgeConfig
 from grm_plugin.engines.fingerprint import differing
 from grm_plugin.errors import ConfigError, WireError
-from grm_plugin.judging.lists import ShownList
+from grm_plugin.judging.lists import SHORTEST_SHOWN, ShownList, next_shorter
 from grm_plugin.judging.prompts import draw_marker
 from grm_plugin.judging.sanitizing import sanitize, visible
-from grm_plugin.types import Critique, ListJudgement, Unparsed
+from grm_plugin.types import Critique, Group, ListJudgement, Unparsed
 
 FILE_NAME = "votes.jsonl"
 FORMAT = 1
@@ -170,11 +171,30 @@ def read_store(folder: Path, texts: bool = True) -> tuple[Manifest, list[ItemVot
 
 def list_as_shown(record: ItemVotes, config: JudgeConfig) -> ShownList:
     """The item as it was shown to the GRM when it voted, with another marker: no critique depends on the marker."""
-    # The judge cuts all responses of a list to one length, which may be shorter than the configured one.
-    texts = [visible(text, config) for text in record.item.responses]
-    lengths = [len(text) - cut for text, cut in zip(texts, record.cut, strict=False) if cut]
-    group, cut = sanitize(record.item.group, tuple(range(len(texts))), config, lengths[0] if lengths else None)
+    showings = _showings(record, config)
+    first = next(showings)
+    found = (showing for showing in chain((first,), showings) if showing[1] == record.cut)
+    group, cut = next(found, first) if record.cut else first
     return ShownList(group, draw_marker(random.Random(record.item.id), group), cut)
+
+
+def _showings(record: ItemVotes, config: JudgeConfig) -> Iterator[tuple[Group, tuple[int, ...]]]:
+    """The item with its responses cut to each length that the GRM may have seen, and how much is left out then.
+
+    The judge cuts all responses of a list to one length, which may be shorter than the configured one. Where a response
+    has neither reasoning nor calls of tools, that is what is left of it; else one of the lengths that the judge tries.
+    """
+    members = tuple(range(len(record.item.responses)))
+    for response, cut in zip(record.item.responses, record.cut, strict=False):
+        if 0 < cut < (length := len(visible(response, config))):
+            yield sanitize(record.item.group, members, config, length - cut)
+    limit = config.max_response_chars
+    while True:
+        shown = sanitize(record.item.group, members, config, limit)
+        yield shown
+        if limit <= SHORTEST_SHOWN:
+            return
+        limit = next_shorter(limit, shown[0])
 
 
 def votes_of(judged: ListJudgement) -> tuple[StoredVote, ...]:
@@ -239,7 +259,7 @@ def _parse_record(text: bytes, number: int, path: Path, texts: bool) -> ItemVote
     try:
         row = json.loads(text)
         greedy, votes = (tuple(_parse_vote(vote, texts) for vote in row[key]) for key in ("greedy", "votes"))
-        return ItemVotes(item_from_json(row["item"]), greedy, votes, tuple(row["cut"]))
+        return ItemVotes(item_from_json(row["item"], read_before=True), greedy, votes, tuple(row["cut"]))
     except (ValueError, KeyError, TypeError, WireError):
         raise ConfigError(f"{path} line {number} is damaged: remove the line, and its item is judged again") from None
 

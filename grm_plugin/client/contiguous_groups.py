@@ -6,30 +6,46 @@ For frameworks that hand over a batch without saying how many samples a prompt h
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from grm_plugin.client.replies import explain
+from grm_plugin.conversation.messages import to_conversation, to_response
+from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.errors import GroupError
-from grm_plugin.types import Conversation, message_dicts
 from grm_plugin.wire.schemas import WireGroup
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """One response. `prompt` is text as the policy saw it (the service finds the conversation in it), or the turns."""
+    """One response, as the framework holds it: the service reads it.
 
-    prompt: str | Conversation
-    response: str
+    Attributes:
+        prompt: text as the policy saw it, or messages.
+        response: a text, a message, or a list of messages.
+        reference, rubric: texts for the GRM, or None.
+
+    Raises:
+        PromptError: one of them cannot be read, or holds more than text.
+    """
+
+    prompt: str | Sequence[Mapping[str, Any]]
+    response: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
     reference: str | None = None
     rubric: str | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt, str):
+            to_conversation(self.prompt)
+        to_response(self.response)
+
     @property
     def request(self) -> tuple[object, ...]:
-        """What siblings have in common."""
-        return self.prompt, self.reference, self.rubric
+        """What siblings have in common: all that was sent, whether it is shown or not."""
+        return identity_of(self.prompt), self.reference, self.rubric
 
 
 def contiguous_groups(rows: Iterable[BatchRow]) -> list[WireGroup]:
@@ -38,16 +54,18 @@ def contiguous_groups(rows: Iterable[BatchRow]) -> list[WireGroup]:
     Raises:
         GroupError: there are more than 4,096 siblings.
     """
-    return [_group(tuple(siblings)) for _, siblings in itertools.groupby(rows, key=lambda row: row.request)]
+    return [group_of(tuple(siblings)) for _, siblings in itertools.groupby(rows, key=lambda row: row.request)]
 
 
-def _group(rows: tuple[BatchRow, ...]) -> WireGroup:
+def group_of(rows: Sequence[BatchRow]) -> WireGroup:
+    """The responses of these rows as one group, with the prompt, reference and rubric of the first one.
+
+    Raises:
+        GroupError: as `contiguous_groups`.
+    """
     first = rows[0]
     fields: dict[str, object] = {"responses": [row.response for row in rows]}
-    if isinstance(first.prompt, str):
-        fields["prompt"] = first.prompt
-    else:
-        fields["messages"] = message_dicts(first.prompt)
+    fields["prompt" if isinstance(first.prompt, str) else "messages"] = first.prompt
     try:
         return WireGroup.model_validate(fields | {"reference": first.reference, "rubric": first.rubric})
     except ValidationError as error:

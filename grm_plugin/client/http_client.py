@@ -88,8 +88,8 @@ class Client:
         """One judgement per group, in order; at most 1,024 groups.
 
         `WireJudgement.rewards[i].settled` is always a finite number, `.value` is None where there was no vote.
-        `on_place` is called when the call's turn has come (`max_concurrency`) and it is sent. `learn=False`, here and in
-        the other calls, says that this is evaluation: `normalize.method` running does not learn from it.
+        `on_place` is called when the call's turn has come (`max_concurrency`) and it is sent. `learn=False`, here and
+        in the other calls, says that this is evaluation: `normalize.method` running does not learn from it.
 
         Raises:
             ServiceError: the service cannot be reached, has failed, or did not answer in time.
@@ -101,7 +101,9 @@ class Client:
             request = ScoreRequest(groups=wire, request_id=_new_id(), learn=learn)
         except ValidationError as error:
             raise WireError(f"too much for one call: {explain(error.errors())}; make several calls") from None
-        body = request.model_dump_json(exclude_defaults=True)  # what a service of an older version does not know, too
+        # What a service of an older version does not know stays out. Not pydantic's JSON: messages may hold lone
+        # surrogates, which UTF-8 cannot hold and json escapes.
+        body = json.dumps(request.model_dump(exclude_defaults=True))
         answer = await self._in_place("/v1/score", body, on_place)
         return read_judgements(answer, request.groups)
 
@@ -254,7 +256,7 @@ def _one_response(sample: Group | WireGroup) -> str:
     if len(wire.responses) != 1:
         raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
     body = {
-        "prompt": wire.prompt if wire.messages is None else [turn.model_dump() for turn in wire.messages],
+        "prompt": wire.prompt if wire.messages is None else wire.messages,
         "response": wire.responses[0],
         "label": wire.reference,
         "rubric": wire.rubric,

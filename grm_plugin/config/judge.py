@@ -58,6 +58,13 @@ class JudgeConfig(Section):
     max_response_chars: int = Field(default=24_000, ge=100)
     """Most characters of a response that the GRM reads. A longer one loses its middle: its beginning gets three
     quarters of them, its end one quarter."""
+    reasoning: Literal["keep", "strip", "cut_first"] = "cut_first"
+    """What the GRM reads of a policy's reasoning (`<think>` and its kin, `reasoning_content`), never at the cost of the
+    answer. keep: all of it; reasoning and answer have `max_response_chars` each. strip: none; a response whose
+    reasoning never ends says nothing. cut_first: what the answer leaves of `max_response_chars`."""
+    max_tool_chars: int = Field(default=8_000, ge=100)
+    """Most characters of one tool call's arguments, and of one tool result, that the GRM reads, in the conversation and
+    in responses. A longer one loses its middle."""
     use_reference: bool = True
     """Whether the GRM is shown the framework's label as a reference answer, where there is one."""
     blank_response: Literal["minimum", "judge"] = "minimum"

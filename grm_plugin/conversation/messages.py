@@ -1,15 +1,21 @@
-"""Reads chat messages and labels, as frameworks have them, as the plain text that the GRM is shown.
+"""Reads what frameworks hold of a conversation, and a response to it, as the text that the GRM is shown.
 
-Takes the message dicts of OpenAI's chat and responses APIs, which TRL, slime, NeMo-RL and NeMo-Gym all use.
+It takes the messages of OpenAI's chat API and the items of its responses API, which TRL, verl, slime, NeMo-RL and
+NeMo-Gym all use. Calls of tools, their results, reasoning, and items of any other kind stand in fences, which no text
+can forge (`_util.fences`). Nothing is cut here: that is for `judging.cutting`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import itertools
 from typing import Any
 
-from grm_plugin._util.text import encodable
+from grm_plugin._util.fences import REASONING, broken_up, fenced, parts_of
+from grm_plugin._util.reasoning import split_reasoning, with_opening
+from grm_plugin._util.text import encodable, shows_nothing
+from grm_plugin.conversation.labels import is_missing
+from grm_plugin.conversation.media import refuse_media, refuse_media_fields, unsupported
+from grm_plugin.conversation.plain_json import json_text, plain
 from grm_plugin.errors import PromptError
 from grm_plugin.types import Conversation, Message
 
@@ -22,54 +28,203 @@ _ROLES = {
     "function": "tool",
     "environment": "tool",
 }
-_TEXT_PARTS = ("text", "input_text", "output_text")
+_TEXT_PARTS = ("text", "input_text", "output_text", "summary_text", "reasoning_text", "refusal")
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input", "tool_call": "arguments", "tool_use": "input"}
+"""Kinds of items and parts that call a tool, with the field of what it is given."""
+_RESULTS = {"function_call_output": "output", "custom_tool_call_output": "output", "tool_result": "content"}
 
 
-def to_conversation(messages: Iterable[Mapping[str, Any]]) -> Conversation:
-    """The turns of a chat, with text only.
+def to_conversation(messages: object) -> Conversation:
+    """The turns of a chat.
 
     Raises:
-        PromptError: there is no turn, a role is none of the known ones, or a message holds more than text.
+        PromptError: it is no list of messages, there is none, a role is none of the known ones, or a message holds more
+            than text.
     """
-    turns = tuple(Message(_role(message), text_of(message.get("content"))) for message in messages)
+    items = plain(messages)
+    if isinstance(items, dict):
+        raise PromptError("the prompt is one message: give a list of messages, with this one in it")
+    if not isinstance(items, list):
+        raise PromptError(f"the prompt must be a list of messages, not {type(items).__name__}")
+    turns = tuple(_Reader().turns(items))
     if not turns:
         raise PromptError("the prompt has no message; give at least one user turn")
     return turns
 
 
+def readable(messages: object) -> list[dict[str, Any]]:
+    """The messages as plain JSON values, to be sent to the service, which reads them.
+
+    Raises:
+        PromptError: as `to_conversation`.
+    """
+    to_conversation(messages)
+    sent: list[dict[str, Any]] = plain(messages)
+    return sent
+
+
+def to_response(response: object, prompt: str = "") -> str:
+    """A response, which is a text, a message, or a list of messages or items: what the policy did, and tools answered.
+
+    Args:
+        response: as the framework holds it.
+        prompt: the text that the policy was prompted with, where the response is a text too: if it ends in an opened
+            `<think>`, the response begins with it.
+
+    Raises:
+        PromptError: it is none of these, or holds more than text.
+    """
+    response = plain(response)
+    if isinstance(response, str):
+        text = broken_up(encodable(response))
+        return text if shows_nothing(text) else with_opening(prompt, text)
+    items = [response] if isinstance(response, dict) else response
+    if not isinstance(items, list):
+        raise PromptError(f"a response must be a text, a message or a list of messages, not {type(items).__name__}")
+    turns = _Reader().turns(items)
+    return "\n\n".join(_as_part_of_response(turn) for turn in turns if turn.content)
+
+
 def text_of(content: object) -> str:
-    """The text of one message's content: a string, None (a turn of tool calls only), or a list of text parts.
+    """The text of one message's content: a string, None (a turn of tool calls only), or a list of parts.
 
     Raises:
         PromptError: there is an image, a sound or a file in it.
     """
-    if content is None:
+    return _Reader().content(plain(content))
+
+
+class _Reader:
+    """Reads items one after the other, and remembers what the tools are called that were called."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def turns(self, items: list[Any]) -> list[Message]:
+        """A turn for each item."""
+        return [self._turn(item) for item in items]
+
+    def content(self, content: Any) -> str:
+        """The text of a message's content."""
+        content = _given(content)
+        if content is None:
+            return ""
+        if isinstance(content, str):
+            return broken_up(encodable(content))
+        if not isinstance(content, list):
+            raise PromptError(f"a message's content must be text or a list of parts, not {type(content).__name__}")
+        # Texts that follow each other are one: a fence could be forged in pieces.
+        runs = itertools.groupby(content, key=_is_text)
+        return "".join(
+            broken_up("".join(map(_as_text, parts))) if of_text else "".join(map(self._part, parts))
+            for of_text, parts in runs
+        )
+
+    def _turn(self, item: Any) -> Message:
+        if not isinstance(item, dict):
+            raise PromptError(f"a message must be an object with role and content, not {type(item).__name__}")
+        kind, role = (None if item.get(key) is None else str(item[key]) for key in ("type", "role"))
+        if kind in _CALLS:
+            return Message("assistant", self._call(item, kind))
+        if kind in _RESULTS:
+            return Message("tool", self._result(item, _RESULTS[kind]))
+        if kind == "reasoning":
+            thoughts = (item.get(key) for key in ("content", "summary", "text"))
+            return Message("assistant", next(filter(None, map(_thought, thoughts)), ""))
+        if kind in _TEXT_PARTS and role is None:
+            return Message("assistant", self.content([item]))
+        if kind in (None, "message") or (role in _ROLES and "content" in item):
+            return self._message(item, role)
+        refuse_media(item)
+        speaker = "tool" if str(kind).endswith("_output") else "assistant"
+        return Message(speaker, fenced("conversation item", json_text(item), encodable(str(kind))))
+
+    def _message(self, item: dict[str, Any], role: str | None) -> Message:
+        if role not in _ROLES:
+            raise PromptError(f"a message has the role {str(role)[:20]!r}; use one of {', '.join(_ROLES)}")
+        refuse_media_fields(item)
+        if "content" not in item and role != "assistant":  # whose turn may be calls of tools, or nothing
+            raise PromptError(f"a message with the role {role!r} has no content")
+        role = _ROLES[role]
+        if role == "tool":
+            return Message(role, self._result(item, "content"))
+        thought = next((_thought(item[name]) for name in _THOUGHT_FIELDS if _given(item.get(name))), "")
+        said = self.content(item.get("content"))
+        refusal = broken_up(_as_text(_given(item.get("refusal"))))
+        if role == "assistant":
+            said = _with_fenced_reasoning(said)
+        calls = _given(item.get("tool_calls")) or []
+        calls = [*(calls if isinstance(calls, list) else [calls]), item.get("function_call")]
+        shown = (self._call(call, "function_call") for call in calls if _given(call) is not None)
+        return Message(role, "\n".join(filter(None, (thought, said, refusal, *shown))))
+
+    def _call(self, call: Any, kind: str) -> str:
+        if not isinstance(call, dict):
+            return fenced("tool call", _as_text(call))
+        inner = next((call[key] for key in ("function", "custom") if isinstance(call.get(key), dict)), call)
+        name = encodable(str(inner.get("name") or ""))
+        for key in ("id", "call_id"):
+            if isinstance(call.get(key), str):
+                self._names[call[key]] = name
+        field = next((key for key in (_CALLS[kind], "arguments", "input") if key in inner), "arguments")
+        return fenced("tool call", _as_text(inner.get(field)), name)
+
+    def _result(self, item: dict[str, Any], field: str) -> str:
+        ids = (item.get(key) for key in ("tool_call_id", "call_id", "tool_use_id"))
+        name = next((self._names[key] for key in ids if isinstance(key, str) and key in self._names), "")
+        content = _given(item.get(field))
+        refuse_media(content)
+        of_parts = isinstance(content, list) and all(map(_is_text, content))
+        text = "".join(map(_as_text, content)) if of_parts else _as_text(content)
+        return fenced("tool result", text, encodable(str(_given(item.get("name")) or name)))
+
+    def _part(self, part: Any) -> str:
+        """A part that is no text, with a line to itself."""
+        kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+        if isinstance(part, dict) and isinstance(kind, str):
+            if kind in ("thinking", "reasoning"):
+                return f"{thought}\n" if (thought := _thought(part.get(kind) or part.get("text"))) else ""
+            if kind in _CALLS:
+                return f"\n{self._call(part, kind)}\n"
+            if kind in _RESULTS:
+                return f"\n{self._result(part, _RESULTS[kind])}\n"
+        raise PromptError(unsupported(kind))
+
+
+def _as_part_of_response(turn: Message) -> str:
+    """The text of a turn; where neither the assistant nor a tool speaks, in a fence that says who does."""
+    if turn.role in ("assistant", "tool") or any(part.kind for part in parts_of(turn.content)):
+        return turn.content
+    return fenced("conversation item", turn.content, turn.role)
+
+
+def _given(value: Any) -> Any:
+    """The value; None where a dataset has nothing there, as pandas has NaN."""
+    return value if isinstance(value, str) or not is_missing(value) else None
+
+
+def _with_fenced_reasoning(said: str) -> str:
+    """The text of an assistant's turn, what it begins with put into a fence where that is reasoning."""
+    thought, answer, _ = split_reasoning(said)
+    if not thought or any(part.kind for part in parts_of(said)):
+        return said
+    return "\n".join(filter(None, (fenced(REASONING, thought.strip()), answer.lstrip("\n"))))
+
+
+def _thought(thought: Any) -> str:
+    text = "\n".join(map(_as_text, thought)) if isinstance(thought, list) else _as_text(thought)
+    return "" if shows_nothing(text) else fenced(REASONING, text)
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, str) or (isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS)
+
+
+def _as_text(value: Any) -> str:
+    """A text as it is, also that of a part; anything else as JSON."""
+    if isinstance(value, dict) and value.get("type") in _TEXT_PARTS:
+        value = _given(value.get("text") or value.get("refusal"))
+    if value is None:
         return ""
-    if isinstance(content, str):
-        return encodable(content)
-    if not isinstance(content, list | tuple):
-        raise PromptError(f"a message's content must be text or a list of parts, not {type(content).__name__}")
-    return "".join(_part_text(part) for part in content)
-
-
-def as_reference(label: object) -> str | None:
-    """A dataset's label as a reference answer: JSON where it is no text, None where it is absent or empty."""
-    if label is None or label == "":
-        return None
-    return encodable(label) if isinstance(label, str) else json.dumps(label, ensure_ascii=False, default=str)
-
-
-def _role(message: Mapping[str, Any]) -> str:
-    role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise PromptError(f"a message has the role {str(role)[:20]!r}; use one of {', '.join(_ROLES)}")
-    return _ROLES[role]
-
-
-def _part_text(part: object) -> str:
-    if isinstance(part, str):
-        return encodable(part)
-    kind = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
-    if not isinstance(part, Mapping) or kind not in _TEXT_PARTS:
-        raise PromptError(f"message parts of type {str(kind)[:20]!r} are not supported: the GRM reads text only")
-    return encodable(str(part.get("text") or ""))
+    return encodable(value) if isinstance(value, str) else json_text(value)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from grm_plugin._util.fences import broken_up
 from grm_plugin._util.text import encodable
 from grm_plugin.conversation.chat_formats import FORMATS
 from grm_plugin.conversation.chat_template import invert_chat_template
+from grm_plugin.conversation.media import refuse_placeholders
 from grm_plugin.errors import PromptError
 from grm_plugin.types import Conversation, Message
 
@@ -43,9 +45,14 @@ class ConversationReader:
         """The turns of a prompt, without the generation prompt at its end.
 
         A prompt that does not fit the format is one user turn with the whole text: no text is ever lost.
+
+        Raises:
+            PromptError: the prompt holds a token that stands for an image, a sound or a video.
         """
         text = encodable(prompt)
-        return self._read(text) or (Message("user", text),)
+        refuse_placeholders(text)
+        turns = self._read(text) or (Message("user", text),)
+        return tuple(Message(turn.role, broken_up(turn.content)) for turn in turns)
 
 
 def _recognise(text: str) -> Conversation | None:

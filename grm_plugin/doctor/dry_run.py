@@ -12,7 +12,7 @@ from grm_plugin.config import Config, TraceConfig, VLLMConfig, lone_response
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.errors import EngineError, GRMError
 from grm_plugin.serving.service import RewardService
-from grm_plugin.wire.schemas import ScoreRequest, WireGroup, WireJudgement, WireMessage
+from grm_plugin.wire.schemas import ScoreRequest, WireGroup, WireJudgement
 
 QUESTION = "Name two colours."
 RESPONSES = ("red and blue, which are two of the colours of many flags", "I do not know.")
@@ -72,7 +72,7 @@ async def _judge(config: Config) -> WireJudgement:
         if isinstance(model, VLLMConfig)
     }
     config = config.model_copy(update={"trace": TraceConfig(), "normalize": normalize, **one_each})
-    group = WireGroup(messages=[WireMessage(role="user", content=QUESTION)], responses=list(RESPONSES))
+    group = WireGroup(messages=[{"role": "user", "content": QUESTION}], responses=list(RESPONSES))
     with running_engines(config) as models:
         service = RewardService(config, *models)
         (judgement,) = (await service.judge_groups(ScoreRequest(groups=[group]))).judgements

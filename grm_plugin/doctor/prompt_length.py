@@ -35,7 +35,8 @@ def check_prompts(config: Config) -> list[Finding]:
     except PromptError as problem:
         return [error("prompt", str(problem))]
     short = _group(config, PROSE.split()[0])
-    long = _group(config, _prose(config.judge.max_response_chars))
+    # With `keep` the reasoning of a response has as many characters of its own.
+    long = _group(config, _prose(config.judge.max_response_chars * (2 if config.judge.reasoning == "keep" else 1)))
     order, marker = tuple(range(config.judge.list_size)), "X" * MARKER_LENGTH
     findings = [ok("prompt", "the template renders")]
     if isinstance(config.engine, VLLMConfig):

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grm_plugin.batch.items import clean_text
-from grm_plugin.errors import WireError
+from grm_plugin.conversation.messages import text_of, to_conversation
+from grm_plugin.errors import PromptError, WireError
 from grm_plugin.types import Conversation, Message
 
-ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"}
+ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"} | {
+    "developer": "system",
+    "tool": "tool",
+    "function": "tool",
+}
+_SPOKEN = ("content", "tool_calls", "function_call")
 
 
 def conversation_of(prompt: Any) -> Conversation:
@@ -19,7 +24,7 @@ def conversation_of(prompt: Any) -> Conversation:
         WireError: the prompt is neither, or an empty list.
     """
     if isinstance(prompt, str):
-        return (Message("user", clean_text(prompt)),)
+        return (Message("user", text_of(prompt)),)
     turns = _turns(prompt)
     if not turns:
         raise WireError("the prompt has no turn")
@@ -40,7 +45,7 @@ def exchange_of(prompt: Any, responses: Sequence[Any]) -> tuple[Conversation, tu
         WireError: one of them is neither a text nor a list of turns, or a response has no turn of its own.
     """
     if all(isinstance(response, str) for response in responses):
-        return conversation_of(prompt), tuple(clean_text(response) for response in responses)
+        return conversation_of(prompt), tuple(map(text_of, responses))
     start = () if prompt is None else conversation_of(prompt)
     branches = [_after(start, _turns(response)) for response in responses]
     shared = _shared(branches)
@@ -51,17 +56,24 @@ def exchange_of(prompt: Any, responses: Sequence[Any]) -> tuple[Conversation, tu
 
 def _turns(value: Any) -> Conversation:
     if isinstance(value, str):
-        return (Message("assistant", clean_text(value)),)
+        return (Message("assistant", text_of(value)),)
     if not isinstance(value, Sequence) or not all(isinstance(turn, Mapping) for turn in value):
         raise WireError(f"a prompt or response must be a text or a list of turns, not {type(value).__name__}")
-    return tuple(_turn(turn) for turn in value)
+    try:
+        return to_conversation([_message(turn) for turn in value]) if value else ()
+    except PromptError as error:
+        raise WireError(str(error)) from None
 
 
-def _turn(turn: Mapping[str, Any]) -> Message:
+def _message(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """The turn as a message, also where it has the names of ShareGPT."""
     role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
     if not isinstance(role, str) or role not in ROLES:
         raise WireError(f"a turn needs a role out of {', '.join(ROLES)}, not {role!r}")
-    return Message(ROLES[role], clean_text(content))
+    message = {**turn, "role": ROLES[role], "content": content}
+    if all(message.get(key) is None for key in _SPOKEN):
+        raise WireError("a turn's content must be text, got NoneType")
+    return message
 
 
 def _after(start: Conversation, turns: Conversation) -> Conversation:

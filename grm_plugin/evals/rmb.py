@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from grm_plugin.batch.items import Item, clean_text
+from grm_plugin.batch.items import Item
+from grm_plugin.conversation.messages import text_of
 from grm_plugin.errors import WireError
 from grm_plugin.evals.benchmark_rows import BenchmarkRow
 from grm_plugin.evals.chat_turns import conversation_of
@@ -66,7 +67,9 @@ def _answer(answer: Any, row: BenchmarkRow) -> str:
         answer = _printed(answer, row)
     if not isinstance(answer, dict) or "answer" not in answer:
         raise WireError("an answer must be an object with the key answer")
-    return clean_text(answer["answer"])
+    if not isinstance(answer["answer"], str):
+        raise WireError(f"an answer must be text, got {type(answer['answer']).__name__}")
+    return text_of(answer["answer"])
 
 
 def _printed(text: str, row: BenchmarkRow) -> Any:

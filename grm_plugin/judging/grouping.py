@@ -85,8 +85,8 @@ class OpenGroup:
 class GroupBuffer:
     """Gathers the samples of a prompt into groups of n.
 
-    Samples belong together when conversation, reference, rubric, n and `learn` are equal. So two equal prompts in one
-    batch fill one group after the other, which is as good: their samples answer the same request.
+    Samples belong together when identity, conversation, reference, rubric, n and `learn` are equal. So two equal
+    prompts in one batch fill one group after the other, which is as good: their samples answer the same request.
 
     A group may be closed (`close`) while siblings are missing. Those that come later form a group of their own, of as
     many as were missing, and this is expected for `keep_s` seconds. If they never come, the next samples of the prompt
@@ -167,4 +167,4 @@ class GroupBuffer:
 
 def _key(sample: Sample, n: int, learn: bool) -> Key:
     """What siblings have in common."""
-    return sample.conversation, sample.reference, sample.rubric, n, learn
+    return sample.identity, sample.conversation, sample.reference, sample.rubric, n, learn

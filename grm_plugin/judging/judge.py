@@ -20,7 +20,7 @@ from grm_plugin.judging.grouping import split_evenly
 from grm_plugin.judging.lists import ListJudge, Sanitize, Timed
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.rewards import rewards_of
-from grm_plugin.judging.sanitizing import sanitize, shows_nothing
+from grm_plugin.judging.sanitizing import sanitize, says_nothing
 from grm_plugin.judging.seams import Generator, MetaRM
 from grm_plugin.types import Group, Judgement, ListJudgement, Unparsed, UnparsedReason
 
@@ -106,7 +106,7 @@ class Judge:
 
     def is_blank(self, response: str) -> bool:
         """Whether the blank rule gives this response its reward (`judge.blank_response`), and not the GRM."""
-        return self.config.judge.blank_response == "minimum" and shows_nothing(response)
+        return self.config.judge.blank_response == "minimum" and says_nothing(response, self.config.judge)
 
     def for_the_grm(self, group: Group) -> list[int]:
         """Indices of the responses that the GRM is asked about: all but blank ones."""

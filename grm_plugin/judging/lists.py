@@ -52,6 +52,11 @@ class ShownList:
     cut: tuple[int, ...] = ()
 
 
+def next_shorter(limit: int, shown: Group) -> int:
+    """The length to which responses are cut next where those of `shown`, cut to `limit`, make too long a prompt."""
+    return max(SHORTEST_SHOWN, min(limit, max(map(len, shown.responses))) // 2)
+
+
 class ListJudge:
     """Judges lists with a GRM.
 
@@ -103,7 +108,7 @@ class ListJudge:
             too_long = bool(unparsed) and all(vote.reason is UnparsedReason.TOO_LONG for vote in unparsed)
             if critiques or not too_long or limit <= SHORTEST_SHOWN:
                 break
-            limit = max(SHORTEST_SHOWN, min(limit, max(map(len, shown.group.responses))) // 2)
+            limit = next_shorter(limit, shown.group)
 
         meta_error, meta_too_long = "", False
         try:

@@ -1,4 +1,4 @@
-"""What the GRM may see of a group: responses cut to length, every text made safe. In judging and in training."""
+"""What the GRM may see of a group: texts cut to length, and every one made safe. In judging and in training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
-from grm_plugin._util.text import encodable
+from grm_plugin._util.text import encodable, shows_nothing, strip_invisible
 from grm_plugin.config import JudgeConfig
+from grm_plugin.judging.cutting import cut_response, cut_turn, without_reasoning
 from grm_plugin.types import Group
 
 _CONTROL_TOKEN = re.compile(
@@ -26,20 +27,11 @@ _CONTROL_TOKEN = re.compile(
     re.VERBOSE,
 )
 
-# Soft hyphen, marks and overrides of direction, zero-width characters, tag characters (text that models read and no
-# screen shows). The joiners U+200C and U+200D are not among them: Persian, Hindi and emoji are written with them.
-_INVISIBLE = re.compile(
-    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-_FILLERS = re.compile("[\x00-\x1f\x7f-\x9f\u034f\u115f\u1160\u17b4\u17b5\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0]")
-
-_SEEN = re.compile("[!-~]")
-
 
 def sanitize(
     group: Group, members: tuple[int, ...], config: JudgeConfig, limit: int | None = None
 ) -> tuple[Group, tuple[int, ...]]:
-    """The group's responses `members` as the GRM may see them, and the characters cut from each.
+    """The group's responses `members` as the GRM may see them, and the characters left out of each.
 
     `limit` is the longest response in characters, `judge.max_response_chars` if it is None.
 
@@ -48,15 +40,29 @@ def sanitize(
     """
     group = replace(group, responses=tuple(group.responses[member] for member in members))
     group = _mapped(group, lambda text: visible(text, config))  # before cutting, or padding pushes text out of sight
-    cuts = [cut_middle(response, limit or config.max_response_chars) for response in group.responses]
+    cuts = [cut_response(response, config, limit or config.max_response_chars) for response in group.responses]
     # Control tokens are broken up last: what was left out or cut may have stood inside one.
     shown = _mapped(
-        replace(group, responses=tuple(text for text, _ in cuts)),
+        replace(
+            group,
+            conversation=tuple(cut_turn(turn, config) for turn in group.conversation),
+            responses=tuple(text for text, _ in cuts),
+        ),
         lambda text: neutralize_special_tokens(text, config.control_tokens),
     )
     if not config.use_reference:
         shown = replace(shown, reference=None)
     return shown, tuple(cut for _, cut in cuts)
+
+
+def says_nothing(response: str, config: JudgeConfig) -> bool:
+    """Whether a reader of the response would see nothing, `judge.reasoning: strip` being done.
+
+    Raises:
+        GroupError: it is no text.
+    """
+    text = visible(response, config)
+    return shows_nothing(without_reasoning(text) if config.reasoning == "strip" else text)
 
 
 def visible(text: str, config: JudgeConfig) -> str:
@@ -92,28 +98,3 @@ def neutralize_special_tokens(text: str, further: tuple[str, ...] = ()) -> str:
 def _starts(tokens: tuple[str, ...]) -> re.Pattern[str]:
     """The first character of each of these tokens, where the rest follows; so overlapping ones are found too."""
     return re.compile("|".join(f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in tokens))
-
-
-def strip_invisible(text: str) -> str:
-    """The text without characters that no screen shows; what is seen and how words are joined stays the same."""
-    return text if text.isascii() else _INVISIBLE.sub("", text)
-
-
-def shows_nothing(text: str) -> bool:
-    """Whether a reader would see nothing: white space, invisible characters and fillers only."""
-    if _SEEN.search(text):  # at the first character of most texts
-        return False
-    return not text.strip() or not _FILLERS.sub("", _INVISIBLE.sub("", text)).strip()
-
-
-def cut_middle(text: str, limit: int) -> tuple[str, int]:
-    """At most `limit` characters of the text, three quarters from its start and the rest from its end.
-
-    Returns:
-        The text, with a line between the two parts that says how much is missing; and the number of characters cut.
-    """
-    cut = len(text) - limit
-    if cut <= 0:
-        return text, 0
-    head = limit * 3 // 4
-    return f"{text[:head]}\n[... {cut} characters cut ...]\n{text[head + cut :]}", cut

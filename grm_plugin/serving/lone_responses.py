@@ -1,8 +1,8 @@
 """Responses without a sibling, where `normalize.method` compares siblings (`group`, `rank`): no reward says less.
 
-A call that says, or leaves it at, one sample per prompt is refused: the trainer would get a constant. A response that is
-left alone because its siblings did not come, or have no votes, gets the neutral reward, and is counted. So does one of
-evaluation (`learn=false`), where one sample per prompt is what frameworks draw and nobody trains on the reward.
+A call that says, or leaves it at, one sample per prompt is refused: the trainer would get a constant. A response that
+is left alone because its siblings did not come, or have no votes, gets the neutral reward, and is counted. So does one
+of evaluation (`learn=false`), where one sample per prompt is what frameworks draw and nobody trains on the reward.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from grm_plugin._util.log_once import OncePerMinute
 from grm_plugin.config import FailureConfig
+from grm_plugin.conversation.messages import to_response
+from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import GroupError, PromptError, WireError
@@ -74,12 +76,12 @@ class SampleCalls:
         """
         labels = request.labels or [None] * len(request.query)
         samples: list[Sample | None] = []
-        siblings: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+        siblings: dict[tuple[object, ...], list[int]] = defaultdict(list)
         problems: list[str] = []
         for index, (query, prompt, label) in enumerate(zip(request.query, request.prompts, labels, strict=True)):
             siblings[prompt, label].append(index)
             try:
-                samples.append(Sample(self._reader.read(prompt), response_of(query, prompt), label))
+                samples.append(self._sample(query, prompt, label))
             except (GroupError, PromptError, WireError) as error:
                 samples.append(None)
                 problems.append(f"query.{index}: {error}")
@@ -96,6 +98,11 @@ class SampleCalls:
                 *(len(problems), len(samples), problems[0]),
             )
         return SampleCall(samples, list(siblings.values()), n)
+
+    def _sample(self, query: str, prompt: str, label: str | tuple[str | None, str | None] | None) -> Sample:
+        reference, rubric = label if isinstance(label, tuple) else (label, None)
+        response = to_response(response_of(query, prompt), prompt)
+        return Sample(self._reader.read(prompt), response, reference, rubric, identity_of(prompt))
 
     def reply(self, call: SampleCall, rewarded: Sequence[Row]) -> GetRewardReply:
         """The answer to a call whose readable samples got these rewards, in order."""

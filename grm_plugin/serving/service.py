@@ -15,9 +15,10 @@ from grm_plugin import __version__
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
+from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.engines.fingerprint import reward_fingerprint
-from grm_plugin.errors import ConfigError, ServiceBusy
+from grm_plugin.errors import ConfigError, PromptError, ServiceBusy, WireError
 from grm_plugin.judging.fallback import Settled, log_values, settle
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.seams import Generator, MetaRM
@@ -41,7 +42,6 @@ from grm_plugin.wire.schemas import (
     ScoreReply,
     ScoreRequest,
     WireGroup,
-    to_messages,
 )
 
 logger = logging.getLogger(__name__)
@@ -106,8 +106,8 @@ class RewardService:
         `failure.policy` says, logged and counted. `learn=False` is for evaluation (see `Judge.judge`).
 
         Raises:
-            WireError: no query holds its prompt, or one does not and `failure.policy` is `raise`; or there is one
-                sample per prompt, and it cannot be rewarded alone.
+            WireError: no query holds its prompt, or one does not and `failure.policy` is `raise`; a prompt holds a
+                token that stands for an image; or there is one sample per prompt, and it cannot be rewarded alone.
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
@@ -137,14 +137,19 @@ class RewardService:
         )
 
     def read_prompt(self, prompt: str) -> Conversation:
-        """The conversation in a prompt text, by `conversation.format`."""
+        """The conversation in a prompt text, by `conversation.format`.
+
+        Raises:
+            PromptError: the prompt holds a token that stands for an image, a sound or a video.
+        """
         return self._reader.read(prompt)
 
     async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
         """Judgements of whole groups, with every critique.
 
         Raises:
-            WireError: a group is one response, which cannot be rewarded alone.
+            WireError: a group is one response, which cannot be rewarded alone; or a prompt holds a token that stands
+                for an image.
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
@@ -213,7 +218,7 @@ class RewardService:
             return await self._settled_reward(sample, n, deadline, learn, identified)
 
     async def _judge_all(self, request: ScoreRequest) -> ScoreReply:
-        groups = [group.to_group(self._conversation(group)) for group in request.groups]
+        groups = [group.to_group(self._conversation(index, group)) for index, group in enumerate(request.groups)]
         with self._admission.admit(sum(len(group.responses) for group in groups)):
             deadline = Deadline.after(self.config.failure.deadline_s)
             judgements = await all_of(self._judge_group(group, deadline, request.learn) for group in groups)
@@ -241,8 +246,13 @@ class RewardService:
         self.metrics.observe("sample", took)
         return settled, log_values(judgement.rewards[index], settled, took)
 
-    def _conversation(self, group: WireGroup) -> Conversation:
-        return to_messages(group.messages) if group.messages else self._reader.read(group.prompt or "")
+    def _conversation(self, index: int, group: WireGroup) -> Conversation:
+        if group.messages is not None:
+            return to_conversation(group.messages)
+        try:
+            return self._reader.read(group.prompt or "")
+        except PromptError as error:
+            raise WireError(f"groups.{index}.prompt: {error}") from None
 
     def _record(self, judgement: Judgement) -> None:
         self.counters.add(judgement)

@@ -65,4 +65,6 @@ def _turns(name: str, value: Any, role: str) -> list[dict[str, str]]:
         turns = [{}]
     if not all(isinstance(text, str) for turn in turns for text in turn.values()) or turns == [{}]:
         raise WireError(f"{name} must be a text, or a list of messages with role and content")
+    if any(turn.get(key) for turn in value for key in ("tool_calls", "function_call")):
+        raise WireError(f"{name} calls tools, which this training data cannot hold: leave such rows out")
     return [{key: encodable(text) for key, text in turn.items()} for turn in turns]  # or the file could not be written

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from grm_plugin.conversation.messages import as_reference
-from grm_plugin.types import Conversation, Group, Message
+from grm_plugin.conversation.messages import to_response
+from grm_plugin.types import Conversation, Group
+from grm_plugin.wire.fields import LabelTexts, Messages, Reference, Response
 
 
 class WireModel(BaseModel):
@@ -33,8 +34,9 @@ class GetRewardRequest(WireModel):
     """Prompt and response, decoded with special tokens."""
     prompts: list[str]
     """The prompt of each query, as the policy saw it."""
-    labels: list[Annotated[str | None, BeforeValidator(as_reference)]] = Field(default_factory=list)
-    """The dataset's label of each query: a reference answer, or empty. What is not a string is shown as JSON."""
+    labels: list[LabelTexts] = Field(default_factory=list)
+    """The dataset's label of each query: a reference answer, an object with `reference` and `rubric` or one of them (as
+    JSON it may be a text), or empty. What else is not a string is shown as JSON."""
     n: int | None = Field(default=None, ge=1, le=4096)
     """Samples per prompt; `?n=` in the URL or `group.n` in the configuration where absent."""
 
@@ -58,28 +60,21 @@ class GetRewardReply(WireModel):
     """Always the same keys; see grm_plugin.judging.fallback.LOG_KEYS."""
 
 
-class WireMessage(WireModel):
-    """One chat turn."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    """Who speaks."""
-    content: str
-    """What is said."""
-
-
 class WireGroup(WireModel):
     """The responses to one conversation, judged on one scale."""
 
-    messages: list[WireMessage] | None = Field(default=None, min_length=1)
-    """The conversation. Give this or `prompt`."""
+    messages: Messages | None = None
+    """The conversation, as messages of OpenAI's chat API; calls of tools and their results are shown. Give this or
+    `prompt`."""
     prompt: str | None = None
     """The prompt as the policy saw it, in the chat format of `conversation.format`. Give this or `messages`."""
-    responses: list[str] = Field(min_length=1, max_length=4096)
-    """The responses, each of which gets a reward."""
-    reference: str | None = None
-    """A ground-truth answer shown to the GRM."""
-    rubric: str | None = None
-    """A grading note shown to the GRM."""
+    responses: list[Response] = Field(min_length=1, max_length=4096)
+    """The responses, each of which gets a reward: texts, or messages of OpenAI's chat API (one, or a list of what the
+    assistant and its tools said)."""
+    reference: Reference = None
+    """A ground-truth answer shown to the GRM. What is not a string is shown as JSON."""
+    rubric: Reference = None
+    """A grading note shown to the GRM. What is not a string is shown as JSON."""
     n: int | None = Field(default=None, ge=1, le=4096)
     """How many responses the prompt has, where some of them did not come; null: those given are all. A single response
     that is all there is is refused under `normalize.method` group and rank, which would have nothing to compare it
@@ -93,7 +88,8 @@ class WireGroup(WireModel):
 
     def to_group(self, conversation: Conversation) -> Group:
         """The group as the judge takes it. `conversation` is what `messages` or `prompt` was read as."""
-        return Group(conversation, tuple(self.responses), self.reference or None, self.rubric or None)
+        responses = tuple(to_response(response, self.prompt or "") for response in self.responses)
+        return Group(conversation, responses, self.reference, self.rubric)
 
 
 class ScoreRequest(WireModel):
@@ -275,8 +271,3 @@ class Info(WireModel):
     """Digests of all that a reward depends on, by part: `grm-plugin score` mixes no rewards of different services."""
     counters: dict[str, float]
     """Totals since the service started, by name."""
-
-
-def to_messages(conversation: list[WireMessage]) -> Conversation:
-    """The conversation of a request as the judge takes it."""
-    return tuple(Message(message.role, message.content) for message in conversation)

@@ -23,7 +23,9 @@ from grm_plugin._util.concurrency import all_of
 from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.client.contiguous_groups import BatchRow, contiguous_groups
 from grm_plugin.client.readiness import read_ready
-from grm_plugin.conversation.messages import as_reference, text_of
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.media import refuse_media_fields
+from grm_plugin.conversation.messages import text_of
 from grm_plugin.errors import GroupError
 from grm_plugin.wire.ready import require_siblings
 from grm_plugin.wire.schemas import WireGroup
@@ -36,6 +38,9 @@ except ImportError as error:
 CONCURRENT_STEPS = 1024
 """Samples of an asynchronous rollout wait for their siblings inside `step`, each in a thread of the actor."""
 
+STRUCTURE = ("tool_calls", "function_call", "reasoning_content", "reasoning")
+"""Fields of a message that say more than its content does."""
+
 
 class GRMEnvironmentConfig(TypedDict):
     """The section `env.grm` of NeMo-RL's configuration."""
@@ -45,7 +50,9 @@ class GRMEnvironmentConfig(TypedDict):
     n: int
     """`grpo.num_generations_per_prompt`."""
     reference: NotRequired[str]
-    """Key of a reference answer in the sample's `extra_env_info`."""
+    """Key of a reference answer in the sample's `extra_env_info`, or of an object with `reference` and `rubric`."""
+    rubric: NotRequired[str]
+    """Key of a grading note there."""
 
 
 class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
@@ -64,7 +71,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         service = read_ready(cfg["url"])
         require_siblings(service.method, self._n, "env.grm.n")
         self._client = Client(cfg["url"], service.deadline_s + MARGIN_S, service.groups_in_flight(self._n))
-        self._reference = cfg.get("reference")
+        self._reference, self._rubric = cfg.get("reference", ""), cfg.get("rubric", "")
 
     def step(
         self,
@@ -77,7 +84,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
 
         Raises:
             GroupError: a message log does not end with the policy's turn, or the lengths do not match.
-            PromptError: a message holds more than text.
+            PromptError: a message holds more than text, or a label has unknown fields.
             ServiceError, WireError: the service failed.
         """
         if len(message_log_batch) != len(metadata):
@@ -117,11 +124,20 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
     def _row(self, log: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> BatchRow:
         if not log or log[-1].get("role") != "assistant":
             raise GroupError("a message log does not end with the policy's turn (role assistant): nothing to reward")
+        turns = [_without_tensors(turn) for turn in log]
+        label = read_label(info.get(self._reference), info.get(self._rubric))
+        if any(turn.get(field) for turn in turns[:-1] for field in STRUCTURE):
+            return BatchRow(turns[:-1], turns[-1:], *label)
         # NeMo-RL's data processors write the chat template's text into the contents: laid end to end they are the
         # prompt as the policy saw it, which the service reads by conversation.format.
-        prompt = "".join(text_of(turn.get("content")) for turn in log[:-1])
-        reference = as_reference(info.get(self._reference)) if self._reference else None
-        return BatchRow(prompt, text_of(log[-1].get("content")), reference)
+        prompt = "".join(text_of(turn.get("content")) for turn in turns[:-1])
+        structured = any(turns[-1].get(field) for field in STRUCTURE)
+        return BatchRow(prompt, turns[-1:] if structured else text_of(turns[-1].get("content")), *label)
+
+
+def _without_tensors(turn: Mapping[str, Any]) -> dict[str, Any]:
+    refuse_media_fields(turn)
+    return {name: value for name, value in turn.items() if not isinstance(value, torch.Tensor)}
 
 
 GRMEnvironment = ray.remote(max_concurrency=CONCURRENT_STEPS)(GRMEnvironmentWorker)

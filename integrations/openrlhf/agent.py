@@ -5,6 +5,8 @@ before any of them has generated, so each signs in when it starts: whoever has s
 and evaluation may use different n. This is the hook to prefer: a sample holds no thread, and a group is one request.
 Evaluation is told from training by its temperature (GRM_EVAL_TEMPERATURE, which the launcher sets): nothing else tells.
 
+A label is a reference answer, or a JSON object with `reference` and `rubric`, or one of them; text or object.
+
 Configuration: see `grm_plugin.integrations.environment_variables`.
 """
 
@@ -18,7 +20,8 @@ from openrlhf.utils.agent import SingleTurnAgentExecutor
 
 from grm_plugin._util.text import encodable
 from grm_plugin.client.settled_rewards import SettledReward, judge_settled
-from grm_plugin.conversation.messages import as_reference
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 from grm_plugin.wire.ready import require_siblings
@@ -56,9 +59,12 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
 
         Raises:
             ConfigError: training draws one sample per prompt, which the service's `normalize.method` cannot reward.
+            PromptError: there are images, or the label is an object with unknown fields.
             ServiceError: there is no service, and none could be started (GRM_CONFIG).
             RewardError: the service failed and `failure.policy` is `raise`.
         """
+        refuse_media_fields({"images": images}, ("images",), "a sample")
+        read_label(label)  # before anything is generated for it
         learn = self._eval_temperature is None or sampling_params.temperature != self._eval_temperature
         # Every call of RolloutRayActor.generate_responses has its own copy of sampling_params, which its samples share.
         group = self._groups.join(sampling_params, prompt, label, learn)
@@ -85,9 +91,11 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
         """The rewards of the responses to a prompt (text with the policy's chat template), in order; see
         `JudgeGroup`."""
         client = await asyncio.wrap_future(self._service.client)
+        reference, rubric = read_label(label)
         group = WireGroup(
             prompt=encodable(prompt),
             responses=[encodable(response) for response in responses],
-            reference=as_reference(label),
+            reference=reference,
+            rubric=rubric,
         )
         return await judge_settled(client, group, self._service.failure, learn, n)

@@ -21,7 +21,7 @@ from typing import Any
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.text import encodable
 from grm_plugin.client.settled_rewards import SettledReward, reward_settled
-from grm_plugin.conversation.messages import as_reference
+from grm_plugin.conversation.labels import read_label
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
@@ -45,19 +45,22 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     Args:
         queries: one prompt + response, decoded with special tokens.
         prompts: one, as the policy saw it.
-        labels: one reference answer, or an empty string.
+        labels: one reference answer, or an object with `reference` and `rubric` or one of them (as JSON it may be a
+            text), or an empty string.
 
     Returns:
         `rewards`, `scores` (in [0, 1]) and the values of `extra_logs`, each a plain float.
 
     Raises:
         GroupError: the query does not begin with its prompt, or there are several samples.
+        PromptError: the label is an object with unknown fields.
         ServiceError: there is no service: none answers at GRM_URL, or none could be started (GRM_CONFIG).
         RewardError: the service failed and `failure.policy` is `raise`.
     """
     with one_sample(queries, prompts, labels) as (query, prompt, label):
         response = response_of(query, prompt)
-        sample = WireGroup(prompt=encodable(prompt), responses=[response], reference=as_reference(label))
+        reference, rubric = read_label(label)
+        sample = WireGroup(prompt=encodable(prompt), responses=[response], reference=reference, rubric=rubric)
         reward = run_in_background(_reward(sample))
     return {"rewards": reward.settled.value, "scores": reward.settled.unit_mean, "extra_logs": reward.logs}
 

@@ -9,8 +9,8 @@ from grm_plugin.client.settled_rewards import SettledReward
 from grm_plugin.errors import GroupError
 
 JudgeGroup = Callable[[str, Sequence[str], object, bool, int], Coroutine[None, None, list[SettledReward]]]
-"""The rewards of the responses to a prompt with a label, in order; then whether to learn from them, and how many samples
-had signed in."""
+"""The rewards of the responses to a prompt with a label, in order; then whether to learn from them, and how many
+samples had signed in."""
 
 GENERATION_DEADLINE_S = 3600.0
 """Longest wait for siblings that still generate. OpenRLHF waits for them without end."""

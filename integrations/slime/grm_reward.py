@@ -7,6 +7,9 @@ them. With `--reward-key K` a reward is a dict with K, and in a group the log va
 refuses `--group-rm` together with evaluation; give evaluation datasets `custom_rm_path: ...grm_reward.custom_rm_eval`:
 it knows their samples per prompt, and that `normalize.method` running does not learn from them.
 
+A label is a reference answer, or an object with `reference` and `rubric` or one of them; a rubric may also stand in the
+sample's metadata.
+
 The address comes from `--rm-url`, or GRM_URL. slime cannot take None: for a missing reward the service's own
 `failure.policy` gives a number. Where the service goes away it still does, unless GRM_CONFIG (the YAML's absolute path)
 sets another: all samples of a group get `failure.constant`, or with `raise` the rollout ends.
@@ -27,14 +30,19 @@ from grm_plugin.client import Client
 from grm_plugin.client.contiguous_groups import BatchRow, contiguous_groups
 from grm_plugin.client.settled_rewards import judge_settled, reward_settled
 from grm_plugin.config import FailureConfig
-from grm_plugin.conversation.messages import as_reference, to_conversation
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
 from grm_plugin.wire.ready import require_siblings
 
+IMAGES = "multimodal_inputs"
+"""Where slime's `Sample` has images, sound and video."""
+
 
 class SlimeSample(Protocol):
-    """What is read of slime's `Sample` (slime/utils/types.py)."""
+    """What is read of slime's `Sample` (slime/utils/types.py): also `metadata["rubric"]`, and that it has no
+    `multimodal_inputs`."""
 
     prompt: str | list[dict[str, Any]]
     response: str
@@ -46,7 +54,7 @@ async def custom_rm(args: Any, samples: SlimeSample | Sequence[SlimeSample], **_
 
     Raises:
         ConfigError: no address is given, GRM_CONFIG is wrong, or the service cannot reward one sample per prompt.
-        PromptError: a prompt holds more than text.
+        PromptError: a prompt holds more than text, or a label has unknown fields.
         ServiceError: nothing that can judge answers at the address when the first reward is asked for.
         RewardError: the service failed, and `failure.policy` is `raise`.
     """
@@ -80,9 +88,11 @@ async def _reward_alone(
 
 
 def _row(sample: SlimeSample) -> BatchRow:
+    refuse_media_fields({IMAGES: getattr(sample, IMAGES, None)}, (IMAGES,), "a sample")
     prompt = sample.prompt
-    said = encodable(prompt) if isinstance(prompt, str) else to_conversation(prompt)
-    return BatchRow(said, encodable(sample.response), as_reference(sample.label))
+    said = encodable(prompt) if isinstance(prompt, str) else prompt
+    metadata = getattr(sample, "metadata", None) or {}
+    return BatchRow(said, encodable(sample.response), *read_label(sample.label, metadata.get("rubric")))
 
 
 def _reply(args: Any, value: float, logs: dict[str, float]) -> float | dict[str, float]:

@@ -56,7 +56,7 @@ class GRMReward:
         url: `http://HOST:PORT` of a running service.
         config: instead of `url`: a configuration, or the path of one. Rank 0 starts its service before this returns,
             and stops it when the object goes away, in `close`, or when the process ends.
-        reference: dataset column with reference answers for the GRM.
+        reference: dataset column with reference answers for the GRM, or with objects of a `reference` and a `rubric`.
         rubric: dataset column with per-sample grading notes.
         on_outage: `none` or `raise`.
         timeout_s: longest wait for one group; None waits as long as the service may take.

@@ -8,9 +8,9 @@ from typing import Any
 
 from grm_plugin._util.text import encodable
 from grm_plugin.client.contiguous_groups import BatchRow
-from grm_plugin.conversation.messages import as_reference, text_of, to_conversation
-from grm_plugin.errors import ConfigError, GroupError, PromptError
-from grm_plugin.types import Conversation
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.media import refuse_media_fields
+from grm_plugin.errors import ConfigError, GroupError
 
 Turns = Sequence[Mapping[str, Any]]
 """Chat messages."""
@@ -32,13 +32,12 @@ class TrainerBatch:
         Raises:
             ConfigError: the dataset has no such column.
             GroupError: prompts are missing, or the lengths do not match.
-            PromptError: there are images, or messages of an unknown kind.
+            PromptError: there are images, messages of an unknown kind, or labels with unknown fields.
         """
-        if any(value is not None for name in IMAGE_COLUMNS for value in self.columns.get(name) or ()):
-            raise PromptError("images are not supported: the GRM reads text only; drop the dataset's image column")
+        refuse_media_fields(self.columns, IMAGE_COLUMNS, "the dataset")
         prompts, answers, notes = self._all_prompts(), self._column(reference), self._column(rubric)
         return [
-            BatchRow(_prompt(prompt), _response(completion), as_reference(answer), as_reference(note))
+            BatchRow(_text_or_turns(prompt), _text_or_turns(completion), *read_label(answer, note))
             for prompt, completion, answer, note in zip(prompts, self.completions, answers, notes, strict=True)
         ]
 
@@ -73,13 +72,5 @@ def in_training(log_metric: object) -> bool:
     return bool(getattr(model, "training", True))
 
 
-def _prompt(prompt: str | Turns) -> str | Conversation:
-    return encodable(prompt) if isinstance(prompt, str) else to_conversation(prompt)
-
-
-def _response(completion: str | Turns) -> str:
-    """A completion's text; of a conversation with tools, what the assistant says in it."""
-    if isinstance(completion, str):
-        return encodable(completion)
-    said = [text_of(turn.get("content")) for turn in completion if turn.get("role") == "assistant"]
-    return "\n\n".join(filter(None, said))
+def _text_or_turns(value: str | Turns) -> str | Turns:
+    return encodable(value) if isinstance(value, str) else value

@@ -11,10 +11,10 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from grm_plugin.client.contiguous_groups import group_of
 from grm_plugin.integrations.verl.group_rewards import VerlReward, judge_group
 from grm_plugin.integrations.verl.samples import Member
 from grm_plugin.integrations.verl.settings import GRMSettings
-from grm_plugin.types import Group
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class GRMGroupGatherer:
 
         Raises:
             RewardError: the service failed and `failure.policy` is `raise`.
-            WireError: the group does not fit the service's schema.
+            GroupError: the group does not fit the service's schema.
         """
         group, index = self._join(member)
         # A caller that is cancelled must not take its siblings' judgement with it.
@@ -73,10 +73,9 @@ class GRMGroupGatherer:
                 *(len(group.members), group.expected, first.uid, self._settings.wait_s),
             )
         asyncio.get_running_loop().call_later(KEEP_S, self._forget, first.uid, group)
-        responses = tuple(member.response for member in group.members)
-        group_of_all = Group(first.conversation, responses, first.reference)
-        n = max(first.n, len(responses))  # late or lost siblings make what is left no mistake
-        return await judge_group(self._client, group_of_all, self._settings.failure, first.learn, n)
+        rows = [member.row for member in group.members]
+        n = max(first.n, len(rows))  # late or lost siblings make what is left no mistake
+        return await judge_group(self._client, group_of(rows), self._settings.failure, first.learn, n)
 
     def _forget(self, uid: str, group: _OpenGroup) -> None:
         """Forget the groups of a prompt if this one was the last: a later one may still be open."""

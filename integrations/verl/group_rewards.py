@@ -9,7 +9,7 @@ from grm_plugin.client import Client
 from grm_plugin.client.settled_rewards import SettledReward, judge_settled
 from grm_plugin.config import FailureConfig
 from grm_plugin.judging.fallback import LOG_KEYS
-from grm_plugin.types import Group
+from grm_plugin.wire.schemas import WireGroup
 
 INFO_KEYS = ("score", *LOG_KEYS, "grm_ok")
 """The keys of `VerlReward.info`."""
@@ -32,7 +32,7 @@ class VerlReward:
 
 
 async def judge_group(
-    client: Client, group: Group, failure: FailureConfig, learn: bool = True, n: int | None = None
+    client: Client, group: WireGroup, failure: FailureConfig, learn: bool = True, n: int | None = None
 ) -> list[VerlReward]:
     """One reward per response of the group, in order; see `grm_plugin.client.settled_rewards.judge_settled`.
 

@@ -16,6 +16,9 @@ Validation with another n: rows whose `extra_info["split"]` is not "train" (verl
 of `rollout.val_kwargs.n`; `extra_info["rollout_n"]` says it for a single row. Where neither tells, a validation group
 waits `grm.wait_s` for samples that do not exist. By the same `split`, `normalize.method` running does not learn from
 validation. Text only, no images.
+
+`ground_truth` is a reference answer, or an object with `reference` and `rubric` or one of them; a rubric may also stand
+in `extra_info["rubric"]`.
 """
 
 from __future__ import annotations

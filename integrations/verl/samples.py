@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from grm_plugin._util.text import encodable
-from grm_plugin.conversation.messages import as_reference, to_conversation
+from grm_plugin.client.contiguous_groups import BatchRow
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.media import refuse_media_fields
+from grm_plugin.conversation.messages import readable
 from grm_plugin.errors import GroupError
-from grm_plugin.types import Conversation, Message
+
+IMAGES = ("multi_modal_data",)
+"""Where verl has a row's images, sound and video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +30,23 @@ class Member:
     """One sample of a prompt.
 
     `uid` names the prompt's group of `n` samples, and `session` this sample in it; None where verl does not number them
-    (its trainers before V1).
+    (its trainers before V1). `prompt` holds messages, which the service reads.
     """
 
     uid: str
     n: int
     session: int | None
-    conversation: Conversation
+    prompt: Sequence[Mapping[str, Any]]
     response: str
     reference: str | None = None
+    rubric: str | None = None
     learn: bool = True
     """False in validation."""
+
+    @property
+    def row(self) -> BatchRow:
+        """The sample as a row of a batch."""
+        return BatchRow(self.prompt, self.response, self.reference, self.rubric)
 
 
 def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes, validate: bool = False) -> Member:
@@ -45,8 +56,9 @@ def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes, val
 
     Raises:
         GroupError: verl does not say which prompt the sample belongs to.
-        PromptError: there is no prompt, or it holds more than text.
+        PromptError: there is no prompt, or it holds more than text, or the label has unknown fields.
     """
+    refuse_media_fields(fields, IMAGES, "a sample")
     if fields.get("uid") is None:
         raise GroupError(
             "verl hands over a sample without its uid, so its group is unknown: the reward model shares the policy's "
@@ -54,13 +66,15 @@ def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes, val
         )
     session = fields.get("session_id")
     session = None if session is None else int(session)
+    reference, rubric = _label(fields)
     return Member(
         uid=str(fields["uid"]),
         n=group_size(fields.get("extra_info"), session, sizes),
         session=session,
-        conversation=read_prompt(fields.get("raw_prompt")),
+        prompt=read_prompt(fields.get("raw_prompt")),
         response=encodable(response),
-        reference=read_reference((fields.get("reward_model") or {}).get("ground_truth")),
+        reference=reference,
+        rubric=rubric,
         learn=not validate and in_training(fields.get("extra_info")),
     )
 
@@ -85,17 +99,18 @@ def in_training(extra_info: Mapping[str, Any] | None) -> bool:
     return bool((extra_info or {}).get("split", "train") == "train")
 
 
-def read_prompt(raw_prompt: Any) -> Conversation:
-    """The conversation in a row's prompt: a text, or chat messages with text content.
+def read_prompt(raw_prompt: Any) -> list[dict[str, Any]]:
+    """The messages in a row's prompt: a text is one user turn.
 
     Raises:
-        PromptError: there is no prompt, or it holds images, video or audio.
+        PromptError: there is no prompt, it is no list of messages, or it holds images, video or audio.
     """
     if isinstance(raw_prompt, str):
-        return (Message("user", encodable(raw_prompt)),)
-    return to_conversation(() if raw_prompt is None else raw_prompt)
+        return [{"role": "user", "content": encodable(raw_prompt)}]
+    return readable(() if raw_prompt is None else raw_prompt)
 
 
-def read_reference(ground_truth: Any) -> str | None:
-    """The dataset's ground truth as text for the GRM, or None. verl reads its data with numpy."""
-    return as_reference(ground_truth.tolist() if hasattr(ground_truth, "tolist") else ground_truth)
+def _label(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The reference and the rubric of a row: of its ground truth, and the rubric in its extra_info."""
+    reward_model, info = (fields.get(name) or {} for name in ("reward_model", "extra_info"))
+    return read_label(reward_model.get("ground_truth"), info.get("rubric"))

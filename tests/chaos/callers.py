@@ -18,7 +18,6 @@ from grm_plugin.integrations.trl.grm_reward import GRMReward
 from grm_plugin.integrations.verl.group_gatherer import GRMGroupGatherer
 from grm_plugin.integrations.verl.samples import Member
 from grm_plugin.integrations.verl.settings import GRMSettings
-from grm_plugin.types import Message
 from grm_plugin.wire.schemas import WireGroup
 
 Answer = tuple[float | None, bool]
@@ -117,7 +116,7 @@ def _verl(url: str, config: Config) -> Caller:
         return [((index,), ask(question, index, uid)) for index in range(N)]
 
     async def ask(question: Question, index: int, uid: str) -> list[Answer]:
-        asked = (Message("user", question.prompt),)
+        asked = [{"role": "user", "content": question.prompt}]
         reward = await gatherer.reward(Member(uid, N, index, asked, question.responses[index]))
         return [(reward.reward, reward.info["grm_ok"] == 0)]
 

@@ -85,13 +85,19 @@ async def test_messages_instructions_tools_and_reasoning(serve: Callable[..., An
         {"role": "user", "content": [{"type": "input_text", "text": "What?"}]},
     ]
     call = {"type": "function_call", "name": "look", "arguments": "{}", "call_id": "1"}
-    body = rollout({"type": "reasoning", "summary": []}, call, message("I see."), message("7"), question=question)
+    seen = {"type": "function_call_output", "call_id": "1", "output": "7 plums"}
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    empty = {"type": "reasoning", "summary": [], "encrypted_content": "x"}
+    body = rollout(empty, thought, call, seen, message("I see."), message("7"), question=question)
     body["responses_create_params"]["instructions"] = "You are kind."
     assert (await verify(service.url, body))["reward"] == pytest.approx(unit(7))
     [judged] = service.judged
     turns = [(turn.role, turn.content) for turn in judged.group.conversation]
     assert turns == [("system", "You are kind."), ("system", "Be brief."), ("user", "What?")]
-    assert judged.group.responses == ("I see.\n\n7",)
+    assert judged.group.responses == (
+        "[assistant's reasoning]\nHm.\n[end of assistant's reasoning]\n\n[tool call look]\n{}\n[end of tool call]\n\n"
+        "[tool result look]\n7 plums\n[end of tool result]\n\nI see.\n\n7",
+    )
 
 
 async def test_a_lost_rollout_does_not_keep_its_cohort(serve: Callable[..., Any]) -> None:
@@ -111,6 +117,12 @@ async def test_a_judge_without_a_verdict_masks_the_sample(serve: Callable[..., A
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
+        (rollout(message("3"), {"type": "image_generation_call", "result": "b64"}), "image_generation_call"),
+        (rollout(message("3"), expected_answer={"reference": "3", "rubrik": "x"}), "unknown field 'rubrik'"),
+        (
+            rollout({"type": "function_call_output", "call_id": "1", "output": [{"type": "input_image"}]}),
+            "input_image",
+        ),
         ({"response": {"output": []}}, "responses_create_params"),
         (rollout(message("3"), question=[]), "no message"),
         (rollout(message("3"), question=[{"role": "user", "content": [{"type": "input_image"}]}]), "input_image"),
@@ -195,6 +207,42 @@ def test_nemo_gyms_own_parser_takes_the_example() -> None:
     assert (folder / "requirements.txt").exists()
 
 
+async def test_two_tasks_that_differ_in_a_tools_output_only_are_no_siblings(serve: Callable[..., Any]) -> None:
+    service = serve(group__n=2, group__wait_s=60)
+
+    def task(weather: str, said: str) -> dict[str, Any]:
+        call = {"type": "function_call", "name": "get_weather", "arguments": '{"city": "Oslo"}', "call_id": "1"}
+        output = {"type": "function_call_output", "call_id": "1", "output": weather}
+        asked = {"role": "user", "content": "How is the weather in my city?"}
+        return rollout(message(said), question=[asked, call, output])
+
+    bodies = [task("sunny, 30C", "It is sunny, 9"), task("snow, -5C", "It snows, 8")]
+    bodies += [task("sunny, 30C", "It snows, 1"), task("snow, -5C", "It is sunny, 2")]
+    async with asyncio.timeout(30):
+        replies = await asyncio.gather(*(verify(service.url, body) for body in bodies))
+    assert [reply["reward"] for reply in replies] == pytest.approx([unit(score) for score in (9, 8, 1, 2)])
+    assert sorted(sorted(judged.group.responses) for judged in service.judged) == [
+        ["It is sunny, 2", "It snows, 8"],
+        ["It is sunny, 9", "It snows, 1"],
+    ]
+
+
+async def test_a_rollout_that_is_only_a_call_is_judged_on_the_call(serve: Callable[..., Any]) -> None:
+    service = serve(group__n=2)
+
+    def call(guests: int) -> dict[str, Any]:
+        arguments = f'{{"guests": {guests}, "time": "19:00"}}'
+        return rollout({"type": "function_call", "name": "book_table", "arguments": arguments, "call_id": "1"})
+
+    async with asyncio.timeout(30):
+        right, wrong = await asyncio.gather(*(verify(service.url, call(guests)) for guests in (9, 2)))
+    assert (right["reward"], wrong["reward"]) == (pytest.approx(unit(9)), pytest.approx(unit(2)))
+    assert right["grm"]["grm_votes_kept"] == 2
+    [judged] = service.judged
+    assert {reward.status for reward in judged.rewards} == {"ok"}
+    assert all("book_table" in response and "19:00" in response for response in judged.group.responses)
+
+
 def log(text: str, question: str = "What?") -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": text}]
 
@@ -214,6 +262,30 @@ def test_a_whole_step_is_rewarded_group_by_group(environment: ModuleType, serve:
     assert {judged.group.reference for judged in service.judged} == {"plum", None}
     assert worker.global_post_process_and_metrics({"x": 1}) == ({"x": 1}, {})
     worker.shutdown()
+
+
+def test_calls_results_reference_and_rubric_are_carried(environment: ModuleType, serve: Callable[..., Any]) -> None:
+    service = serve()
+    worker = environment.GRMEnvironmentWorker({"url": service.url, "n": 2, "reference": "answer", "rubric": "note"})
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+    def turns(seen: str, text: str) -> list[dict[str, Any]]:
+        asked = {"role": "assistant", "content": "", "tool_calls": [call], "token_ids": environment.torch.ones(3)}
+        return [{"role": "user", "content": "What?"}, asked, {"role": "tool", "content": seen}, *log(text)[1:]]
+
+    metadata = [{"answer": "plum", "note": "Be brief."}, {"answer": {"reference": "plum", "rubric": "Be brief."}}]
+    worker.step(
+        [turns("a plum", "3"), turns("a plum", "4"), turns("a fig", "5")], [*metadata, {"answer": float("nan")}]
+    )
+    by_responses = {judged.group.responses: judged.group for judged in service.judged}
+    assert set(by_responses) == {("3", "4"), ("5",)}
+    group = by_responses["3", "4"]
+    assert (group.reference, group.rubric) == ("plum", "Be brief.")
+    assert [turn.content for turn in group.conversation[1:]] == [
+        "[tool call look]\n{}\n[end of tool call]",
+        "[tool result]\na plum\n[end of tool result]",
+    ]
+    assert by_responses["5",].reference is None
 
 
 async def test_samples_of_an_asynchronous_rollout_meet(environment: ModuleType, serve: Callable[..., Any]) -> None:
@@ -275,6 +347,7 @@ async def test_a_group_that_fails_ends_the_others(
         (GroupError, [[]]),
         (GroupError, [log("3"), log("4")]),
         (PromptError, [[{"role": "user", "content": [{"type": "image", "image": "x"}]}, *log("3")[1:]]]),
+        (PromptError, [[{"role": "user", "content": "What?", "images": ["x.png"]}, *log("3")[1:]]]),
     ],
 )
 def test_message_logs_that_do_not_fit(

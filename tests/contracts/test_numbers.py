@@ -26,7 +26,7 @@ from grm_plugin.integrations.verl.group_rewards import INFO_KEYS
 from grm_plugin.integrations.verl.samples import Member
 from grm_plugin.integrations.verl.settings import GRMSettings
 from grm_plugin.judging.fallback import LOG_KEYS
-from grm_plugin.types import Group, Message
+from grm_plugin.types import Group, Message, message_dicts
 from support.factories import live, make_config
 from support.numbers_faults import (
     CLIENT_TIMEOUT_S,
@@ -275,8 +275,8 @@ async def test_verl(plan: Plan, faulty: FaultyService, url: str) -> None:
     faulty.begin(plan)
     failure = {"deadline_s": CLIENT_TIMEOUT_S / 2}
     gatherer = GRMGroupGatherer(GRMSettings(url=url, wait_s=1, failure=failure))  # type: ignore[arg-type]
-    members = [Member("a", 3, session, ASKED, text) for session, text in enumerate(TEXTS[:3])]
-    alone = Member("b", 1, 0, ASKED, TEXTS[0])
+    members = [Member("a", 3, session, message_dicts(ASKED), text) for session, text in enumerate(TEXTS[:3])]
+    alone = Member("b", 1, 0, message_dicts(ASKED), TEXTS[0])
     async with bounded():
         rewards = await asyncio.gather(*map(gatherer.reward, [alone, *members]))
     for reward in rewards:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.errors import ConfigError, RewardError, ServiceError
+from grm_plugin.errors import ConfigError, PromptError, RewardError, ServiceError
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.ports import listen
 from grm_plugin.serving.service import RewardService
@@ -278,7 +278,50 @@ async def test_policy_raise_stops_the_job(load_and_leave: Callable[..., Any], ro
         await actor.generate("A?", 2)
 
 
+@HOOKS
+@pytest.mark.parametrize(
+    "label", [{"reference": "plum", "rubric": "Be brief."}, '{"reference": "plum", "rubric": "Be brief."}']
+)
+async def test_a_label_may_hold_a_reference_and_a_rubric(
+    hook: str, label: Any, serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
+) -> None:
+    service = serve()
+    await rollout(load(hook, service.url, 1), ["9"]).generate("A?", 1, label=label)
+    assert (service.judged[0].group.reference, service.judged[0].group.rubric) == ("plum", "Be brief.")
+
+
+@HOOKS
+@pytest.mark.parametrize("label", [float("nan"), "  ", "\n", [], {}, [""], [None], {"reference": None}])
+async def test_a_missing_label_is_no_reference(
+    hook: str, label: Any, serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
+) -> None:
+    service = serve()
+    await rollout(load(hook, service.url, 1), ["9"]).generate("A?", 1, label=label)
+    assert (service.judged[0].group.reference, service.judged[0].group.rubric) == (None, None)
+
+
+async def test_an_image_token_in_a_prompt_costs_its_sample_what_the_policy_says(
+    serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    service = serve(failure__constant=0.25)
+    actor = rollout(load("function", service.url, 1, failure__constant=0.25), ["9"])
+    outputs = await actor.generate("<image>\nWhat is in the picture?", 1)
+    check(actor.experience(outputs), 1, fallback=1.0)
+    assert "the prompt holds <image>, which stands for an image" in caplog.text
+    assert not service.judged
+
+
 class TestAgent:
+    async def test_images_and_labels_that_cannot_be_read_are_refused_before_anything_is_generated(
+        self, serve: Callable[..., Any], load: Callable[..., Any]
+    ) -> None:
+        executor = load("agent", serve().url, 1)
+        with pytest.raises(PromptError, match="a sample has images: images, sound and video are not supported"):
+            await executor.execute("A?", "", None, 9, None, None, images=["plum.png"])
+        with pytest.raises(PromptError, match="the unknown field 'rubrik'"):
+            await executor.execute("A?", {"reference": "1", "rubrik": "x"}, None, 9, None, None, images=[])
+        assert not executor._groups._open
+
     async def test_n_may_differ_between_training_and_evaluation(
         self, serve: Callable[..., Any], load: Callable[..., Any], rollout: Callable[..., Any]
     ) -> None:

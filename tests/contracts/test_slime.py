@@ -50,6 +50,7 @@ class Sample:
     label: Any = None
     group_index: int | None = 0
     metadata: dict[str, Any] = field(default_factory=dict)
+    multimodal_inputs: dict[str, Any] | None = None
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +202,39 @@ async def test_what_cannot_be_judged_is_an_error(serve: Callable[..., Any], monk
     picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
     with pytest.raises(PromptError, match="'image_url' are not supported"):
         await custom_rm(slime_args(None), [Sample(picture, "1")])
+    with pytest.raises(PromptError, match="multimodal_inputs: images, sound and video are not supported"):
+        await custom_rm(slime_args(None), [Sample("What?", "1", multimodal_inputs={"images": ["x"]})])
+    with pytest.raises(PromptError, match="the unknown field 'rubrik'"):
+        await custom_rm(slime_args(None), [Sample("What?", "1", label={"reference": "1", "rubrik": "x"})])
+
+
+@pytest.mark.parametrize("group_rm", [True, False])
+async def test_calls_results_reference_and_rubric_are_carried(serve: Callable[..., Any], group_rm: bool) -> None:
+    service = serve()
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": {"at": "trees"}}}
+    prompt = [
+        {"role": "user", "content": "What?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "a plum"},
+    ]
+    args = slime_args(service.url, group_rm=group_rm, n_samples_per_prompt=1)
+    labelled = {"label": {"reference": "plum", "rubric": "Be brief."}, "metadata": {"rubric": "Be kind."}}
+    sample = Sample(prompt, "3", multimodal_inputs=None, **labelled)
+    await custom_rm(args, [sample] if group_rm else sample)
+    [judged] = service.judged
+    assert (judged.group.reference, judged.group.rubric) == ("plum", "Be kind.\n\nBe brief.")
+    assert [turn.content for turn in judged.group.conversation[1:]] == [
+        '[tool call look]\n{"at": "trees"}\n[end of tool call]',
+        "[tool result look]\na plum\n[end of tool result]",
+    ]
+
+
+async def test_single_samples_whose_prompts_differ_in_an_id_are_no_siblings(serve: Callable[..., Any]) -> None:
+    service = serve(group__wait_s=0.2)
+    prompts = [[{"role": "user", "content": "What?", "id": name}] for name in ("a", "b")]
+    args = slime_args(service.url, group_rm=False, n_samples_per_prompt=2)
+    await asyncio.gather(*(custom_rm(args, Sample(prompt, "3")) for prompt in prompts))
+    assert [judged.group.responses for judged in service.judged] == [("3",), ("3",)]
 
 
 async def remote_rm(url: str, sample: Sample) -> Any:

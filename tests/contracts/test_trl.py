@@ -85,6 +85,10 @@ def answer(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
 
 
+def call(name: str, number: str, arguments: Any) -> dict[str, Any]:
+    return {"id": number, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
 def unit(score: float) -> float:
     return (score - 1) / 9
 
@@ -309,14 +313,52 @@ async def test_what_the_assistant_says_between_tool_calls_is_the_response(serve:
     service = serve()
     prompt = [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}, *QUESTION]
     turns = [
-        {"role": "assistant", "content": "Let me look.", "tool_calls": [{"function": {"name": "look"}}]},
-        {"role": "tool", "content": "10"},
-        {"role": "assistant", "content": "plum, fig, 7"},
+        {"role": "assistant", "content": "Let me look.", "tool_calls": [call("look", "c1", {"at": "fruits"})]},
+        {"role": "tool", "tool_call_id": "c1", "content": "7 fruits"},
+        {"role": "assistant", "content": "plum, fig"},
     ]
     assert await GRMReward(service.url)([turns], [prompt]) == pytest.approx([unit(7)])
     [judged] = service.judged
     assert [turn.role for turn in judged.group.conversation] == ["system", "user"]
-    assert judged.group.responses == ("Let me look.\n\nplum, fig, 7",)
+    assert judged.group.responses == (
+        'Let me look.\n[tool call look]\n{"at": "fruits"}\n[end of tool call]\n\n'
+        "[tool result look]\n7 fruits\n[end of tool result]\n\nplum, fig",
+    )
+
+
+async def test_calls_and_results_in_the_prompt_are_shown_and_tell_groups_apart(serve: Callable[..., Any]) -> None:
+    """Equal prompts but for what a tool has said, or for the id of its call."""
+    service = serve()
+
+    def prompt(weather: str, name: str = "c1") -> list[dict[str, Any]]:
+        asked = {"role": "assistant", "content": None, "tool_calls": [call("get_weather", name, {"city": "Oslo"})]}
+        return [*QUESTION, asked, {"role": "tool", "tool_call_id": name, "content": weather}]
+
+    prompts = [prompt("sunny, 30C"), prompt("sunny, 30C"), prompt("snow, -5C"), prompt("snow, -5C", "c2")]
+    await GRMReward(service.url)([answer(text) for text in ("1", "2", "3", "4")], prompts)
+    assert sorted(judged.group.responses for judged in service.judged) == [("1", "2"), ("3",), ("4",)]
+    shown = "\n".join(turn.content for judged in service.judged for turn in judged.group.conversation)
+    for part in ("sunny, 30C", "snow, -5C", "[tool call get_weather]", '{"city": "Oslo"}'):
+        assert part in shown
+
+
+async def test_missing_references_are_no_references(serve: Callable[..., Any]) -> None:
+    """As pandas hands them over: a group of which some rows have NaN is one group."""
+    service = serve()
+    columns = {"answer": [None, float("nan"), " \n", [""]], "note": [float("nan"), "", None, {}]}
+    reward = GRMReward(service.url, reference="answer", rubric="note")
+    await reward([answer(text) for text in ("1", "2", "3", "4")], [QUESTION] * 4, **columns)
+    [judged] = service.judged
+    assert (judged.group.reference, judged.group.rubric) == (None, None)
+
+
+async def test_a_reference_may_be_an_object_with_a_rubric(serve: Callable[..., Any]) -> None:
+    service = serve()
+    reward = GRMReward(service.url, reference="answer")
+    await reward([answer("1")], [QUESTION], answer=['{"reference": "plum", "rubric": "Be brief."}'])
+    assert (service.judged[0].group.reference, service.judged[0].group.rubric) == ("plum", "Be brief.")
+    with pytest.raises(PromptError, match="the unknown field 'rubrik'"):
+        await reward([answer("1")], [QUESTION], answer=[{"reference": "plum", "rubrik": "Be brief."}])
 
 
 WRONG = [
@@ -326,7 +368,7 @@ WRONG = [
     (ConfigError, "no column 'answer'; it has subject", {"prompts": [QUESTION] * 2, "subject": ["x"] * 2}),
     (
         PromptError,
-        "images are not supported",
+        "the dataset has image: images, sound and video are not supported",
         {"prompts": [QUESTION] * 2, "answer": ["x"] * 2, "image": [object()] * 2},
     ),
     (

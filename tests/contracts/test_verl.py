@@ -157,6 +157,23 @@ async def test_images_are_refused(rollout: Rollout, grm: Scripted, caplog: pytes
     assert judged(grm) == []
 
 
+async def test_calls_results_reference_and_rubric_reach_the_grm(
+    load: Callable[..., Any], url: str, grm: Scripted, tokenizer: Any
+) -> None:
+    call = {"type": "function", "id": "c1", "function": {"name": "count_plums", "arguments": '{"tree": "3rd"}'}}
+    turns = [
+        {"role": "user", "content": "How many?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "12 plums"},
+    ]
+    fields = row("t", rollout_n=1, rubric="Be brief.") | {"raw_prompt": turns, "session_id": 0}
+    await score(load(url), sample("7", fields, tokenizer))
+    shown = grm.calls[-1][0].messages[-1].content
+    for part in ("[tool call count_plums]", '{"tree": "3rd"}', "12 plums", "Be brief.", "Reference answer"):
+        assert part in shown
+    judged(grm)
+
+
 async def test_a_repeated_sample_gets_the_same_reward_and_no_second_judgement(
     load: Callable[..., Any], url: str, grm: Scripted, tokenizer: Any
 ) -> None:

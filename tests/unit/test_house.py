@@ -40,7 +40,7 @@ FLOORS = (
 )
 """The rooms of grm_plugin, from the top down. A room may import those on lower floors only."""
 
-CLIENT_MAY_IMPORT = ("wire", "judging.fallback", "config", "_util", "types", "errors")
+CLIENT_MAY_IMPORT = ("wire", "conversation", "judging.fallback", "config", "_util", "types", "errors")
 """A framework's worker imports the client: it must not bring the service along."""
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from grm_plugin.conversation.messages import as_reference, text_of, to_conversation
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.messages import text_of, to_conversation, to_response
+from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.limits import check_limits
@@ -24,6 +26,10 @@ from grm_plugin.types import Conversation, Message, Sample
 
 JUDGE_FAILED = "judge_failed"
 """Gym's name for the failure of a judge to give a verdict (nemo_gym/failure_kinds.py)."""
+
+ASKED = ("input", "instructions", "tools", "tool_choice", "prompt", "previous_response_id", "conversation")
+"""What of Gym's `responses_create_params` makes two tasks different. Gym may give every rollout a seed and metadata of
+its own."""
 
 
 class GymModel(BaseModel):
@@ -36,7 +42,7 @@ class GymCreateParams(GymModel):
     """What the policy was asked, as OpenAI's responses API takes it."""
 
     input: str | list[dict[str, Any]]
-    """The conversation: one user turn, or a list of messages and tool calls."""
+    """The conversation: one user turn, or a list of messages, tool calls and their outputs, and items of any kind."""
     instructions: str | None = None
     """The system turn before `input`."""
 
@@ -45,7 +51,7 @@ class GymResponse(GymModel):
     """What the policy answered, as OpenAI's responses API gives it."""
 
     output: list[dict[str, Any]]
-    """Messages, reasoning and tool calls; the text of the messages is what is rewarded."""
+    """Messages, reasoning, tool calls and their outputs, and items of any kind: what is rewarded."""
 
 
 class VerifyRequest(GymModel):
@@ -56,9 +62,10 @@ class VerifyRequest(GymModel):
     response: GymResponse
     """The policy's response."""
     expected_answer: Any = None
-    """A reference answer for the GRM. Anything but text is shown to the GRM as JSON."""
-    principle: str | None = None
-    """A grading note for the GRM, under the name that Gym's genrm_compare gives it."""
+    """A reference answer for the GRM, or an object with `reference` and `rubric` or one of them. Anything else that is
+    no text is shown to the GRM as JSON."""
+    principle: Any = None
+    """A grading note for the GRM, by the name that Gym's genrm_compare gives it. What is no text is shown as JSON."""
 
 
 class VerifyReply(VerifyRequest):
@@ -116,21 +123,23 @@ def _finite(value: Any) -> Any:
 
 
 def _sample(payload: VerifyRequest) -> Sample:
+    params = payload.responses_create_params
     try:
-        conversation = _conversation(payload.responses_create_params)
-        response = "\n\n".join(text_of(item.get("content")) for item in _messages(payload.response.output))
+        reference, rubric = read_label(payload.expected_answer, payload.principle)
+        return Sample(
+            _conversation(params), to_response(payload.response.output), reference, rubric, _identity_of(params)
+        )
     except PromptError as error:
         raise WireError(f"NeMo-Gym rollout: {error}") from None
-    return Sample(conversation, response, as_reference(payload.expected_answer), payload.principle or None)
 
 
 def _conversation(params: GymCreateParams) -> Conversation:
     system = (Message("system", text_of(params.instructions)),) if params.instructions else ()
     if isinstance(params.input, str):
         return (*system, Message("user", text_of(params.input)))
-    return system + to_conversation(_messages(params.input))
+    return system + to_conversation(params.input)
 
 
-def _messages(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The messages among the items of Gym's conversations, without reasoning, tool calls and their outputs."""
-    return [item for item in items if item.get("type", "message") == "message"]
+def _identity_of(params: GymCreateParams) -> str:
+    sent = params.model_dump(exclude_unset=True)
+    return identity_of({key: sent[key] for key in ASKED if key in sent})

@@ -7,32 +7,35 @@ route.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import Field
 
-from grm_plugin.conversation.messages import as_reference, to_conversation
+from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.messages import to_conversation, to_response
+from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt, WithLogs
 from grm_plugin.serving.service import RewardService
-from grm_plugin.types import Conversation, Sample
+from grm_plugin.types import Sample
+from grm_plugin.wire.fields import Label, Messages, Reference, Response
 from grm_plugin.wire.schemas import SampleReply, WireModel
 
 
 class SampleRequest(WireModel):
     """One response to one prompt."""
 
-    prompt: str | Annotated[list[dict[str, Any]], Field(min_length=1)]
-    """Text as the policy saw it, in the chat format of `conversation.format`, or chat messages."""
-    response: str
-    """The text to reward."""
-    label: Any = None
-    """A reference answer for the GRM, or null. Anything but text is shown to the GRM as JSON."""
-    rubric: str | None = None
-    """A grading note shown to the GRM."""
+    prompt: str | Messages
+    """Text as the policy saw it, in the chat format of `conversation.format`, or messages of OpenAI's chat API."""
+    response: Response
+    """What to reward: a text, or messages of OpenAI's chat API (one, or a list of what the assistant and its tools
+    said)."""
+    label: Label = None
+    """A reference answer for the GRM, an object with `reference` and `rubric` or one of them, or null. Anything else
+    that is no text is shown to the GRM as JSON."""
+    rubric: Reference = None
+    """A grading note shown to the GRM. What is not a string is shown as JSON."""
 
 
 def sample_router(service: Callable[[], RewardService]) -> APIRouter:
@@ -49,18 +52,20 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
         learn: Learn = True,
     ) -> float | SampleReply:
         check_limits(payload, 1, service().config.service)
-        conversation = _conversation(service(), payload)
-        read = Sample(conversation, payload.response, as_reference(payload.label), payload.rubric or None)
+        read = _sample(service(), payload)
         settled, values = await until_disconnect(request, service().reward_sample(read, n, request_id, learn))
         return SampleReply(reward=settled.value, unit=settled.unit_mean, logs=values) if logs else settled.value
 
     return router
 
 
-def _conversation(service: RewardService, payload: SampleRequest) -> Conversation:
-    if isinstance(payload.prompt, str):
-        return service.read_prompt(payload.prompt)
+def _sample(service: RewardService, payload: SampleRequest) -> Sample:
+    prompt = payload.prompt
     try:
-        return to_conversation(payload.prompt)
+        if isinstance(prompt, str):
+            conversation, response = service.read_prompt(prompt), to_response(payload.response, prompt)
+        else:
+            conversation, response = to_conversation(prompt), to_response(payload.response)
+        return Sample(conversation, response, *read_label(payload.label, payload.rubric), identity_of(prompt))
     except PromptError as error:
         raise WireError(f"prompt: {error}") from None

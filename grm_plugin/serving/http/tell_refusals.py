@@ -1,4 +1,4 @@
-"""Has the service tell of every call to its routes that it refuses: callers may swallow the answer, as OpenRLHF does."""
+"""Has the service tell of every call that it refuses: callers may swallow the answer, as OpenRLHF does."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from grm_plugin._util.text import shows_nothing, strip_invisible
 from grm_plugin.attacks import prompt_check, quoting
 from grm_plugin.attacks.corpus import build_corpus, token_attacks
 from grm_plugin.attacks.measuring import cut_only
@@ -23,7 +24,7 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.prompts import draw_marker
-from grm_plugin.judging.sanitizing import neutralize_special_tokens, shows_nothing, strip_invisible
+from grm_plugin.judging.sanitizing import neutralize_special_tokens
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling, Scores, UnparsedReason
 from support.factories import (
     Scripted,

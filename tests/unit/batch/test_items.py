@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from grm_plugin.batch.items import Item, read_items, write_items
+from grm_plugin.batch.items import Item, item_from_json, read_items, write_items
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.evals.chat_turns import exchange_of
 from grm_plugin.types import Message
@@ -28,6 +29,28 @@ def test_a_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
     ]
     write_items(tmp_path / "items.jsonl", items)
     assert read_items(tmp_path / "items.jsonl") == items
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "trees"}'}}
+SEEN = {"role": "tool", "tool_call_id": "c1", "content": "a plum"}
+SHOWN = ('[tool call look]\n{"at": "trees"}\n[end of tool call]', "[tool result look]\na plum\n[end of tool result]")
+
+
+def test_calls_of_tools_are_read_and_an_item_with_them_is_stored_as_it_was_read(tmp_path: Path) -> None:
+    asked = [{"role": "user", "content": "What?"}, {"role": "assistant", "tool_calls": [CALL]}, SEEN]
+    said = [{"role": "assistant", "content": "A plum."}, [asked[1], SEEN, {"role": "assistant", "content": "A fig."}]]
+    file = write_lines(tmp_path / "in.jsonl", {"id": "a", "messages": asked, "responses": said, "best": 0})
+    [item] = read_items(file)
+    assert [turn.content for turn in item.conversation] == ["What?", *SHOWN]
+    assert item.responses == ("A plum.", "\n\n".join((*SHOWN, "A fig.")))
+    assert item_from_json(item.to_json(), read_before=True) == item
+
+
+@pytest.mark.parametrize("missing", [math.nan, None, "", " \n", [], {}, [None]])
+def test_a_missing_reference_is_none(tmp_path: Path, missing: Any) -> None:
+    """NaN is what Python's JSON writer makes of pandas' missing value."""
+    [item] = read_items(write_lines(tmp_path / "in.jsonl", PAIR | {"reference": missing, "rubric": missing}))
+    assert (item.reference, item.rubric) == (None, None)
 
 
 def test_ids_may_be_left_out_and_depend_on_the_content(tmp_path: Path) -> None:
@@ -55,6 +78,12 @@ def test_ids_may_be_left_out_and_depend_on_the_content(tmp_path: Path) -> None:
         ({"responses": ["a", "b"], "best": 0}, "exactly one of messages and prompt"),
         ('{"prompt": "q"', "no JSON"),
         ('{"prompt": "q", "responses": ["a", "b"], "best": 0, "meta": {"x": NaN}}', "NaN is no JSON value"),
+        ('{"prompt": "q", "responses": ["a", "b"], "best": 0, "reference": Infinity}', "Infinity is no JSON value"),
+        ({"messages": ["hi"], "responses": ["a", "b"], "best": 0}, "messages.0: Input should be a valid dictionary"),
+        (
+            PAIR | {"responses": ["a", 7]},
+            r"responses\.1: a response must be a text, a message or a list of messages, not int",
+        ),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, row: Any, message: str) -> None:
@@ -104,6 +133,9 @@ USER, YES, NO = (
 )
 
 
+SAID = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+
 @pytest.mark.parametrize(
     ("prompt", "responses", "roles", "texts"),
     [
@@ -113,6 +145,8 @@ USER, YES, NO = (
         (None, [[USER, YES], [USER, NO]], "u", ("yes", "no")),
         ([USER], [[USER, YES], [USER, NO]], "u", ("yes", "no")),
         (None, [[USER, YES, USER, YES], [USER, YES, USER, NO]], "uau", ("yes", "no")),
+        ([USER], [[SAID], [NO]], "u", (SHOWN[0], "no")),
+        ([USER, SAID, SEEN], [[YES], [NO]], "uat", ("yes", "no")),
         ([USER], [[YES, USER, YES], [NO]], "u", ("[assistant]\nyes\n\n[user]\nq\n\n[assistant]\nyes", "no")),
         (None, [[USER, YES], [USER, YES]], "u", ("yes", "yes")),
     ],

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.batch.vote_store import Manifest, VoteStore, read_store
+from grm_plugin.batch.items import Item
+from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore, list_as_shown, read_store
 from grm_plugin.config import JudgeConfig
 from grm_plugin.engines.fingerprint import fingerprint
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.analysis import analyse
+from grm_plugin.judging.sanitizing import sanitize
+from grm_plugin.types import Message
 from support.factories import make_config
 from support.vote_factories import make_item, make_record, vote
 
@@ -132,6 +135,8 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
         "blank_response": ("judge", set()),
         "decimals": ("accept", {"judge"}),
         "max_response_chars": (100, {"judge"}),
+        "reasoning": ("strip", {"judge"}),
+        "max_tool_chars": (100, {"judge"}),
         "use_reference": (False, {"judge"}),
         "control_tokens": (["<turn>"], {"judge"}),
         "invisible": ("keep", {"judge"}),
@@ -145,3 +150,14 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
     pairs = parts(judge__preset="rm_r1")
     assert pairs["prompt"] != parts(judge__preset="skywork_critic")["prompt"]
     assert pairs["judge"] == parts(judge__preset="skywork_critic")["judge"] != parts()["judge"]
+
+
+@pytest.mark.parametrize("limit", [24_000, 12_000, 750])
+def test_a_list_is_shown_again_as_the_judge_had_to_cut_it(limit: int) -> None:
+    """Also where reasoning is left out, so that what was cut does not tell the length to which it was cut."""
+    config = make_config(judge__reasoning="strip").judge
+    texts = ("<think>" + "r" * 9_000 + "</think>" + "a" * 30_000, "b" * 5_000)
+    item = Item("x", (Message("user", "Which?"),), texts, (0,))
+    shown, cut = sanitize(item.group, (0, 1), config, limit)
+    again = list_as_shown(ItemVotes(item, (), (), cut), config)
+    assert (again.group, again.cut) == (shown, cut)

@@ -153,7 +153,10 @@ def test_the_command_to_install(packages: list[str], command: str) -> None:
 
 
 def test_what_is_there_is_not_imported() -> None:
-    code = "import sys; from grm_plugin._util.packages import require; require('torch', what='x'); print('torch' in sys.modules)"
+    code = (
+        "import sys; from grm_plugin._util.packages import require; require('torch', what='x')\n"
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "False\n"
     require("json", what="x")

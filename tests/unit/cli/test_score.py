@@ -122,12 +122,12 @@ def wait_for_results(run: subprocess.Popen[str], output: Path, count: int) -> No
         ('["a"]', "line 2: Input should be an object"),
         ({"prompt": "a"}, "line 2: responses: Field required"),
         ({"prompt": "a", "responses": []}, "line 2: responses: List should have at least 1 item"),
-        ({"prompt": "a", "responses": ["b", 3]}, "line 2: responses.1: Input should be a valid string"),
+        ({"prompt": "a", "responses": ["b", 3]}, "line 2: responses.1: a response must be a text, a message or a list"),
         ({"responses": ["b"]}, "line 2: give exactly one of messages and prompt"),
         ({"prompt": "a", "responses": ["b"], "refrence": "c"}, "line 2: refrence: Extra inputs are not permitted"),
         (
             {"messages": [{"role": "me", "content": "a"}], "responses": ["b"]},
-            "line 2: messages.0.role: Input should be",
+            "line 2: messages.0: a message has the role 'me'; use one of",
         ),
         ({"id": "first", "prompt": "a", "responses": ["b"]}, "line 2: id: 'first' stands on line 1 already"),
         (

@@ -308,7 +308,7 @@ def test_a_rejected_group_names_the_field(service: RewardService) -> None:
     with live(app) as url, Client(url) as client:
         with pytest.raises(WireError, match=r"body\.groups\.0\.prompt: Input should be a valid string"):
             client.judge([make_group("10")])
-        with pytest.raises(WireError, match=r"messages\.0\.role: Input should be 'system'"):
+        with pytest.raises(WireError, match=r"messages\.0: .*the role 'oracle'; use one of system"):
             client.judge([Group((Message("oracle", "?"),), ("10",))])
         with pytest.raises(WireError, match=r"responses: List should have at least 1 item"):
             client.judge([make_group()])

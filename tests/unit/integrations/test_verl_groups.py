@@ -22,16 +22,14 @@ from grm_plugin.integrations.verl.samples import (
     group_size,
     read_member,
     read_prompt,
-    read_reference,
 )
 from grm_plugin.integrations.verl.settings import GRMSettings, read_settings
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
-from grm_plugin.types import Message
 from support.factories import Scripted, by_number, live, make_config, responses_shown, scoring, until
 
 SIZES = GroupSizes(training=4, validation=2)
-ASKED = (Message("user", "How many?"),)
+ASKED = [{"role": "user", "content": "How many?"}]
 
 
 @pytest.fixture
@@ -174,8 +172,7 @@ def test_a_sample_as_verl_hands_it_over() -> None:
     }
     last = {key: np.array([value])[-1] for key, value in fields.items()}
     read = read_member(last, "caf\ud800", SIZES)
-    turns = (Message("user", "How many?"), Message("assistant", ""))
-    assert read == Member("a", 2, 1, turns, "caf\ufffd", "[1, 2]", learn=False)
+    assert read == Member("a", 2, 1, fields["raw_prompt"], "caf\ufffd", "[1, 2]", learn=False)
 
 
 @pytest.mark.parametrize("part", [{"type": "image", "image": "plum.png"}, {"type": "video"}])
@@ -191,11 +188,63 @@ def test_a_sample_without_a_prompt_is_refused(raw_prompt: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ground_truth", "reference"),
-    [(None, None), ("", None), ("7", "7"), (7, "7"), (np.float32(0.5), "0.5"), (["à"], '["à"]')],
+    ("ground_truth", "extra_info", "reference", "rubric"),
+    [
+        (None, {}, None, None),
+        ("", None, None, None),
+        (np.float64("nan"), {}, None, None),
+        (7, {}, "7", None),
+        (np.float32(0.5), {}, "0.5", None),
+        (["à"], {}, '["à"]', None),
+        ({"reference": "7", "rubric": "Be brief."}, {}, "7", "Be brief."),
+        ('{"rubric": "Be brief."}', {"rubric": "Be kind."}, None, "Be kind.\n\nBe brief."),
+        ("7", {"rubric": "Be kind."}, "7", "Be kind."),
+    ],
 )
-def test_the_ground_truth_becomes_the_reference(ground_truth: Any, reference: str | None) -> None:
-    assert read_reference(ground_truth) == reference
+def test_the_ground_truth_and_the_rubric_are_carried(
+    ground_truth: Any, extra_info: Any, reference: str | None, rubric: str | None
+) -> None:
+    fields = {"uid": "a", "raw_prompt": ASKED, "reward_model": {"ground_truth": ground_truth}, "extra_info": extra_info}
+    read = read_member(fields, "7", SIZES)
+    assert (read.reference, read.rubric) == (reference, rubric)
+
+
+def test_a_label_with_unknown_fields_is_an_error() -> None:
+    fields = {"uid": "a", "raw_prompt": ASKED, "reward_model": {"ground_truth": {"reference": "7", "rubrik": ""}}}
+    with pytest.raises(PromptError, match="the unknown field 'rubrik'"):
+        read_member(fields, "7", SIZES)
+
+
+async def test_tool_calls_results_reference_and_rubric_reach_the_grm(url: str, grm: Scripted) -> None:
+    """verl hands the dataset's messages over as numpy arrays of dicts."""
+    call = {"type": "function", "id": "c1", "function": {"name": "count_plums", "arguments": {"tree": "3rd"}}}
+    turns = [
+        *ASKED,
+        {"role": "assistant", "content": None, "tool_calls": np.array([call], dtype=object)},
+        {"role": "tool", "tool_call_id": "c1", "content": "12 plums"},
+        {"role": "user", "content": np.array([{"type": "text", "text": "So how many?"}], dtype=object)},
+    ]
+    fields = {
+        "uid": "a",
+        "raw_prompt": np.array(turns, dtype=object),
+        "reward_model": {"ground_truth": "12"},
+        "extra_info": {"rubric": "Be brief.", "rollout_n": 1},
+    }
+    await rewards(GRMGroupGatherer(GRMSettings(url=url)), read_member(fields, "12", SIZES))
+    shown = grm.calls[0][0].messages[0].content
+    result = "[tool result count_plums]\n12 plums\n[end of tool result]"
+    for part in ("[tool call count_plums]", '{"tree": "3rd"}', result, "So how many?", "Be brief.", "Reference answer"):
+        assert part in shown
+
+
+@pytest.mark.parametrize("data", [{"images": [object()]}, np.array([{"videos": [b"x"]}], dtype=object)[0]])
+def test_images_beside_the_prompt_are_refused(data: Any) -> None:
+    fields = {"uid": "a", "raw_prompt": ASKED, "multi_modal_data": data}
+    with pytest.raises(
+        PromptError, match="multi_modal_data: images, sound and video are not supported, the GRM reads text only"
+    ):
+        read_member(fields, "7", SIZES)
+    assert read_member(fields | {"multi_modal_data": {}}, "7", SIZES).prompt == ASKED
 
 
 def test_the_settings_say_which_key_is_wrong() -> None:

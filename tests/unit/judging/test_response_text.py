@@ -12,7 +12,8 @@ from grm_plugin.conversation.overlap import MIN_OVERLAP
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.response import END_TOKENS, response_of
 from grm_plugin.errors import GroupError
-from grm_plugin.judging.sanitizing import cut_middle, neutralize_special_tokens
+from grm_plugin.judging.cutting import cut_middle
+from grm_plugin.judging.sanitizing import neutralize_special_tokens
 
 PROMPT = "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"
 

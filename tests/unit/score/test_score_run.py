@@ -18,7 +18,7 @@ from rich.console import Console
 from grm_plugin.batch.engine_failures import FAILURES_IN_A_ROW
 from grm_plugin.batch.group_judges import JudgeGroup
 from grm_plugin.batch.resumable_run import Run
-from grm_plugin.errors import ConfigError, EngineError
+from grm_plugin.errors import ConfigError, EngineError, WireError
 from grm_plugin.score.input_groups import InputGroup, read_groups
 from grm_plugin.score.results import JudgedGroup, Results
 from grm_plugin.score.score_meter import ScoreMeter
@@ -129,6 +129,16 @@ def test_an_id_is_what_it_was_before_groups_had_an_n(tmp_path: Path) -> None:
     group = {"prompt": "Two?", "responses": ["2"]}
     plain, with_n = read_groups(write_lines(tmp_path / "a", group, group | {"n": 4}))
     assert plain.id == "0012959ce92b0830" != with_n.id
+
+
+def test_lines_may_hold_calls_of_tools_and_missing_references(tmp_path: Path) -> None:
+    call = {"id": "c1", "function": {"name": "look", "arguments": "{}"}}
+    messages = [{"role": "user", "content": "What?"}, {"role": "assistant", "tool_calls": [call]}]
+    line = {"messages": messages, "responses": ["a", messages[1:]], "reference": float("nan"), "rubric": " "}
+    [group] = [found.group for found in read_groups(write_lines(tmp_path / "in", line))]
+    assert (group.messages, group.responses, group.reference, group.rubric) == (messages, line["responses"], None, None)
+    with pytest.raises(WireError, match=r"line 1: messages\.0: a message has the role 'alien'"):
+        list(read_groups(write_lines(tmp_path / "in", line | {"messages": [{"role": "alien", "content": "x"}]})))
 
 
 def test_a_byte_order_mark_and_foreign_line_ends_are_read(tmp_path: Path) -> None:

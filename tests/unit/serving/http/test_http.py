@@ -109,11 +109,11 @@ async def test_a_missing_vote_is_null_on_the_wire() -> None:
         ("/v1/score", {}, ["body", "groups"]),
         ("/v1/score", groups("1") | {"groups": {}}, ["body", "groups"]),
         ("/v1/score", groups(), ["body", "groups", 0, "responses"]),
-        ("/v1/score", groups("1", messages=[{"role": "user"}]), ["body", "groups", 0, "messages", 0, "content"]),
+        ("/v1/score", groups("1", messages=[{"role": "user"}]), ["body", "groups", 0, "messages", 0]),
         (
             "/v1/score",
             groups("1", messages=[{"role": "x", "content": ""}]),
-            ["body", "groups", 0, "messages", 0, "role"],
+            ["body", "groups", 0, "messages", 0],
         ),
     ],
 )
