@@ -17,26 +17,55 @@ from typing import NamedTuple
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from grm_plugin.judging.answers import read
 from grm_plugin.judging.parsing import parse
+from grm_plugin.types import Completion
 from support import recorded_outputs as recorded
+from support.judge_forms import JUDGE_FORMS, JudgeForm, judge_of
 from support.verdict_forms import FORMS, Form
 
 
 class Row(NamedTuple):
-    """Outputs from a source, and the reader that is tried on them."""
+    """Outputs from a source, and how a reader does on them."""
 
     source: str
     reader: str
-    read: recorded.Reader
-    outputs: Callable[[], Iterable[Form]]
+    reading: Callable[[], recorded.Reading]
 
 
-FORM_ROWS = [Row(f"forms: {group}", "boxed", parse, partial(list, forms.values())) for group, forms in FORMS.items()]
+def boxed(source: str, outputs: Callable[[], Iterable[Form]]) -> Row:
+    """Outputs that the default reader is tried on."""
+    return Row(source, "boxed", lambda: recorded.count(parse, list(outputs())))
+
+
+def judged(source: str, outputs: Callable[[], Iterable[Form]], **settings: object) -> Row:
+    """Outputs that the reader of a section `judge` is tried on."""
+    judge = judge_of(**{"answer": "boxed", **settings})  # type: ignore[arg-type]
+    name = str(settings.get("preset", judge.answer))
+    return Row(source, name, lambda: recorded.count(partial(read, judge=judge), list(outputs())))
+
+
+def forms_of(answer: str, forms: Iterable[JudgeForm]) -> recorded.Reading:
+    """Each form, read with its own settings."""
+    return recorded.tally(
+        [(form.verdict, read(Completion(form.text), form.n, judge_of(answer, **form.settings))) for form in forms]
+    )
+
+
+FORM_ROWS = [
+    *(boxed(f"forms: {group}", partial(list, forms.values())) for group, forms in FORMS.items()),
+    *(
+        Row("forms: other judges", answer, partial(forms_of, answer, forms.values()))
+        for answer, forms in JUDGE_FORMS.items()
+    ),
+]
 RECORDED_ROWS = [
-    Row("j1-micro on RewardBench, whole outputs", "boxed", parse, recorded.j1_outputs),
-    Row("j1-micro, cut before its verdict, said to stop", "boxed", parse, recorded.j1_drafts),
-    Row("JudgeBench, verdicts of an A/B judge", "boxed", parse, recorded.judgebench_outputs),
-    Row("JudgeBench, responses as if they were critiques", "boxed", parse, recorded.judgebench_responses),
+    boxed("j1-micro on RewardBench, whole outputs", recorded.j1_outputs),
+    judged("j1-micro on RewardBench, whole outputs", recorded.j1_outputs, preset="j1"),
+    boxed("j1-micro, cut before its verdict, said to stop", recorded.j1_drafts),
+    judged("JudgeBench, verdicts of an A/B judge", recorded.judgebench_verdicts, answer="verdict"),
+    boxed("JudgeBench, verdicts of an A/B judge", recorded.judgebench_outputs),
+    boxed("JudgeBench, responses as if they were critiques", recorded.judgebench_responses),
 ]
 
 
@@ -45,7 +74,7 @@ def main() -> None:
     rows = [*FORM_ROWS, *(RECORDED_ROWS if recorded.REAL.is_dir() else [])]
     print(f"{'source':<50}{'reader':<10}{'outputs':>8}{'read':>8}{'lost':>8}{'left':>8}{'misread':>8}")
     for row in rows:
-        reading = recorded.count(row.read, list(row.outputs()))
+        reading = row.reading()
         figures = (reading.outputs, reading.read, reading.lost, reading.left, reading.misread)
         print(f"{row.source:<50}{row.reader:<10}" + "".join(f"{figure:>8,}" for figure in figures))
     if not recorded.REAL.is_dir():

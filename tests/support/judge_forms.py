@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from grm_plugin.config import JudgeConfig
+from support.factories import make_config
+
 
 class JudgeForm(NamedTuple):
     """An answer on `n` responses, what it says on the scale of votes, and the settings with which it is read."""
@@ -268,3 +271,10 @@ REGEX = {
 }
 
 JUDGE_FORMS = {"verdict": VERDICT, "brackets": BRACKETS, "json": JSON, "score": SCORE, "regex": REGEX}
+
+
+def judge_of(answer: str, n: int = 2, **settings: Any) -> JudgeConfig:
+    """The section `judge` for an answer; a pattern is one that reads numbers."""
+    size = {"list_size": 2} if answer == "verdict" else {}
+    pattern = {"pattern": r"(\d+)" + r"(?:, (\d+))?" * (n - 1), "list_size": n} if answer == "regex" else {}
+    return make_config(judge={"answer": answer, **size, **pattern, **settings}).judge

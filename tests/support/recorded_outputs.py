@@ -37,7 +37,11 @@ class Reading:
 
 def count(reader: Reader, forms: Sequence[Form]) -> Reading:
     """Read every form."""
-    pairs = [(form.verdict, reader(Completion(form.text), form.n)) for form in forms]
+    return tally([(form.verdict, reader(Completion(form.text), form.n)) for form in forms])
+
+
+def tally(pairs: Sequence[tuple[tuple[float, ...] | None, Scores | Unparsed]]) -> Reading:
+    """What texts say, None for nothing, and what a reader made of each."""
     read = sum(isinstance(parsed, Scores) and parsed.values == verdict for verdict, parsed in pairs)
     lost = sum(isinstance(parsed, Unparsed) and verdict is not None for verdict, parsed in pairs)
     left = sum(isinstance(parsed, Unparsed) and verdict is None for verdict, parsed in pairs)
@@ -66,12 +70,21 @@ def j1_drafts() -> Iterator[Form]:
                 yield Form(output.text[:at], None)
 
 
-def judgebench_outputs() -> Iterator[Form]:
-    """Outputs of a judge that ends in `[[A>B]]`: no verdict for a reader of boxes."""
+DECISIONS = {"A>B": (10.0, 1.0), "B>A": (1.0, 10.0), "A=B": (5.5, 5.5)}
+"""What a decision of the recorded judge is as votes."""
+
+
+def judgebench_verdicts() -> Iterator[Form]:
+    """Outputs of a judge that ends in `[[A>B]]`, with the recorded decisions."""
     for path in sorted((REAL / "judgebench" / "outputs").glob("*arena_hard*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             for judged in json.loads(line)["judgments"]:
-                yield Form(judged["judgment"]["response"], None)
+                yield Form(judged["judgment"]["response"], DECISIONS.get(judged["decision"]))
+
+
+def judgebench_outputs() -> Iterator[Form]:
+    """The same outputs: no verdict for a reader of boxes."""
+    return (Form(form.text, None) for form in judgebench_verdicts())
 
 
 def judgebench_responses() -> Iterator[Form]:

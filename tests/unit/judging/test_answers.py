@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grm_plugin.config import JudgeConfig
 from grm_plugin.judging.answers import READERS, read
 from grm_plugin.types import DETAIL_CHARS, Completion, Scores, Unparsed, UnparsedReason
-from support.factories import make_config
-from support.judge_forms import JUDGE_FORMS, JudgeForm
-
-
-def judge_of(answer: str, n: int = 2, **settings: Any) -> JudgeConfig:
-    """The section `judge` for an answer; a pattern is one that reads numbers."""
-    size = {"list_size": 2} if answer == "verdict" else {}
-    pattern = {"pattern": r"(\d+)" + r"(?:, (\d+))?" * (n - 1), "list_size": n} if answer == "regex" else {}
-    return make_config(judge={"answer": answer, **size, **pattern, **settings}).judge
+from support.judge_forms import JUDGE_FORMS, JudgeForm, judge_of
 
 
 @pytest.mark.parametrize(
