@@ -16,6 +16,9 @@ from grm_plugin.errors import PromptError
 class NAType:
     """pandas.NA: it has no truth value, and compares with nothing."""
 
+    def __repr__(self) -> str:
+        return "NA"
+
     def __bool__(self) -> bool:
         raise TypeError("boolean value of NA is ambiguous")
 
@@ -30,6 +33,9 @@ class NAType:
 
 class NaTType:
     """pandas.NaT: it is not equal to itself."""
+
+    def __repr__(self) -> str:
+        return "NaT"
 
     def __eq__(self, other: object) -> bool:
         return False
