@@ -326,7 +326,8 @@ def test_the_chat_template_gets_its_arguments_and_misspelt_ones_are_found(tmp_pa
 
     def found(**template_kwargs: Any) -> list[tuple[str, str]]:
         config["engine"]["chat_template_kwargs"] = template_kwargs
-        return [(finding.level, finding.message) for finding in check_prompts(make_config(**config))]
+        findings = check_prompts(make_config(**config))
+        return [(each.level, each.message) for each in findings if "does not show reference" not in each.message]
 
     assert [level for level, _ in found()] == ["ok"]
     assert [level for level, _ in found(thoughts=False)] == ["ok"]

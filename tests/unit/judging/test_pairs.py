@@ -60,8 +60,15 @@ async def test_a_response_left_over_is_compared_with_a_sibling_whose_own_vote_st
 
 
 async def test_the_partner_is_one_with_another_text() -> None:
-    judgement = await judge_one(Judge(pairs_config(), Scripted(comparing)), "5", "9", "9")
-    assert members(judgement)[-1] == (2, 0)
+    judgement = await judge_one(Judge(pairs_config(), Scripted(comparing)), "7", "9", "5", "5")
+    assert members(judgement) == [(0, 1), (2, 1)]
+    assert means(judgement) == [1, 10, 1, 1]
+
+
+async def test_a_group_of_copies_is_a_tie() -> None:
+    judgement = await judge_one(Judge(pairs_config(), Scripted(comparing)), "9", "9", "9")
+    assert members(judgement) == [(0, 1)]
+    assert means(judgement) == [5.5, 5.5, 5.5]
 
 
 async def test_a_partner_is_never_blank() -> None:
