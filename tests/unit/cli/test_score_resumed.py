@@ -18,7 +18,7 @@ from support.score_files import GOOD, numbered, read_rows, write_lines
 
 FIRST = {"id": "a", **GOOD}
 SECOND = {"id": "b", "prompt": "Which?", "responses": ["this one", "that"]}
-FOR_TWO = "{{ query }}{% for response in responses %}[{{ response }}]{% endfor %}"
+FOR_TWO = "{{ messages }}{% for response in responses %}[{{ response }}]{% endfor %}"
 
 
 @pytest.fixture

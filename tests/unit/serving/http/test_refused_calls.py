@@ -161,7 +161,7 @@ async def test_an_error_that_may_quote_a_prompt_is_named_by_its_type(
     caplog: pytest.LogCaptureFixture, tmp_path: Any
 ) -> None:
     template = tmp_path / "template.txt"
-    template.write_text("{{ query }} {{ 1 / (query | length - 4) }} {{ responses }}")
+    template.write_text("{{ messages }} {{ 1 / (query | length - 4) }} {{ responses }} {{ reference }} {{ rubric }}")
     service = make_service(judge__template=str(template))
     async with client_of(service) as client:
         reply = await client.post("/v1/sample?n=1", json=SAMPLE)
