@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from grm_plugin._util.concurrency import all_of, let_go
 from grm_plugin._util.deadline import NEVER, Deadline
+from grm_plugin._util.log_once import OncePerMinute
 from grm_plugin.config import Config, lone_response
 from grm_plugin.errors import GroupError
 from grm_plugin.judging.grouping import split_evenly
@@ -53,6 +54,7 @@ class Judge:
         self.lists = ListJudge(config, generator, meta_rm, sanitize, timed)
         self.normalizer = Normalizer(config.normalize)
         self.on_judgement = on_judgement
+        self.no_pair = OncePerMinute(logger)
 
     async def judge(self, groups: Sequence[Group], deadline: Deadline = NEVER, learn: bool = True) -> list[Judgement]:
         """Judge groups concurrently; one `Judgement` per group, its rewards in the order of its responses.
@@ -173,7 +175,10 @@ class GroupInProgress:
         if pairs and len(members) == 1:
             partner = self._partner(group, *members)
             if partner is None:
-                logger.warning("a group with one response to be judged has no votes: the GRM compares pairs")
+                self._judge.no_pair.warning(
+                    "a group with one response to be judged has no votes: the GRM compares pairs, so give it two or "
+                    "more (group.n, ?n=)"
+                )
                 return [_no_pair(members)]
             members = (*members, partner)
         together = await lists.judge(group, members, self.deadline)

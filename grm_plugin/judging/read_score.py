@@ -35,7 +35,7 @@ _LABEL = re.compile(
     (?P<mark> \[ (?: final\ )?+ (?: result | score ) \s*+ [:\]] [:\]\s]*+ )
   | (?P<tag> < (?: score | rating ) > )
   | ^ {_SIGNS} (?P<label> (?: (?: my | the ) \  )?+ (?: {_FINAL} \  )*+
-        (?: (?P<weak> result | verdict | evaluation )
+        (?: (?P<weak> result | verdict | evaluation | {_FINAL} (?= [*_`]*+ [:=] ) )
           | (?: scores?+ | ratings?+ | grade | mark ) (?: \ (?:of|for)\ (?:the|this)\ (?:response|answer|assistant) )?+
           | (?: 最终 | 综合 | 总体 )?+ (?: 评分 | 得分 | 分数 | 打分 | 总分 ) ) )
       (?: [*_`]*+ \ is\b :?+

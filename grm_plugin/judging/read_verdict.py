@@ -34,7 +34,7 @@ _WINS = r"""
 _SIGNS = r"[ \t\r#*_`>\-•]*+"
 _NAMED = r"""
     (?: (?: final | overall | my | the | so | therefore | thus ) ,?+ \  )*+
-    (?: verdict | result | winner | decision | judge?ment | preference
+    (?: verdict | result | winner | decision | judge?ment | preference | final | revised | corrected | updated
       | (?: better | preferred | winning ) \ (?: response | assistant | chatbot ) )
 """
 _PLACES = re.compile(

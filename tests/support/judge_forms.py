@@ -68,6 +68,7 @@ VERDICT = {
     # What may not be read.
     "nothing": JudgeForm("Both have their merits.", None),
     "draft and another": JudgeForm("My verdict: [[A>B]]\nLater I thought better of it: [[B>A]]", None),
+    "draft, revised under a bare heading": JudgeForm("Winner: A\nRevised: B", None),
     "draft, taken back in passing": JudgeForm("My verdict: [[A]]\nOn reflection, [[B]] it is.", None),
     "degrees that differ": JudgeForm("[[A>>B]]\n\n[[A>B]]", None),
     "three verdicts": JudgeForm("A: [[A>B]]\nB is better: [[B>A]]\nFinal verdict: [[A>B]]", None),
@@ -200,6 +201,7 @@ SCORE = {
     "tag": JudgeForm("<score>8</score>", (8,), 1),
     "decimals": JudgeForm("Score: 7.5/10", (7.5,), 1, {"decimals": "accept"}),
     "final below a draft": JudgeForm("Score: 3/10\nWait, I misread it.\nFinal score: 8/10", (8,), 1),
+    "revised under a bare heading": JudgeForm("Score: 8/10\nRevised: 6/10", (6,), 1),
     "criteria before": JudgeForm("Accuracy: 9/10\nTone score: 2\nOverall score: 8/10", (8,), 1),
     "prose with the word before": JudgeForm("Score: I would say good.\nScore: 8", (8,), 1),
     "said twice": JudgeForm("Score: 8/10\n...\nScore: 8", (8,), 1),
