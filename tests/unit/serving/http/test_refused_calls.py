@@ -82,7 +82,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
             "/v1/score",
             {"groups": [{"messages": [{"role": SECRET, "content": "a"}], "responses": ["a"]}]},
             422,
-            "body.groups.0.messages.0.role: Input should be 'system', 'user', 'assistant' or 'tool'",
+            "body.groups.0.messages.0: Value error, a message has the role '...'; use one of system, developer, user",
         ),
         ("/verify", VERIFY | {SECRET: {SECRET: SECRET * 50}}, 422, "body.*.*: a text of 550 characters"),
         ("/v1/sample", f'{{"prompt": "{SECRET}', 422, "JSON decode error"),
@@ -192,5 +192,5 @@ async def test_each_kind_is_told_for_itself(client: httpx.AsyncClient, caplog: p
 
 def test_the_names_that_may_be_told_are_those_of_the_description() -> None:
     names = names_of(create_app(make_service))
-    assert {"body", "query", "groups", "messages", "role", "n", "learn", "request_id", "prompts"} <= names
+    assert {"body", "query", "groups", "messages", "rubric", "n", "learn", "request_id", "prompts"} <= names
     assert SECRET not in names
