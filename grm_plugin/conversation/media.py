@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from grm_plugin.conversation.labels import is_missing
@@ -27,20 +27,36 @@ _FIELDS = (
 
 _PLACEHOLDER = re.compile(
     r"""
-      <\| [^|<>\s]{0,32} (?: image | vision | video | audio | media | IMG ) [^|<>\s]{0,32} \|>   # Qwen, Llama, GLM
-    | < (?: start | end | begin ) _of_ (?: image | audio | video ) >                             # Gemma
+      <\| [^|<>\s]{0,32} (?: image | IMG | (?<![a-z]) (?: vision | video | audio | media | sound ) (?![a-z]) )
+          [^|<>\s]{0,32} \|>                                                     # Qwen, Llama, GLM; not <|revision|>
+    | <\| (?: image | audio | video ) (?: \ (?: start | end | token ) \| )?+ >    # Gemma 4, Emu
+    | < (?: start | end | begin ) _of_ (?: image | audio | video ) >               # Gemma
     | < (?: image | audio | video ) _ (?: soft_token | placeholder | token | pad ) >
-    | <IMG_CONTEXT> | <im_patch> | <fake_token_around_image> | <image>\./</image>
-    | (?-i: \[ (?: IMG_BREAK | IMG_END | BEGIN_AUDIO ) \]
-          | \[IMG\] (?! [^\[]{0,2000}+ \[/IMG\] ) )                                              # Pixtral, not BBCode
+    | < (?P<tag> image | audio | video ) >\./</ (?P=tag) >                         # MiniCPM
+    | <image\ \d{1,2}>                                                             # MMMU
+    | <IMG_CONTEXT> | <ImageHere> | <im_patch> | <fake_token_around_image> | <global-img> | <row_\d{1,2}_col_\d{1,2}>
+    | <｜hy_place▁holder▁no▁\d{1,4}｜>                                             # Hunyuan
+    | Picture\ \d{1,2}:\ <img>                                                    # Qwen-VL
+    | (?-i: \[BEGIN_AUDIO\] | \[IMG\] (?= \[IMG ) | (?<= \|>user\n ) \[IMG\] | (?<= \|> ) \n?+ \[IMG\] )  # Pixtral
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# LLaVA's, alone on a line or first in a turn. <image> and <video> are tags of XML and HTML too, which are closed again.
-_BARE_PLACEHOLDER = re.compile(
-    r"^ (?: [ \t]*+ (?: USER | HUMAN ) \s*+ : | [^\n]{0,64} (?: \[INST\] | [|｜]> ) )?? [ \t]*+ <(image|video|audio)>",
+# Pixtral's in Mistral's chat format; not BBCode, whose tags are closed again, and not "the [IMG] tag".
+_IN_MISTRAL = re.compile(r"\[IMG\] (?! [^\[]{0,2000}+ \[/IMG\] ) (?! (?<= \w\ \[IMG\] ) \ \w )", re.VERBOSE)
+
+# LLaVA's. They are tags of XML and HTML too, which are closed again, and names: `docker run <image>:<tag>`.
+_BARE = re.compile(r"<(image|video|audio)>(?! [ ]?[\[:/@;)\"'`-] | \s*+ <(?:source|track)\b )", re.VERBOSE)
+_BEFORE_BARE = re.compile(
+    r"""
+    (?: ^ [ \t]*+
+      | (?: \b (?: USER | HUMAN | QUESTION | IMAGE | FRAME ) [ -]?+ \d{0,3}+ \s*+ :
+          | \[INST\] | [|｜]> :?+ | <(?: s | bos | pad )> ) \s*+
+    ) \Z
+    """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
+_ENDS_TURN = re.compile(r"(?<=[?.!:]) <(?:image|video|audio)> \s*+ (?: <[|｜] | </s> | <end_of_turn> | \[/INST\] )", re.VERBOSE)
+_LOOKED_BACK = 80
 
 
 _ADVICE = "the GRM reads text only; leave such samples out of the dataset"
@@ -89,9 +105,21 @@ def refuse_placeholders(prompt: str) -> None:
         PromptError: it has one.
     """
     found = _PLACEHOLDER.search(prompt)
-    token = found[0] if found else None
-    for name in dict.fromkeys(bare[1].lower() for bare in _BARE_PLACEHOLDER.finditer(prompt)):
-        if f"</{name}>" not in prompt.lower():
-            token = token or f"<{name}>"
+    if found is None and "[INST]" in prompt:
+        found = _IN_MISTRAL.search(prompt)
+    token = found[0].strip() if found else next(_bare_placeholders(prompt), None)
     if token is not None:
         raise PromptError(f"the prompt holds {token}, which stands for an image, a sound or a video: {_ADVICE}")
+
+
+def _bare_placeholders(prompt: str) -> Iterator[str]:
+    """Those that a turn or a line begins with, or a turn ends in; not in a block of code."""
+    end, in_code = 0, False
+    closed = {name: f"</{name}>" in prompt for name in ("image", "video", "audio")}
+    for found in _BARE.finditer(prompt):
+        in_code ^= prompt.count("```", end, found.start()) % 2 == 1
+        end = found.end()
+        before = prompt[max(0, found.start() - _LOOKED_BACK) : found.start()]
+        stands = _BEFORE_BARE.search(before) or _ENDS_TURN.match(prompt, found.start())
+        if stands and not in_code and not closed[found[1]]:
+            yield found[0]

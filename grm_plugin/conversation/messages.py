@@ -8,6 +8,8 @@ can forge (`_util.fences`). Nothing is cut here: that is for `judging.cutting`.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from grm_plugin._util.fences import REASONING, broken_up, fenced, parts_of
@@ -33,6 +35,12 @@ _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input", "tool_call": "arguments", "tool_use": "input"}
 """Kinds of items and parts that call a tool, with the field of what it is given."""
 _RESULTS = {"function_call_output": "output", "custom_tool_call_output": "output", "tool_result": "content"}
+_CALL_FIELDS = ("arguments", "input", "parameters", "args")
+_CALL_IDS = ("id", "call_id")
+_RESULT_IDS = ("tool_call_id", "call_id", "tool_use_id")
+_ERROR_FIELDS = ("error", "is_error")
+_NOT_SHOWN = ("type", "role", "name", "id", "index", "status", "namespace", *_CALL_IDS, *_RESULT_IDS)
+"""Fields of a call or a result that say nothing where none of the known ones holds what it is about."""
 
 
 def to_conversation(messages: object) -> Conversation:
@@ -100,6 +108,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._calls: Counter[str] = Counter()
 
     def turns(self, items: list[Any]) -> list[Message]:
         """A turn for each item."""
@@ -137,7 +146,7 @@ class _Reader:
         if kind in (None, "message") or (role in _ROLES and "content" in item):
             return self._message(item, role)
         refuse_media(item)
-        speaker = "tool" if str(kind).endswith("_output") else "assistant"
+        speaker = _ROLES.get(str(role), "tool" if str(kind).endswith("_output") else "assistant")
         return Message(speaker, fenced("conversation item", json_text(item), encodable(str(kind))))
 
     def _message(self, item: dict[str, Any], role: str | None) -> Message:
@@ -154,6 +163,8 @@ class _Reader:
         refusal = broken_up(_as_text(_given(item.get("refusal"))))
         if role == "assistant":
             said = _with_fenced_reasoning(said)
+        elif speaker := broken_up(_as_text(_given(item.get("name")))).strip():  # of several, or of an example
+            said = f"{speaker}: {said}"
         calls = _given(item.get("tool_calls")) or []
         calls = [*(calls if isinstance(calls, list) else [calls]), item.get("function_call")]
         shown = (self._call(call, "function_call") for call in calls if _given(call) is not None)
@@ -162,22 +173,26 @@ class _Reader:
     def _call(self, call: Any, kind: str) -> str:
         if not isinstance(call, dict):
             return fenced("tool call", _as_text(call))
-        inner = next((call[key] for key in ("function", "custom") if isinstance(call.get(key), dict)), call)
+        inner = next((call[key] for key in ("function", "custom", "mcp") if isinstance(call.get(key), dict)), call)
         name = encodable(str(inner.get("name") or ""))
-        for key in ("id", "call_id"):
-            if isinstance(call.get(key), str):
-                self._names[call[key]] = name
-        field = next((key for key in (_CALLS[kind], "arguments", "input") if key in inner), "arguments")
-        return fenced("tool call", _as_text(inner.get(field)), name)
+        ids = [call[key] for key in _CALL_IDS if isinstance(call.get(key), str)]
+        if name and ids:  # their results, which may come in any order, are told apart by a number
+            self._calls[name] += 1
+            name = f"{name} #{self._calls[name]}" if self._calls[name] > 1 else name
+        self._names.update(dict.fromkeys(ids, name))
+        return fenced("tool call", _first_given(inner, (_CALLS[kind], *_CALL_FIELDS)), name)
 
     def _result(self, item: dict[str, Any], field: str) -> str:
-        ids = (item.get(key) for key in ("tool_call_id", "call_id", "tool_use_id"))
+        ids = (item.get(key) for key in _RESULT_IDS)
         name = next((self._names[key] for key in ids if isinstance(key, str) and key in self._names), "")
-        content = _given(item.get(field))
-        refuse_media(content)
-        of_parts = isinstance(content, list) and all(map(_is_text, content))
-        text = "".join(map(_as_text, content)) if of_parts else _as_text(content)
-        return fenced("tool result", text, encodable(str(_given(item.get("name")) or name)))
+        refuse_media(item)
+        content = item.get(field)
+        of_parts = isinstance(content, list) and content and all(map(_is_text_part, content))
+        text = "".join(map(_as_text, content)) if of_parts else _first_given(item, (field,))
+        errors = {key: item[key] for key in _ERROR_FIELDS if key != field and item.get(key)}
+        if errors and field in item:
+            text = "\n".join(filter(None, (text, json_text(errors))))
+        return fenced("tool result", text, name or encodable(str(_given(item.get("name")) or "")))
 
     def _part(self, part: Any) -> str:
         """A part that is no text, with a line to itself."""
@@ -217,14 +232,32 @@ def _thought(thought: Any) -> str:
     return "" if shows_nothing(text) else fenced(REASONING, text)
 
 
+def _first_given(item: dict[str, Any], fields: Iterable[str]) -> str:
+    """What stands in the first of these fields that holds something; where it has none of them, all that it says."""
+    present = [item[field] for field in fields if field in item]
+    if present:
+        return _as_text(next((value for value in present if not _is_nothing(value)), None))
+    rest = {key: inner for key, inner in item.items() if key not in _NOT_SHOWN and not is_missing(inner)}
+    return json_text(rest) if rest else ""
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether nothing was given. An empty list is something: a tool that found nothing says so."""
+    return value == "" or (is_missing(value) and not isinstance(value, str | list | dict))
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in _TEXT_PARTS
+
+
 def _is_text(part: Any) -> bool:
     return isinstance(part, str) or (isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS)
 
 
 def _as_text(value: Any) -> str:
     """A text as it is, also that of a part; anything else as JSON."""
-    if isinstance(value, dict) and value.get("type") in _TEXT_PARTS:
-        value = _given(value.get("text") or value.get("refusal"))
+    if isinstance(value, dict) and (_is_text_part(value) or set(value) == {"text"}):
+        return _first_given(value, ("text", "refusal"))
     if value is None:
         return ""
     return encodable(value) if isinstance(value, str) else json_text(value)

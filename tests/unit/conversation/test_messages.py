@@ -70,6 +70,14 @@ class Dumped(BaseModel):
             {"role": "assistant", "tool_calls": [{"type": "custom", "custom": {"name": "run", "input": "ls"}}]},
             Message("assistant", "[tool call run]\nls\n[end of tool call]"),
         ),
+        (
+            {"role": "assistant", "tool_calls": [{"name": "f", "arguments": None, "parameters": {"x": 1}}]},
+            Message("assistant", '[tool call f]\n{"x": 1}\n[end of tool call]'),
+        ),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "c1", "type": "other", "what": {"run": "ls"}}]},
+            Message("assistant", '[tool call]\n{"what": {"run": "ls"}}\n[end of tool call]'),
+        ),
         ({"role": "assistant", "tool_calls": "f(1)"}, Message("assistant", "[tool call]\nf(1)\n[end of tool call]")),
         (Dumped(role="assistant", tool_calls=[CALL]), Message("assistant", SHOWN_CALL)),
         ({"role": "assistant", "content": None, "refusal": "I cannot."}, Message("assistant", "I cannot.")),
@@ -78,6 +86,31 @@ class Dumped(BaseModel):
         ({"role": "tool", "content": {"t": 30}}, Message("tool", '[tool result]\n{"t": 30}\n[end of tool result]')),
         ({"role": "tool", "content": [1, 2]}, Message("tool", "[tool result]\n[1, 2]\n[end of tool result]")),
         ({"role": "tool", "content": None}, Message("tool", "[tool result]\n\n[end of tool result]")),
+        ({"role": "tool", "content": ["1", "23"]}, Message("tool", '[tool result]\n["1", "23"]\n[end of tool result]')),
+        ({"role": "tool", "content": []}, Message("tool", "[tool result]\n[]\n[end of tool result]")),
+        (
+            {"role": "tool", "content": {"found": None}},
+            Message("tool", '[tool result]\n{"found": null}\n[end of tool result]'),
+        ),
+        (
+            {"role": "tool", "content": [{"type": "text", "value": "a"}]},
+            Message("tool", '[tool result]\n{"value": "a"}\n[end of tool result]'),
+        ),
+        (
+            {"role": "tool", "content": "x", "is_error": True},
+            Message("tool", '[tool result]\nx\n{"is_error": true}\n[end of tool result]'),
+        ),
+        (
+            {"type": "function_call_output", "call_id": "c1", "result": 7},
+            Message("tool", '[tool result]\n{"result": 7}\n[end of tool result]'),
+        ),
+        ({"role": "user", "name": "Ann", "content": "Mine is red."}, Message("user", "Ann: Mine is red.")),
+        ({"role": "assistant", "name": "policy-7", "content": "Yes."}, Message("assistant", "Yes.")),
+        ({"role": "user", "content": [{"text": "a"}]}, Message("user", "a")),
+        (
+            {"type": "input_text", "role": "user", "text": "a"},
+            Message("user", item("input_text", '{"type": "input_text", "role": "user", "text": "a"}')),
+        ),
         (
             {"role": "tool", "content": [{"type": "file", "name": "a.txt"}]},
             Message("tool", '[tool result]\n[{"type": "file", "name": "a.txt"}]\n[end of tool result]'),
@@ -138,6 +171,18 @@ def test_a_result_is_named_by_its_call() -> None:
         ]
     )
     assert [turn.content for turn in turns[1:]] == [SHOWN_CALL, SHOWN_RESULT]
+
+
+def test_results_of_equal_calls_are_told_apart_in_any_order() -> None:
+    calls = [{"id": f"c{city}", "function": {"name": "get_weather", "arguments": city}} for city in ("Oslo", "Rome")]
+    results = [
+        {"role": "tool", "tool_call_id": f"c{city}", "content": found} for city, found in (("Rome", "a"), ("Oslo", "b"))
+    ]
+    shown = "\n".join(turn.content for turn in to_conversation([{"role": "assistant", "tool_calls": calls}, *results]))
+    assert [line for line in shown.splitlines() if not line.startswith("[end")] == [
+        *("[tool call get_weather]", "Oslo", "[tool call get_weather #2]", "Rome"),
+        *("[tool result get_weather #2]", "a", "[tool result get_weather]", "b"),
+    ]
 
 
 @pytest.mark.parametrize(
