@@ -16,16 +16,18 @@ _NAMES = (
 )
 _OPEN = rf"""
     < (?: [a-z]{{1,16}}+ : )?+ (?: {_NAMES} ) >       # <think>, <thinking>, <seed:think>, <mm:think>
+  | < [a-z]{{1,16}}_think >                           # <longcat_think>
   | \[ (?: {_NAMES} ) \]                              # [THINK]
   | ◁ think ▷
-  | <\|begin_of_thought\|>
+  | <\|begin_of_thought\|> | <\|START_THINKING\|> | <\|channel>thought\b
   | <\|channel\|> \s*+ (?: analysis | commentary ) [^<]*+ <\|message\|>
 """
 _CLOSE = rf"""
     </ (?: [a-z]{{1,16}}+ : )?+ (?: {_NAMES} ) >
+  | </ [a-z]{{1,16}}_think >
   | \[/ (?: {_NAMES} ) \]
   | ◁/ think ▷
-  | <\|end_of_thought\|>
+  | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|>
   | <\|channel\|> \s*+ final [^<]*+ <\|message\|>
 """
 _FLAGS = re.VERBOSE | re.IGNORECASE | re.MULTILINE
@@ -38,6 +40,19 @@ _CLOSES_LINE = re.compile(rf"(?: {_CLOSE} ) (?= [ \t]*+ (?: \n | \Z ) ) | ^ (?: 
 
 _PROMPT_OPENS = re.compile(rf"(?: {_OPEN} ) \s*+ \Z", _FLAGS)
 _LONGEST_OPENING = 200
+
+# A call of gpt-oss names whom it goes to, and what is said in a channel before it is reasoning no more.
+_CALL = r"<\|channel\|> \s*+ (?: analysis | commentary ) \s++ to="
+_CHANNEL_OPENS = re.compile(rf"\s*+ (?! {_CALL} ) <\|channel\|> \s*+ (?: analysis | commentary ) [^<]*+ <\|message\|>", _FLAGS)
+_CHANNEL_CLOSES = re.compile(
+    rf"""
+    <\|channel\|> \s*+ final [^<]*+ (?: <\|constrain\|> [^<]*+ )?+ <\|message\|>
+  | (?= (?: <\|start\|> \s*+ assistant \s*+ )?+ {_CALL} )
+    """,
+    _FLAGS,
+)
+_CALLS = re.compile(rf"\s*+ {_CALL}", _FLAGS)
+_ANY_OPENS = re.compile(_OPEN, _FLAGS)
 
 # gpt-oss where the tokens round the names of its channels were dropped in decoding.
 _BARE_OPENS = re.compile(r"""\s*+(?:analysis|commentary)(?=[\w"'*(\[])""")
@@ -61,15 +76,32 @@ def split_reasoning(response: str) -> Reasoned:
     if _BARE_OPENS.match(response) and _BARE_CLOSES in response:
         thought, mark, answer = response.partition(_BARE_CLOSES)
         return Reasoned(thought + mark, answer)
+    if _CHANNEL_OPENS.match(response):
+        closing = _CHANNEL_CLOSES.search(response)
+        end = closing.end() if closing else len(response)
+        return Reasoned(response[:end], response[end:], ends=closing is not None)
+    if _CALLS.match(response):
+        return Reasoned("", response)
     end = 0
     while opening := _AT_START.match(response, end):
         closing = _CLOSES.search(response, opening.end())
         if closing is None:
             return Reasoned(response, "", ends=False)
         end = closing.end()
-    if not end and (closing := _CLOSES_LINE.search(response)):
-        end = closing.end()
+    end = end or _end_of_opened_by_prompt(response)
     return Reasoned(response[:end], response[end:])
+
+
+def _end_of_opened_by_prompt(response: str) -> int:
+    """Where reasoning ends that the response only closes; 0 where a mark is spoken of, as in code or behind another."""
+    opening = _ANY_OPENS.search(response)
+    checked, in_code = 0, False
+    for closing in _CLOSES_LINE.finditer(response, 0, opening.start() if opening else len(response)):
+        in_code ^= response.count("```", checked, closing.start()) % 2 == 1
+        checked = closing.end()
+        if not in_code:
+            return closing.end()
+    return 0
 
 
 def with_opening(prompt: str, response: str) -> str:

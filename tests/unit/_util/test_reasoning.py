@@ -23,7 +23,10 @@ MARKS = [
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
-    ("<|channel|> commentary to=functions.x <|message|>", "<|channel|>final<|message|>"),
+    ("<|channel|> commentary <|message|>", "<|channel|>final<|message|>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel>thought", "<channel|>"),
 ]
 ENDS = ["", " ", "\n", "\n\n  "]
 
@@ -97,9 +100,32 @@ def test_an_answer_without_reasoning(text: str) -> None:
     assert split_reasoning(text) == ("", text, True)
 
 
-def test_a_response_that_speaks_of_the_marks_keeps_its_words() -> None:
-    text = "Put your thoughts between <think> and </think> tags, then answer."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Put your thoughts between <think> and </think> tags, then answer.",
+        "Put them between <think> and </think>\nand answer then.",
+        "The form is:\n<think>\nyour thoughts\n</think>\nThen the answer.",
+        "The form is:\n```\n<think>\n...\n</think>\n```\nThen the answer.",
+        "It ends its thoughts with\n```\n</think>\n```\nThen it answers.",
+        "```python\nprint('</think>')\n```",
+    ],
+)
+def test_a_response_that_speaks_of_the_marks_keeps_its_words(text: str) -> None:
     assert split_reasoning(text) == ("", text, True)
+
+
+@pytest.mark.parametrize("to", ["commentary to=functions.f <|constrain|>json", "analysis to=python", "commentary  to=f"])
+def test_a_call_of_a_tool_in_a_channel_is_no_reasoning(to: str) -> None:
+    call = f'<|channel|>{to}<|message|>{{"a": 1}}<|call|>'
+    assert split_reasoning(call) == ("", call, True)
+    thought = "<|channel|>analysis<|message|>Hm.<|end|>"
+    assert split_reasoning(f"{thought}<|start|>assistant{call}") == (thought, f"<|start|>assistant{call}", True)
+
+
+def test_an_answer_in_a_format_of_its_own_ends_the_reasoning_too() -> None:
+    thought = "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>"
+    assert split_reasoning(thought + "{}") == (thought, "{}", True)
 
 
 def test_the_last_reasoning_of_a_critique_counts_and_the_first_of_a_response() -> None:
