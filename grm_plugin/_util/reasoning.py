@@ -43,7 +43,9 @@ _LONGEST_OPENING = 200
 
 # A call of gpt-oss names whom it goes to, and what is said in a channel before it is reasoning no more.
 _CALL = r"<\|channel\|> \s*+ (?: analysis | commentary ) \s++ to="
-_CHANNEL_OPENS = re.compile(rf"\s*+ (?! {_CALL} ) <\|channel\|> \s*+ (?: analysis | commentary ) [^<]*+ <\|message\|>", _FLAGS)
+_CHANNEL_OPENS = re.compile(
+    rf"\s*+ (?! {_CALL} ) <\|channel\|> \s*+ (?: analysis | commentary ) [^<]*+ <\|message\|>", _FLAGS
+)
 _CHANNEL_CLOSES = re.compile(
     rf"""
     <\|channel\|> \s*+ final [^<]*+ (?: <\|constrain\|> [^<]*+ )?+ <\|message\|>

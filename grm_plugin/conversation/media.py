@@ -55,7 +55,9 @@ _BEFORE_BARE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-_ENDS_TURN = re.compile(r"(?<=[?.!:]) <(?:image|video|audio)> \s*+ (?: <[|｜] | </s> | <end_of_turn> | \[/INST\] )", re.VERBOSE)
+_ENDS_TURN = re.compile(
+    r"(?<=[?.!:]) <(?:image|video|audio)> \s*+ (?: <[|｜] | </s> | <end_of_turn> | \[/INST\] )", re.VERBOSE
+)
 _LOOKED_BACK = 80
 
 

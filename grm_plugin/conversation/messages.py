@@ -125,10 +125,11 @@ class _Reader:
             raise PromptError(f"a message's content must be text or a list of parts, not {type(content).__name__}")
         # Texts that follow each other are one: a fence could be forged in pieces.
         runs = itertools.groupby(content, key=_is_text)
-        return "".join(
+        text = "".join(
             broken_up("".join(map(_as_text, parts))) if of_text else "".join(map(self._part, parts))
             for of_text, parts in runs
         )
+        return "\n".join(filter(None, (text, *map(_annotations, content))))
 
     def _turn(self, item: Any) -> Message:
         if not isinstance(item, dict):
@@ -167,8 +168,9 @@ class _Reader:
             said = f"{speaker}: {said}"
         calls = _given(item.get("tool_calls")) or []
         calls = [*(calls if isinstance(calls, list) else [calls]), item.get("function_call")]
+        cited = _annotations(item)
         shown = (self._call(call, "function_call") for call in calls if _given(call) is not None)
-        return Message(role, "\n".join(filter(None, (thought, said, refusal, *shown))))
+        return Message(role, "\n".join(filter(None, (thought, said, refusal, cited, *shown))))
 
     def _call(self, call: Any, kind: str) -> str:
         if not isinstance(call, dict):
@@ -187,8 +189,10 @@ class _Reader:
         name = next((self._names[key] for key in ids if isinstance(key, str) and key in self._names), "")
         refuse_media(item)
         content = item.get(field)
-        of_parts = isinstance(content, list) and content and all(map(_is_text_part, content))
-        text = "".join(map(_as_text, content)) if of_parts else _first_given(item, (field,))
+        if isinstance(content, list) and content and all(map(_is_text_part, content)):
+            text = "".join(map(_as_text, content))
+        else:
+            text = _first_given(item, (field,))
         errors = {key: item[key] for key in _ERROR_FIELDS if key != field and item.get(key)}
         if errors and field in item:
             text = "\n".join(filter(None, (text, json_text(errors))))
@@ -230,6 +234,12 @@ def _with_fenced_reasoning(said: str) -> str:
 def _thought(thought: Any) -> str:
     text = "\n".join(map(_as_text, thought)) if isinstance(thought, list) else _as_text(thought)
     return "" if shows_nothing(text) else fenced(REASONING, text)
+
+
+def _annotations(item: Any) -> str:
+    """The sources that a message or a part of its text cites."""
+    cited = item.get("annotations") if isinstance(item, dict) else None
+    return "" if is_missing(cited) else fenced("conversation item", json_text(cited), "annotations")
 
 
 def _first_given(item: dict[str, Any], fields: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from grm_plugin._util.text import encodable
 from grm_plugin.client.contiguous_groups import BatchRow
-from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.labels import is_missing, read_label
 from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.errors import ConfigError, GroupError
 
@@ -36,9 +36,12 @@ class TrainerBatch:
         """
         refuse_media_fields(self.columns, IMAGE_COLUMNS, "the dataset")
         prompts, answers, notes = self._all_prompts(), self._column(reference), self._column(rubric)
+        tools = self._column("tools" if "tools" in self.columns else None)
         return [
-            BatchRow(_text_or_turns(prompt), _text_or_turns(completion), *read_label(answer, note))
-            for prompt, completion, answer, note in zip(prompts, self.completions, answers, notes, strict=True)
+            BatchRow(_with_tools(prompt, known), _text_or_turns(completion), *read_label(answer, note))
+            for prompt, known, completion, answer, note in zip(
+                *(prompts, tools, self.completions, answers, notes), strict=True
+            )
         ]
 
     def _all_prompts(self) -> Sequence[str | Turns]:
@@ -70,6 +73,13 @@ def in_training(log_metric: object) -> bool:
     """
     model = getattr(getattr(log_metric, "__self__", None), "model", None)
     return bool(getattr(model, "training", True))
+
+
+def _with_tools(prompt: str | Turns, tools: Any) -> str | Turns:
+    """The prompt, with the tools of its row, which only a chat template writes into a prompt."""
+    if isinstance(prompt, str) or is_missing(tools):
+        return _text_or_turns(prompt)
+    return [{"type": "tools", "role": "system", "tools": tools}, *prompt]
 
 
 def _text_or_turns(value: str | Turns) -> str | Turns:

@@ -126,6 +126,30 @@ def test_rollouts_of_unequal_prompts_never_share_a_list(path: str, data: st.Data
     assert asyncio.run(judged()) == [("1", "3"), ("2", "4")]
 
 
+@pytest.mark.parametrize(
+    ("field", "values", "shown"),
+    [
+        ("tools", [[{"type": "function", "name": name, "parameters": {}}] for name in ("search", "book")], True),
+        ("text", [{"format": {"type": "json_schema", "name": name}} for name in ("search", "book")], True),
+        ("prompt", [{"id": "p", "variables": {"what": name}} for name in ("search", "book")], True),
+        ("tool_choice", [{"type": "function", "name": name} for name in ("search", "book")], True),
+        ("a_new_field", ["search", "book"], False),
+    ],
+)
+async def test_what_the_policy_was_asked_beside_the_conversation(field: str, values: list[Any], shown: bool) -> None:
+    service = Service(group__n=2, group__wait_s=5)
+    bodies = [body_of("/verify", CHAT[:1], [{"role": "assistant", "content": text}]) for text in "1234"]
+    for number, body in enumerate(bodies):
+        sampled = {"seed": number, "temperature": number / 4, "metadata": {"rollout": number}}
+        body["responses_create_params"] |= {field: values[number % 2], **sampled}
+    replies = await asyncio.gather(*(service.post("/verify", body) for body in bodies))
+    assert [reply.status_code for reply in replies] == [200] * 4
+    assert sorted(sorted(responses_shown(prompt)) for prompt, _ in service.grm.calls) == [["1", "3"], ["2", "4"]]
+    for text in service.prompts:
+        conversation = text.partition("#### Responses ####")[0]
+        assert (("search" in conversation) != ("book" in conversation)) == shown
+
+
 async def test_prompts_that_are_texts_are_told_apart_by_what_was_sent() -> None:
     """Read as conversations they are equal: only the generation prompt differs."""
     service = Service(group__n=2, group__wait_s=5)

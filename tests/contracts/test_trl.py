@@ -342,6 +342,17 @@ async def test_calls_and_results_in_the_prompt_are_shown_and_tell_groups_apart(s
         assert part in shown
 
 
+async def test_tools_of_the_dataset_are_shown_and_tell_groups_apart(serve: Callable[..., Any]) -> None:
+    tools = [[{"type": "function", "function": {"name": name}}] for name in ("search", "search", "book")]
+    service = serve()
+    await GRMReward(service.url)([answer(text) for text in ("1", "2", "3")], [QUESTION] * 3, tools=tools)
+    assert sorted(judged.group.responses for judged in service.judged) == [("1", "2"), ("3",)]
+    for judged in service.judged:
+        shown = judged.group.conversation[0]
+        assert shown.role == "system"
+        assert ("book" if judged.group.responses == ("3",) else "search") in shown.content
+
+
 async def test_missing_references_are_no_references(serve: Callable[..., Any]) -> None:
     """As pandas hands them over: a group of which some rows have NaN is one group."""
     service = serve()

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from grm_plugin.conversation.labels import read_label
+from grm_plugin._util.fences import fenced
+from grm_plugin.conversation.labels import is_missing, read_label
 from grm_plugin.conversation.messages import text_of, to_conversation, to_response
-from grm_plugin.conversation.plain_json import identity_of
+from grm_plugin.conversation.plain_json import identity_of, json_text
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.limits import check_limits
@@ -27,9 +28,11 @@ from grm_plugin.types import Conversation, Message, Sample
 JUDGE_FAILED = "judge_failed"
 """Gym's name for the failure of a judge to give a verdict (nemo_gym/failure_kinds.py)."""
 
-ASKED = ("input", "instructions", "tools", "tool_choice", "prompt", "previous_response_id", "conversation")
-"""What of Gym's `responses_create_params` makes two tasks different. Gym may give every rollout a seed and metadata of
-its own."""
+OF_A_ROLLOUT = (
+    *("seed", "metadata", "user", "safety_identifier", "prompt_cache_key", "service_tier", "store", "stream"),
+    *("temperature", "top_p", "top_logprobs", "max_output_tokens", "max_tool_calls", "background", "model"),
+)
+"""What of Gym's `responses_create_params` makes no two tasks different: how a rollout was sampled and is filed."""
 
 
 class GymModel(BaseModel):
@@ -134,12 +137,27 @@ def _sample(payload: VerifyRequest) -> Sample:
 
 
 def _conversation(params: GymCreateParams) -> Conversation:
-    system = (Message("system", text_of(params.instructions)),) if params.instructions else ()
+    system = [Message("system", text_of(params.instructions))] if params.instructions else []
+    system += _terms(params.model_extra or {})
     if isinstance(params.input, str):
         return (*system, Message("user", text_of(params.input)))
-    return system + to_conversation(params.input)
+    return (*system, *to_conversation(params.input))
+
+
+def _terms(asked: dict[str, Any]) -> Iterator[Message]:
+    """A prompt of the server, what the policy could call, and the form that its answer had to have."""
+    text = asked.get("text")
+    terms = {
+        "prompt": asked.get("prompt"),
+        "tools": asked.get("tools"),
+        "tool_choice": None if asked.get("tool_choice") == "auto" else asked.get("tool_choice"),
+        "format": text.get("format") if isinstance(text, dict) else None,
+    }
+    for name, value in terms.items():
+        if not is_missing(value) and value != {"type": "text"}:
+            yield Message("system", fenced("conversation item", json_text(value), name))
 
 
 def _identity_of(params: GymCreateParams) -> str:
     sent = params.model_dump(exclude_unset=True)
-    return identity_of({key: sent[key] for key in ASKED if key in sent})
+    return identity_of({key: value for key, value in sent.items() if key not in OF_A_ROLLOUT})

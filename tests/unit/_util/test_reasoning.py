@@ -115,7 +115,9 @@ def test_a_response_that_speaks_of_the_marks_keeps_its_words(text: str) -> None:
     assert split_reasoning(text) == ("", text, True)
 
 
-@pytest.mark.parametrize("to", ["commentary to=functions.f <|constrain|>json", "analysis to=python", "commentary  to=f"])
+@pytest.mark.parametrize(
+    "to", ["commentary to=functions.f <|constrain|>json", "analysis to=python", "commentary  to=f"]
+)
 def test_a_call_of_a_tool_in_a_channel_is_no_reasoning(to: str) -> None:
     call = f'<|channel|>{to}<|message|>{{"a": 1}}<|call|>'
     assert split_reasoning(call) == ("", call, True)

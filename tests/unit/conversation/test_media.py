@@ -78,7 +78,20 @@ def test_prose_and_code_are_read(prompt: str) -> None:
     assert ConversationReader("auto").read(prompt)
 
 
-FLOODS = ("[IMG]", "[IMG]a", "<|", "<|image", "<image>\n", "\n<", "[INST]", "|>", "[IMG]" + "a" * 1900, "a [IMG] a", "<image>:", "```\n<image>\n")
+FLOODS = (
+    "[IMG]",
+    "[IMG]a",
+    "<|",
+    "<|image",
+    "<image>\n",
+    "\n<",
+    "[INST]",
+    "|>",
+    "[IMG]" + "a" * 1900,
+    "a [IMG] a",
+    "<image>:",
+    "```\n<image>\n",
+)
 
 
 @pytest.mark.timeout(60)

@@ -131,6 +131,21 @@ class Dumped(BaseModel):
             },
             Message("assistant", f"{reasoning('Hm.')}\nYes."),
         ),
+        (
+            {
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "Yes.", "annotations": [{"url": "https://example.org"}]}],
+            },
+            Message("assistant", "Yes.\n" + item("annotations", '[{"url": "https://example.org"}]')),
+        ),
+        (
+            {"role": "assistant", "content": "Yes.", "annotations": [{"url": "a"}]},
+            Message("assistant", "Yes.\n" + item("annotations", '[{"url": "a"}]')),
+        ),
+        (
+            {"type": "tools", "role": "system", "tools": ["f"]},
+            Message("system", item("tools", '{"type": "tools", "role": "system", "tools": ["f"]}')),
+        ),
         ({"type": "message", "role": "assistant", "content": "Yes."}, Message("assistant", "Yes.")),
         (
             {"type": "function_call", "name": "get_weather", "arguments": '{"city": "Oslo"}', "call_id": "c1"},
