@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from grm_plugin._util.text import encodable
 from grm_plugin.conversation.alignment import first_difference, prompt_end
 from grm_plugin.errors import GroupError
@@ -33,6 +36,23 @@ def response_of(query: str, prompt: str) -> str:
     if end is None:
         raise GroupError(_mismatch(query, prompt))
     return _without_end_tokens(query[end:])
+
+
+def decode_response(tokenizer: Any, tokens: Sequence[int]) -> str:
+    """The text of a response's tokens, without the special tokens at its end.
+
+    Those inside stay: by them reasoning and calls of tools are told from the answer (`[THINK]`, `[TOOL_CALLS]`,
+    gpt-oss's channels).
+
+    Args:
+        tokenizer: the policy's, of transformers.
+        tokens: ids.
+    """
+    special = set(tokenizer.all_special_ids)
+    end = len(tokens)
+    while end and tokens[end - 1] in special:
+        end -= 1
+    return _without_end_tokens(tokenizer.decode(tokens[:end], skip_special_tokens=False))
 
 
 def _without_end_tokens(text: str) -> str:

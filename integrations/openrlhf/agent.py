@@ -22,6 +22,7 @@ from grm_plugin._util.text import encodable
 from grm_plugin.client.settled_rewards import SettledReward, judge_settled
 from grm_plugin.conversation.labels import read_label
 from grm_plugin.conversation.media import refuse_media_fields
+from grm_plugin.conversation.response import decode_response
 from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
 from grm_plugin.wire.ready import require_siblings
@@ -77,7 +78,7 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
                 prompt, label, sampling_params, max_length, hf_tokenizer, llm_engine, images
             )
             [(start, end)] = output["action_ranges"]
-            response = hf_tokenizer.decode(output["observation_tokens"][start:end], skip_special_tokens=True)
+            response = decode_response(hf_tokenizer, output["observation_tokens"][start:end])
         except BaseException:
             group.give_up()
             raise

@@ -29,6 +29,7 @@ from importlib.metadata import version
 from typing import Any
 
 from grm_plugin.client.readiness import read_ready
+from grm_plugin.conversation.response import decode_response
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.verl.group_gatherer import gatherer_actor
 from grm_plugin.integrations.verl.group_rewards import VerlReward
@@ -91,7 +92,7 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         item = data[-1:][0]
         response_ids = item.batch["responses"]
         length = int(item.batch["attention_mask"][-len(response_ids) :].sum())
-        response = await asyncio.to_thread(self.tokenizer.decode, response_ids[:length], skip_special_tokens=True)
+        response = await asyncio.to_thread(decode_response, self.tokenizer, response_ids[:length].tolist())
         member = read_member(item.non_tensor_batch, response, self._sizes, bool(data.meta_info.get("validate")))
         reward: VerlReward = await self._gatherer.reward.remote(member)
         return reward.as_result()

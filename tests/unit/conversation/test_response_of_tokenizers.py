@@ -13,7 +13,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from grm_plugin.conversation.overlap import MIN_OVERLAP
-from grm_plugin.conversation.response import END_TOKENS, response_of
+from grm_plugin.conversation.response import END_TOKENS, decode_response, response_of
 from grm_plugin.errors import GroupError
 from support.policy_tokenizers import PROMPTS, build_tokenizers
 
@@ -57,6 +57,16 @@ def without_end_tokens(text: str) -> str:
     while any((text := text.strip()).endswith(found := token) for token in END_TOKENS):
         text = text.removesuffix(found)
     return text
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_only_the_special_tokens_at_its_end_are_left_out_of_a_response(kind: str) -> None:
+    """Those inside tell reasoning and calls from the answer."""
+    tokenizer = TOKENIZERS[kind]
+    said = "<|start_header_id|>hm<|end_header_id|>42"
+    tokens = ids(tokenizer, f"{said}<|eot_id|><|im_end|>") + [tokenizer.all_special_ids[0]] * 2
+    assert decode_response(tokenizer, tokens).replace(" ", "") == said
+    assert decode_response(tokenizer, []) == ""
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
