@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from grm_plugin._util.json_values import RepeatedKey, parse_json
 from grm_plugin._util.text import encodable, shows_nothing
 from grm_plugin.conversation.plain_json import json_text, plain
 from grm_plugin.errors import PromptError
@@ -28,7 +28,9 @@ def as_reference(label: Any) -> str | None:
     label = plain(label)
     if _is_empty(label):
         return None
-    return encodable(label) if isinstance(label, str) else json_text(label)
+    if isinstance(label, bool | int | float | dict | list):
+        return json_text(label)
+    return encodable(str(label))  # a date or a Decimal is no JSON, and stands for itself
 
 
 def read_label(label: Any, rubric: Any = None) -> tuple[str | None, str | None]:
@@ -38,7 +40,7 @@ def read_label(label: Any, rubric: Any = None) -> tuple[str | None, str | None]:
     other label is the reference. `rubric` is one that stands elsewhere: where both are given, both are shown.
 
     Raises:
-        PromptError: an object has one of these fields and others beside them.
+        PromptError: an object has one of these fields and others beside them, or a key twice.
     """
     label = plain(label)
     found = _as_object(label)
@@ -55,11 +57,19 @@ def read_label(label: Any, rubric: Any = None) -> tuple[str | None, str | None]:
 
 
 def _as_object(label: Any) -> dict[str, Any] | None:
-    """The label as an object with at least one of `LABEL_FIELDS`; None if it is something else."""
+    """The label as an object with at least one of `LABEL_FIELDS`; None if it is something else.
+
+    Raises:
+        PromptError: one of its keys stands twice.
+    """
     if isinstance(label, str) and label.lstrip().startswith("{"):
         try:
-            label = json.loads(label)
-        except (ValueError, RecursionError):
+            label = parse_json(label)
+        except RepeatedKey as error:
+            if not any(f'"{key}"' in label for key in LABEL_FIELDS):
+                return None  # an answer that is JSON, of a kind
+            raise PromptError(f"the label is an object in which {error}") from None
+        except ValueError:
             return None
     return label if isinstance(label, dict) and any(key in label for key in LABEL_FIELDS) else None
 

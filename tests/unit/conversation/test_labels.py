@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -78,6 +79,9 @@ def test_what_is_missing_is_no_reference(label: Any) -> None:
         ("{" * 100_000, "{" * 100_000),
         ("half \ud83d", "half \ufffd"),
         ([[[[1]]]], "[[[[1]]]]"),
+        (Decimal("3.50"), "3.50"),
+        (date(2020, 1, 31), "2020-01-31"),
+        ('{"a": 1, "a": 2}', '{"a": 1, "a": 2}'),
     ],
 )
 def test_what_is_a_reference(label: Any, reference: str) -> None:
@@ -117,6 +121,11 @@ def test_an_object_holds_a_reference_and_a_rubric(
 def test_an_unknown_field_beside_them_is_named(label: Any) -> None:
     with pytest.raises(PromptError, match=r"the label has the unknown field 'rubrik': .*may have these two only"):
         read_label(label)
+
+
+def test_a_key_that_stands_twice_in_a_label_is_named() -> None:
+    with pytest.raises(PromptError, match="the label is an object in which the key 'reference' stands twice: keep one"):
+        read_label('{"reference": "plum", "reference": "fig"}')
 
 
 def test_a_label_nested_beyond_the_stack() -> None:
