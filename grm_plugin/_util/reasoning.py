@@ -38,7 +38,8 @@ _CLOSES = re.compile(_CLOSE, _FLAGS)
 # line, as no sentence does that speaks of the tag.
 _CLOSES_LINE = re.compile(rf"(?: {_CLOSE} ) (?= [ \t]*+ (?: \n | \Z ) ) | ^ (?: {_CLOSE} )", _FLAGS)
 
-_PROMPT_OPENS = re.compile(rf"(?: {_OPEN} ) \s*+ \Z", _FLAGS)
+# Where a template opens it: "<|assistant|><think>", "Assistant: <think>"; not where a user asks "What is <think>".
+_PROMPT_OPENS = re.compile(rf"(?: ^ | [>\]:：] ) [ \t]*+ (?P<opening> (?: {_OPEN} ) \s*+ ) \Z", _FLAGS)
 _LONGEST_OPENING = 200
 
 # A call of gpt-oss names whom it goes to, and what is said in a channel before it is reasoning no more.
@@ -112,7 +113,7 @@ def with_opening(prompt: str, response: str) -> str:
     A response that opens its reasoning itself stays as it is.
     """
     opening = _PROMPT_OPENS.search(prompt, max(0, len(prompt) - _LONGEST_OPENING))
-    return response if opening is None or _AT_START.match(response) else opening[0] + response
+    return response if opening is None or _AT_START.match(response) else opening["opening"] + response
 
 
 def after_reasoning(text: str) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grm_plugin._util.reasoning import after_reasoning, split_reasoning
+from grm_plugin._util.reasoning import after_reasoning, split_reasoning, with_opening
 
 MARKS = [
     ("<think>", "</think>"),
@@ -135,6 +135,23 @@ def test_the_last_reasoning_of_a_critique_counts_and_the_first_of_a_response() -
     assert after_reasoning(text) == "\nScores: 2"
     assert split_reasoning(text).answer == "\nScores: 1\n<think>b</think>\nScores: 2"
     assert split_reasoning("<think>a</think> <reasoning>b</reasoning>c").answer == "c"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opening"),
+    [
+        ("<|im_start|>assistant\n<think>\n", "<think>\n"),
+        ("<｜Assistant｜><think>", "<think>"),
+        ("[/INST][THINK]", "[THINK]"),
+        ("User: Hi\nAssistant: <think>", "<think>"),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", ""),
+        ("What do models mean by <think>", ""),
+        ("Say `<think>`", ""),
+    ],
+)
+def test_a_response_begins_with_the_mark_that_its_prompt_ends_in(prompt: str, opening: str) -> None:
+    assert with_opening(prompt, "Hm.</think>42") == f"{opening}Hm.</think>42"
+    assert with_opening(prompt, "<think>Hm.</think>42") == "<think>Hm.</think>42"
 
 
 PIECES = st.sampled_from(
