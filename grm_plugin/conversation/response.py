@@ -16,7 +16,8 @@ END_TOKENS = (
     *("<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"),  # DeepSeek
     *("</s>", "[PAD]", "[SEP]"),  # Mistral, Llama 2, BERT
     *("<|user|>", "<|observation|>"),  # GLM, whose turns end where the next one begins
-    *("<|END_OF_TURN_TOKEN|>", "[|endofturn|]"),  # Cohere, EXAONE
+    *("<|END_OF_TURN_TOKEN|>", "<|END_RESPONSE|>", "[|endofturn|]"),  # Cohere, EXAONE
+    *("[EOS]", "[e~[", "<end_of_utterance>"),  # Kimi, MiniMax, SmolVLM
     *("<seed:eos>", "<seed:pad>"),  # Seed-OSS
 )
 """Tokens that may follow a decoded response and are no part of it."""

@@ -21,7 +21,8 @@ _CONTROL_TOKEN = re.compile(
           | < /?+ SYS >> )
     | \[ (?= /?+ (?: INST | SYSTEM_PROMPT | AVAILABLE_TOOLS | TOOL_RESULTS | TOOL_CALLS | TOOL_CONTENT | THINK | IMG
                    | IMG_BREAK | IMG_END | AUDIO | BEGIN_AUDIO | ARGS | CALL_ID | MODEL_SETTINGS | PREFIX | MIDDLE
-                   | SUFFIX | PAD | CLS | SEP | MASK | gMASK | sMASK | UNK ) \]
+                   | SUFFIX | PAD | CLS | SEP | MASK | gMASK | sMASK | UNK | BOS | EOS ) \]
+              | e~\[                                  # MiniMax's [e~[
               | \| \w{1,32}+ \| \] )                   # EXAONE's [|user|]
     """,
     re.VERBOSE,
