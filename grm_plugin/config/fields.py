@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
 
 SHIPPED = "builtin:"
 """Begins the name of a template that ships with the package."""
@@ -52,6 +54,12 @@ def _template(value: str, info: ValidationInfo) -> str:
     return path
 
 
+def _is_number(field: FieldInfo | None) -> bool:
+    annotation = field.annotation if field else None
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return bool({int, float} & set(kinds))
+
+
 def json_mapping(set_by: Mapping[str, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A validator for a mapping that is sent as JSON; `set_by` names who sets the entries that it must not have."""
 
@@ -83,3 +91,14 @@ class Section(BaseModel):
     """Base of every section. Unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_values_for_numbers(cls, data: Any) -> Any:
+        """Have `k: yes` refused, which pydantic would take for 1: as a text it is no number."""
+        if not isinstance(data, dict):
+            return data
+        return {
+            name: str(value).lower() if isinstance(value, bool) and _is_number(cls.model_fields.get(name)) else value
+            for name, value in data.items()
+        }

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from grm_plugin._util.text_files import read_text
@@ -30,6 +29,9 @@ GONE = {
     "meta_rm.faults": "tests inject faults from outside; remove the key",
 }
 """Keys that earlier versions had, and what to do about each."""
+
+_SHAPES = {"tuple_type": "a list, as in [a, b]", "dict_type": "a mapping, as in {name: value}"}
+"""What pydantic calls by the names of Python's types."""
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
@@ -86,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"no config file at {path}; pass an existing YAML file (see configs/)") from None
     except RepeatedKeys as error:
         raise ConfigError(f"{path}: {error}") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(
@@ -111,10 +113,14 @@ def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
 def _explain(item: Any) -> str:
     """One sentence for one pydantic error: the dotted key, what is wrong, and the nearest known key."""
     # Discriminated unions put the tag ("vllm") into the location: it is no key of the file.
-    location = [str(part) for part in item["loc"] if part not in ENGINE_TYPES]
+    location = [str(part) for part in item["loc"] if part not in (*ENGINE_TYPES, "[key]")]
     key = ".".join(location)
     if key in GONE:
         return f"{key} is gone: {GONE[key]}"
+    if item["type"] == "invalid_key" or item["loc"][-1:] == ("[key]",):
+        return (
+            f"{key}: a key must be a text, and YAML takes this one for something else: remove it, or put it in quotes"
+        )
     if item["type"] == "extra_forbidden":
         known = sorted(_keys(Config))
         if key in known:  # a key of another engine type
@@ -130,11 +136,13 @@ def _explain(item: Any) -> str:
     if item["type"] in ("model_type", "model_attributes_type", "union_tag_not_found"):
         if isinstance(item["input"], dict):
             return f"{key}.type is missing; set it"
-        inside = f"type: {item['input']}" if key == "engine" else "..."
+        inside = f"type: {item['input']}" if key == "engine" and isinstance(item["input"], str) else "..."
         return f"{key} must be a section (`{key}: {{{inside}}}`), not {item['input']!r}"
     if item["type"] == "value_error":
         message = str(item["msg"]).removeprefix("Value error, ")
         return f"{key}: {message}" if key else message
+    if item["type"] in _SHAPES:
+        return f"{key} must be {_SHAPES[item['type']]} (got {item['input']!r})"
     hint = "; put a text that YAML takes for something else in quotes" if item["type"] == "string_type" else ""
     return f"{key}: {item['msg']} (got {item['input']!r}){hint}"
 

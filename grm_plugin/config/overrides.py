@@ -9,7 +9,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 
 from grm_plugin.config import Config
@@ -57,7 +56,7 @@ def _text(key: str, value: str, may_be_null: bool) -> str | None:
     if may_be_null and value in NULLS:
         return None
     if value[:1] == value[-1:] and value[:1] in ("'", '"'):
-        with suppress(yaml.YAMLError, ValueError):  # it may begin and end with a quote and not be quoted
+        with suppress(ValueError):  # it may begin and end with a quote and not be quoted
             unquoted = parse_yaml(value)
             value = unquoted if isinstance(unquoted, str) else value
     if not value:
@@ -70,7 +69,7 @@ def _yaml(key: str, value: str) -> Any:
         return parse_yaml(value)
     except RepeatedKeys as error:
         raise ConfigError(f"{PREFIX}{key}: {error}") from None
-    except (yaml.YAMLError, ValueError):
+    except ValueError:
         raise ConfigError(f"{PREFIX}{key}: {value!r} is no YAML value; quote it") from None
 
 

@@ -18,11 +18,11 @@ def parse_yaml(text: str) -> Any:
 
     Raises:
         RepeatedKeys: a mapping has a key twice; the message names each such key, dotted, and its lines.
-        ValueError: it is nested too deeply.
-        yaml.YAMLError: it is no YAML.
+        ValueError: it is no YAML, or nested too deeply; the message is one line.
     """
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         document = loader.get_single_node()
         if document is None:
             return None
@@ -31,8 +31,21 @@ def parse_yaml(text: str) -> Any:
         return loader.construct_document(document)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except yaml.YAMLError as error:
+        raise ValueError(_in_one_line(error)) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
+
+
+def _in_one_line(error: yaml.YAMLError) -> str:
+    """What PyYAML says in up to six lines, with the place first."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    context = getattr(error, "context", None)
+    found = f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"
+    return f"{found} ({context})" if context else found
 
 
 def _repeated_keys(document: yaml.Node) -> Iterator[str]:

@@ -95,3 +95,70 @@ def test_a_byte_order_mark_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("engine: {type: openai, model: ä, base_url: http://h/v1}", encoding="utf-8-sig")
     assert load_config(path).model_dump()["engine"]["model"] == "ä"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sampling:\n\tk: 2\n", "line 3, column 1: found character"),
+        ("sampling: {k: 2\n", "but got '<stream end>' (while parsing a flow mapping)"),
+        ("---\nsampling: {k: 2}\n", "but found another document"),
+        ("? [a, b]\n: 1\n", "line 2, column 3: found unhashable key"),
+        ("sampling: !!python/name:os.system {k: 2}\n", "line 2, column 11: could not determine a constructor"),
+        ("sampling:\n  <<: 3\n", "expected a mapping or list of mappings for merging"),
+        ("\0", "unacceptable character #x0000"),
+        ("sampling: *nowhere\n", "line 2, column 11: found undefined alias"),
+    ],
+)
+def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(FAKE + text)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1: 2\n", "1: a key must be a text"),
+        ("~: 2\n", "None: a key must be a text"),
+        ("sampling: {yes: 2}\n", "a key must be a text"),
+        (
+            "meta_rm: {model: a/b, chat_template_kwargs: {1: 2}}\n",
+            "meta_rm.chat_template_kwargs.1: a key must be a text",
+        ),
+        ("meta_rm: {model: a/b, chat_template_kwargs: [a]}\n", "chat_template_kwargs must be a mapping, as in {name: "),
+        ("judge: {control_tokens: <a>}\n", "judge.control_tokens must be a list, as in [a, b] (got '<a>')"),
+        (
+            "sampling: {k: yes}\n",
+            "sampling.k: Input should be a valid integer, unable to parse string as an integer (got 'true')",
+        ),
+        ("sampling: {seed: off}\n", "sampling.seed: Input should be a valid integer"),
+        ("failure: {deadline_s: true}\n", "failure.deadline_s: Input should be a valid number"),
+        ("normalize: {method: group, clip: on}\n", "normalize.clip: Input should be a valid number"),
+    ],
+)
+def test_values_and_keys_of_another_kind_are_told_in_the_words_of_yaml(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(FAKE + text)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert message in str(error.value)
+
+
+def test_truth_values_stay_where_they_are_meant(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(FAKE + "judge: {use_reference: no}\nmeta_rm: {model: a/b, engine_args: {enforce_eager: yes}}\n")
+    config = load_config(path)
+    assert config.judge.use_reference is False
+    assert config.meta_rm is not None
+    assert config.meta_rm.model_dump()["engine_args"] == {"enforce_eager": True}
+
+
+def test_an_engine_that_is_left_empty_is_no_section(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("engine:\n")
+    with pytest.raises(ConfigError, match=r"engine must be a section \(`engine: \{\.\.\.\}`\), not None"):
+        load_config(path)
