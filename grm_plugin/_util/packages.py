@@ -14,6 +14,10 @@ _EXTRAS = {
 """Of pyproject.toml: an extra, and the packages that it is asked for."""
 
 
+_DISTRIBUTIONS = {"re2": "google-re2", "yaml": "pyyaml"}
+"""Packages that are installed under another name than they are imported by."""
+
+
 def require(*packages: str, what: str) -> None:
     """Check that packages are there, without importing them.
 
@@ -39,7 +43,11 @@ def is_there(package: str) -> bool:
 def missing(packages: list[str], what: str) -> str:
     """What to tell whoever lacks these packages."""
     extras = [extra for extra, names in _EXTRAS.items() if set(names) & set(packages)]
-    others = [package for package in packages if not any(package in names for names in _EXTRAS.values())]
+    others = [
+        _DISTRIBUTIONS.get(package, package)
+        for package in packages
+        if not any(package in names for names in _EXTRAS.values())
+    ]
     arguments = ([f'-e ".[{",".join(extras)}]"'] if extras else []) + others
     verb = "is" if len(packages) == 1 else "are"
     return f"{what} needs {' and '.join(packages)}, which {verb} not installed: pip install {' '.join(arguments)}"

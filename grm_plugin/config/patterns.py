@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import re2
-
 
 @lru_cache
 def compiled(pattern: str) -> Any:
@@ -15,6 +13,8 @@ def compiled(pattern: str) -> Any:
     Raises:
         ValueError: RE2 refuses the pattern; the message has its reason.
     """
+    import re2  # only where there is a pattern: an older installation lacks it
+
     options = re2.Options()
     options.log_errors = False
     try:

@@ -70,6 +70,7 @@ VLLM = 'pip install -e ".[vllm]"'
             FAKE,
             'grm-plugin eval needs numpy and matplotlib, which are not installed: pip install -e ".[evals]"',
         ),
+        ("re2", "doctor", FAKE + "judge: {answer: regex, pattern: (a), list_size: 1}\n", "pip install google-re2"),
         ("matplotlib", "eval --from votes", None, "grm-plugin eval needs matplotlib"),
         ("pyarrow", "eval --suite rewardbench --data data.parquet --output out", FAKE, "needs pyarrow"),
         (
