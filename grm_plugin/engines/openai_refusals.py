@@ -27,31 +27,41 @@ _NAMES_N = re.compile(
   | : \s n (?: [.,;] | $ )
   | number \s of \s (?: \w{1,20} \s ){0,2} (?: choices | completions | candidates | generations )
   | \b (?: multiple | several | many | one | single | 1 ) \s (?: \w{1,20} \s )? (?: choice | completion | candidate )
-  | candidate_?count
+  | \b more \s than \s (?: one | 1 ) \s (?: \w{1,20} \s )? (?: sequence | output | answer | sample | result )
+  | \b (?: multiple | several | many ) [\s-] (?: \w{1,20} \s )? (?: sequence | output | answer | sample | generation )
+  | \b parallel \s sampling | \b multi [\s-] (?: completion | choice ) | \b and \s n \s are \b
+  | \u53c2\u6570 \s? n (?! [a-z] )  # "parameter n"
+  | candidate_?count | num_return_sequences | \b n \s (?: greater | larger | above | > )
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 _ALIASES = {
     "top_p": r"top_?p",
-    "max_tokens": r"max_tokens | max_?(?:output|new)_?tokens",
-    "max_completion_tokens": r"max_completion_tokens | max_?(?:output|new)_?tokens",
+    # A server may name the one that it wants only.
+    **dict.fromkeys(
+        ("max_tokens", "max_completion_tokens"), r"max_(?:completion_)?tokens | max_?(?:output|new)_?tokens"
+    ),
 }
 
 _UNSUPPORTED = re.compile(
     r"""
     un (?: supported | known | recogni[sz]ed | expected | permitted )
   | extra (?: neous )? [ _] (?: input | field | key | param | argument | forbidden )
-  | (?: \b not | n't ) \s (?: \w{1,12} \s )? (?: support | allow | permit | accept | recogni[sz] | implement | available
-      | enabled | compatible | possible | take | have | know )
+  | (?: \b not | n't ) \s (?: \w{1,12} \s )? (?: support | allow | permit | accept (?! able ) | recogni[sz]
+      | implement | available | enabled | compatible | possible | take | have | know )
   | can (?: \s? not | 't ) \s (?: both | be | find | use | set )
-  | forbidden | deprecated | no \s longer | removed | instead
+  | forbidden | deprecated | no \s longer | removed | instead | obsolete | unavailable | disabled
+  | disallowed | locked | \b no \s such | (?: does \s not | n't ) \s exist
+  | \b not \s (?: configur | chang | adjust | tun | sett | applic | custom ) \w{0,6} able\b
+  | (?: may | must | should ) \s not \s be \s (?: chang | modif | given | specif | used | pass | sent | adjust )
+  | \u4e0d\u652f\u6301  # "does not support"
   | invalid \s (?: param | arg | field | key )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 _ONE_VALUE = re.compile(
     r"""
-    \b only \b | fixed \s (?: at | to ) | the \s default
+    \b only \b | \b always \b | allowed \s values? : \s \[ [\d.]{1,4} \] | fixed \s (?: at | to ) | the \s default
   | (?: must | has \s to | should ) \s (?: be | equal ) \s (?: set \s to \s | exactly \s )?
       (?: 1 | 1\.0 | one | unset | omitted | null | none ) \b
     """,
@@ -71,7 +81,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _CUT = re.compile(r"max_tokens or model output limit was reached", re.IGNORECASE)
-_USE = re.compile(r"\b(?:use|favou?r|renamed|replaced)\b", re.IGNORECASE)
+_USE = re.compile(r"\b(?:use|favou?r|renamed|replaced|rather than)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,5 +163,5 @@ def _in_order(sentences: str, parameters: Collection[str]) -> list[str]:
 
 
 def _last_part(field: str) -> str:
-    """`temperature` of `generation_config.temperature`."""
-    return field.rpartition(".")[2].strip("'\"`[]() ")
+    """`temperature` of `generation_config.temperature`, or of the JSON pointer `/temperature`."""
+    return re.split(r"[./]", field)[-1].strip("'\"`[]() ")

@@ -63,6 +63,15 @@ CASES = {
     "fastapi, n": Case(several, {"detail": [{"loc": ["body", "n"], "msg": "at most 1", "input": 2}]}, set(), 422),
     "plain text, n": Case(several, "the number of choices cannot be larger than 1", set()),
     "no such field, n": Case(has("n"), error("Unrecognized request argument supplied: n"), {"n"}),
+    "both named, n": Case(several, error("best_of and n are not implemented"), set()),
+    "sequences, n": Case(several, error("Sampling more than one sequence is unsupported"), set()),
+    "transformers, n": Case(several, error("num_return_sequences is not supported"), set()),
+    "greater, n": Case(several, error("n greater than 1 disallowed"), set()),
+    "multi, n": Case(several, error("multi-completion requests are disabled"), set()),
+    "outputs, n": Case(several, error("We do not generate multiple outputs"), set()),
+    "chinese, n": Case(several, error("参数 n 不支持大于 1"), set()),
+    "parallel, n": Case(several, error("parallel sampling unsupported"), set()),
+    "json pointer, n": Case(has("n"), {"errors": [{"field": "/n", "message": "no such property"}]}, {"n"}),
     # max_tokens
     "openai, max_tokens": Case(
         has("max_tokens"),
@@ -82,7 +91,20 @@ CASES = {
         {"max_tokens"},
         422,
     ),
+    "obsolete, max_tokens": Case(has("max_tokens"), error("max_tokens is obsolete for this model"), {"max_tokens"}),
+    "wanted one only, max_tokens": Case(has("max_tokens"), error("Use max_completion_tokens"), {"max_tokens"}),
+    "rather, max_tokens": Case(
+        has("max_tokens"), error("Please pass `max_completion_tokens` rather than `max_tokens`"), {"max_tokens"}
+    ),
+    "no property, max_tokens": Case(has("max_tokens"), error("Property 'max_tokens' does not exist"), {"max_tokens"}),
     # temperature
+    "locked, temperature": Case(has("temperature"), error("temperature is locked to 1"), {"temperature"}),
+    "always, temperature": Case(
+        has("temperature"), error("This model always samples at temperature 1"), {"temperature"}
+    ),
+    "changed, temperature": Case(has("temperature"), error("temperature may not be changed here"), {"temperature"}),
+    "configurable, temperature": Case(has("temperature"), error("temperature is not configurable"), {"temperature"}),
+    "values, temperature": Case(has("temperature"), error("temperature 0.5: allowed values: [1]"), {"temperature"}),
     "openai, temperature": Case(
         has("temperature"),
         error(
@@ -107,6 +129,7 @@ CASES = {
     ),
     "litellm, top_p": Case(has("top_p"), error("x does not support parameters: ['top_p'], for model=y"), {"top_p"}),
     # seed
+    "disabled, seed": Case(has("seed"), error("Deterministic sampling via seed is disabled"), {"seed"}),
     "azure, seed": Case(has("seed"), error("Unrecognized request argument supplied: seed"), {"seed"}),
     "gemini, seed": Case(
         has("seed"), [error('Invalid JSON payload received. Unknown name "seed": Cannot find field.')], {"seed"}
@@ -240,6 +263,9 @@ async def test_a_neutral_value_may_be_refused_for_any_reason(engine: OpenAIEngin
     ("says", "advice"),
     [
         (error("temperature: 0.5 is above 0.3, the maximum"), r"sampling\.temperature"),
+        (error("temperature must not be greater than 0.3"), r"sampling\.temperature"),
+        (error("temperature 0.5 is not acceptable: the maximum is 0.3"), r"sampling\.temperature"),
+        (error("max_completion_tokens is too large: 64"), r"sampling\.max_tokens"),
         (error("Invalid 'top_p': must be between 0 and 0.5", "top_p", "invalid_value"), r"sampling\.top_p"),
         (error("max_tokens is too large: 64. At most 16 completion tokens are supported."), r"sampling\.max_tokens"),
         (error("'messages' must contain the word 'json'", "messages"), r"server's log"),
