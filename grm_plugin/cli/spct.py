@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -16,6 +16,7 @@ from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, 
 from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError
+from grm_plugin.spct.instruction_data import read_general
 from grm_plugin.spct.meta_rm_data import meta_rm_rows
 from grm_plugin.spct.rejection import RejectionRules
 from grm_plugin.spct.rft_run import RFTRun
@@ -115,6 +116,8 @@ def rft_data(
     rules = RejectionRules(prompts, rejection, TokenLimit.of(loaded, "--max-tokens", max_tokens))
     run = RFTRun(loaded, prompts, rules, samples, int(hint), seed)
     found = read_items(items)
+    for path in general or ():
+        deque(read_general(path), maxlen=0)  # a file that is wrong is told now, not when all critiques are there
     left_out: Counter[str] = Counter()
     fit = {item.id for item in without_noise(found, loaded.judge, left_out)}
     wanted = [item for item in found[:first] if item.id in fit]

@@ -206,3 +206,10 @@ def test_mistakes_in_training_are_told_at_once(folder: Path, flags: list[str], w
     command = ["spct", "meta-rm", "--model", "m", "--data", "d.jsonl", "--output", "o", *flags]
     with pytest.raises(ConfigError, match=words):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_general_data_that_is_wrong_is_told_before_anything_is_sampled(folder: Path) -> None:
+    (folder / "general.jsonl").write_text("[]\n")
+    with pytest.raises(ConfigError, match=r"general\.jsonl line 1 must be a JSON object, not list"):
+        rft_data("--general", "general.jsonl")
+    assert not (folder / "rft").exists()
