@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from grm_plugin.types import UnparsedReason
+from grm_plugin.config import Config, FakeConfig
+from grm_plugin.types import MAX_SCORE, MIN_SCORE, UnparsedReason
 
 _ADVICE: dict[str, str] = {
     UnparsedReason.ENGINE: "the engine gave no answer. With engine.type openai: does the server run, and are "
@@ -26,3 +27,16 @@ def advice(reasons: Iterable[str]) -> str:
     """A fix for the commonest of these reasons (`UnparsedReason`)."""
     commonest = Counter(reasons).most_common(1)
     return _ADVICE.get(commonest[0][0], _UNREAD) if commonest else _UNREAD
+
+
+def unread_rule(config: Config) -> str:
+    """What to say where the rule of `engine.type` fake is not read as it writes; empty where it is."""
+    judge = config.judge
+    if not isinstance(config.engine, FakeConfig):
+        return ""
+    if (judge.answer, judge.scale) == ("boxed", (MIN_SCORE, MAX_SCORE)):
+        return ""
+    return (
+        "the rule of engine.type fake writes \\boxed scores from 1 to 10, which judge.answer, judge.scale or "
+        "judge.preset reads as something else: leave them out to try the wiring"
+    )

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from grm_plugin.batch.lost_votes import unread_rule
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
 from grm_plugin.config import Config, lone_response
 from grm_plugin.config.packages import check_packages
@@ -35,6 +36,7 @@ def serve(
     without_ray = runs_without_ray(loaded)
     check_packages(loaded, on_ray=not without_ray)
     _warn_of_single_samples(loaded)
+    _warn_of_unread_rule(loaded)
     if without_ray:
         if detach:
             raise ConfigError("--detach needs the service on Ray: engine.type openai and fake run in this process")
@@ -92,6 +94,11 @@ def _serve_on_ray(config: Config, detach: bool) -> None:
             f"{error}. The service still answers at {service.url}, but no further job finds it: end it with "
             f"grm-plugin stop --name {service.name}, and start it again"
         ) from None
+
+
+def _warn_of_unread_rule(config: Config) -> None:
+    if problem := unread_rule(config):
+        typer.echo(f"warning: no reward will be one of its own: {problem}", err=True)
 
 
 def _loading(config: Config) -> str:

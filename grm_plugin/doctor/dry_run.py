@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from grm_plugin.batch.local_engines import running_engines
-from grm_plugin.batch.lost_votes import advice
+from grm_plugin.batch.lost_votes import advice, unread_rule
 from grm_plugin.config import Config, TraceConfig, VLLMConfig, lone_response
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.errors import EngineError, GRMError
@@ -51,7 +51,7 @@ def dry_run_finding(judgement: WireJudgement, config: Config) -> Finding:
     asked, read = judgement.rewards[0].votes_asked, judgement.rewards[0].votes_parsed
     took = f"{read} of {asked} votes read in {judgement.latency_s:.1f} s"
     lost = "; ".join(sorted({f"{vote.reason} {vote.detail}".strip() for vote in judgement.unparsed}))[:300]
-    fix = advice(vote.reason for vote in judgement.unparsed)
+    fix = unread_rule(config) or advice(vote.reason for vote in judgement.unparsed)
     if not read:
         return error("dry run", f"{took}: {lost}", fix)
     rewards = "rewards " + ", ".join(f"{reward.settled:.3g}" for reward in judgement.rewards)

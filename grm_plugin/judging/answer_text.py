@@ -30,7 +30,7 @@ class NoVote(Exception):
 
     def of(self, completion: Completion) -> Unparsed:
         """The missing vote."""
-        return Unparsed(self.reason, completion.text, self.detail[:DETAIL_CHARS], completion.tokens)
+        return Unparsed(self.reason, completion.text, " ".join(self.detail.split())[:DETAIL_CHARS], completion.tokens)
 
 
 def answer_of(completion: Completion, max_tokens: int | None = None) -> str:

@@ -50,7 +50,7 @@ def _outcomes(task: asyncio.Future[list[Completion]], sampling: Sampling) -> lis
         # The type only: the message may quote the prompt, which does not belong into logs. The lost votes have it.
         logger.warning("the GRM engine failed (%s), %d vote(s) lost", type(error).__name__, n)
         reason = UnparsedReason.TOO_LONG if isinstance(error, PromptTooLong) else UnparsedReason.ENGINE
-        return [Unparsed(reason, detail=f"{type(error).__name__}: {error}"[:DETAIL_CHARS])] * n
+        return [Unparsed(reason, detail=" ".join(f"{type(error).__name__}: {error}".split())[:DETAIL_CHARS])] * n
     # A server's JSON may hold lone surrogates; no reply and no trace can.
     drawn = as_often_as_wanted(task.result(), sampling)[:n]
     completions = [replace(completion, text=encodable(completion.text)) for completion in drawn]

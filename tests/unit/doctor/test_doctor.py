@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from grm_plugin.batch.lost_votes import advice
+from grm_plugin.batch.lost_votes import advice, unread_rule
 from grm_plugin.cli.app import app
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
@@ -366,3 +366,27 @@ def test_the_nano_models_are_read_from_disk() -> None:
 
 def test_a_free_port_is_free(free_port: int) -> None:
     assert only(check_port(make_config(service__port=free_port))).level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"judge__preset": "rm_r1"}, True),
+        ({"judge__preset": "selene"}, True),
+        ({"judge__answer": "json"}, True),
+        ({"judge__scale": [1, 5]}, True),
+        ({"judge__preset": "j1"}, False),
+        ({}, False),
+    ],
+)
+def test_the_rule_of_a_dry_run_writes_one_form_only(keys: dict[str, Any], said: bool) -> None:
+    problem = unread_rule(make_config(**keys))
+    assert ("leave them out to try the wiring" in problem) is said
+
+
+def test_what_a_dry_run_lost_is_told_in_one_line() -> None:
+    found = dry_run(make_config(judge__preset="rm_r1", engine__type="fake"))
+    assert found.level == "error"
+    assert "0 of" in found.message
+    assert "\n" not in found.message
+    assert "leave them out to try the wiring" in found.fix
