@@ -76,7 +76,10 @@ def require_single_keys(text: str) -> None:
 
 def explain_validation(error: ValidationError) -> str:
     """What is wrong with a line, field by field, in one line of text."""
-    return "; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())
+    return "; ".join(
+        _problem(item["loc"], "Input should be an object" if item["type"] == "model_type" else item["msg"])
+        for item in error.errors()
+    )
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

@@ -13,7 +13,7 @@ import time
 from grm_plugin._util.concurrency import take_error
 from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin._util.log_once import OncePerMinute
-from grm_plugin.config import Config
+from grm_plugin.config import Config, lone_response
 from grm_plugin.errors import ServiceBusy
 from grm_plugin.judging.grouping import GroupBuffer, OpenGroup
 from grm_plugin.judging.judge import Judge
@@ -102,10 +102,11 @@ class Gatherer:
         if self._told_of_waiting or under_way.waited.is_set():
             return
         self._told_of_waiting = True
+        alone = not lone_response(self.config.normalize.method, 1)  # else ?n=1 is refused
         logger.warning(
-            "%d of %d samples of a prompt are here; those that come within %g s are judged together (said once). To "
-            "try the service with a single sample add ?n=1",
+            "%d of %d samples of a prompt are here; those that come within %g s are judged together (said once)%s",
             *(len(under_way.group.responses), under_way.group.expected, under_way.wait_s),
+            ". To try the service with a single sample add ?n=1" if alone else "",
         )
 
     def _count_incomplete(self, under_way: _GroupUnderWay) -> None:

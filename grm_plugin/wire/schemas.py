@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from grm_plugin.conversation.messages import to_response
 from grm_plugin.types import Conversation, Group
@@ -38,7 +38,7 @@ class GetRewardRequest(WireModel):
     """The dataset's label of each query: a reference answer, an object with `reference` and `rubric` or one of them (as
     JSON it may be a text), or empty. What else is not a string is shown as JSON."""
     n: int | None = Field(default=None, ge=1, le=4096)
-    """Samples per prompt; `?n=` in the URL or `group.n` in the configuration where absent."""
+    """Samples per prompt; `?n=` in the URL counts before it, `group.n` of the configuration where both are absent."""
 
     @model_validator(mode="after")
     def _same_length(self) -> GetRewardRequest:
@@ -60,13 +60,19 @@ class GetRewardReply(WireModel):
     """Always the same keys; see grm_plugin.judging.fallback.LOG_KEYS."""
 
 
+def _no_messages(prompt: Any) -> Any:
+    if isinstance(prompt, list | dict):
+        raise ValueError("it must be a text: give messages in the field messages")
+    return prompt
+
+
 class WireGroup(WireModel):
     """The responses to one conversation, judged on one scale."""
 
     messages: Messages | None = None
     """The conversation, as messages of OpenAI's chat API; calls of tools and their results are shown. Give this or
     `prompt`."""
-    prompt: str | None = None
+    prompt: Annotated[str | None, BeforeValidator(_no_messages)] = None
     """The prompt as the policy saw it, in the chat format of `conversation.format`. Give this or `messages`."""
     responses: list[Response] = Field(min_length=1, max_length=4096)
     """The responses, each of which gets a reward: texts, or messages of OpenAI's chat API (one, or a list of what the

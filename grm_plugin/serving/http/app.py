@@ -139,9 +139,13 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
-        request.scope[REASON] = reason_of_fields(error.errors(), names_of(app))
         # FastAPI's own reply would repeat the request's content, which may be huge and is not to be shown.
-        return _refusal(422, [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()])
+        problems = [
+            {"loc": item["loc"], "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}
+            for item in error.errors()
+        ]
+        request.scope[REASON] = reason_of_fields(problems, names_of(app))
+        return _refusal(422, problems)
 
     return app
 

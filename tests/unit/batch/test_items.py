@@ -76,6 +76,7 @@ def test_ids_may_be_left_out_and_depend_on_the_content(tmp_path: Path) -> None:
         (SINGLE | {"label": 2}, "label must be 0 or 1, not 2"),
         (PAIR | {"chosen": "a"}, "chosen: Extra inputs are not permitted"),
         ({"responses": ["a", "b"], "best": 0}, "exactly one of messages and prompt"),
+        ("[]", "Input should be an object"),
         ('{"prompt": "q"', "no JSON"),
         ('{"prompt": "q", "responses": ["a", "b"], "best": 0, "meta": {"x": NaN}}', "NaN is no JSON value"),
         ('{"prompt": "q", "responses": ["a", "b"], "best": 0, "reference": Infinity}', "Infinity is no JSON value"),

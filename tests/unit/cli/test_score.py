@@ -123,6 +123,7 @@ def wait_for_results(run: subprocess.Popen[str], output: Path, count: int) -> No
         ({"prompt": "a"}, "line 2: responses: Field required"),
         ({"prompt": "a", "responses": []}, "line 2: responses: List should have at least 1 item"),
         ({"prompt": "a", "responses": ["b", 3]}, "line 2: responses.1: a response must be a text, a message or a list"),
+        ({"prompt": [], "responses": ["b"]}, "line 2: prompt: it must be a text: give messages in the field messages"),
         ({"responses": ["b"]}, "line 2: give exactly one of messages and prompt"),
         ({"prompt": "a", "responses": ["b"], "refrence": "c"}, "line 2: refrence: Extra inputs are not permitted"),
         (

@@ -125,6 +125,13 @@ async def test_a_lost_sibling_is_waited_for_and_then_done_without() -> None:
     assert lists_shown(generator) == {("1", "2", "3")}
 
 
+async def test_nobody_is_told_of_a_single_sample_where_it_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    gather = gatherer(scoring(by_number), normalize__method="rank", group__wait_s=0.05)
+    await judge_all(gather, "1", n=2)
+    assert any("are here" in message for message in caplog.messages)
+    assert not any("?n=1" in message for message in caplog.messages)
+
+
 async def test_a_wrong_n_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     gather = gatherer(scoring(by_number), group__wait_s=0.05)
     asked = [

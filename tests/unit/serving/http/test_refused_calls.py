@@ -77,6 +77,18 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
             "message parts of type '...' are not supported",
         ),
         ("/v1/sample", SAMPLE | {"response": SECRET * 50}, 422, "body.response: a text of 550 characters"),
+        (
+            "/v1/score",
+            {"groups": [{"prompt": [{"role": "user", "content": SECRET}], "responses": ["a"]}]},
+            422,
+            "groups.0.prompt: it must be a text: give messages in the field messages",
+        ),
+        (
+            "/v1/score",
+            {"groups": [{"prompt": "a", "responses": [None]}]},
+            422,
+            "groups.0.responses.0: a response must be a text, a message or a list of messages, not NoneType",
+        ),
         ("/v1/score", {"groups": [{"prompt": "a", "responses": ["a"] * 4}]}, 422, "4 responses in one request"),
         (
             "/v1/score",
