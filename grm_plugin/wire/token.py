@@ -93,7 +93,7 @@ def locate(url: str) -> tuple[str, Token | None]:
             "group, and judge it apart; a single one is scaled by engine.replicas"
         )
     port = host.rpartition("]")[2].partition(":")[2]
-    if (not mark and "@" in url) or (port and not port.isdecimal()):  # not shown: it may be part of a token
+    if (not mark and "@" in url) or (port and not _is_port(port)):  # not shown: it may be part of a token
         raise ConfigError(
             "this is no address of a service: write http://HOST:PORT, or http://grm:TOKEN@HOST:PORT with / @ : in the "
             "token as %2F %40 %3A"
@@ -140,3 +140,7 @@ def _carried(authorization: bytes) -> bytes:
         except binascii.Error:
             return b""
     return b""
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 5 and int(text) < 2**16

@@ -331,3 +331,10 @@ def test_the_engine_says_it_too(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
     with pytest.raises(EngineError):
         vllm_start.start_vllm(VLLMConfig(model="owner/grm", trust_remote_code=True), "generate")
     assert "trust_remote_code is on: Python code shipped with owner/grm runs here" in caplog.text
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "8790000000", "x", "-1"])
+def test_a_port_that_there_is_not_is_told_before_anything_is_sent(port: str) -> None:
+    with pytest.raises(ConfigError, match="this is no address of a service: write http://HOST:PORT"):
+        locate(f"http://127.0.0.1:{port}")
+    assert locate("http://127.0.0.1:65535")[0] == "http://127.0.0.1:65535"
