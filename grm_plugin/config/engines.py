@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator
 
 from grm_plugin.config.fields import ModelPath, Section, TemplatePath, json_mapping
 
@@ -84,6 +85,15 @@ class OpenAIConfig(Section):
     `{enable_thinking: false}`."""
     extra_body: RequestFields = Field(default_factory=dict)
     """Further fields of each request, for example `{reasoning_effort: low}`. Those that other keys set are refused."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_a_port_that_there_is(cls, url: str) -> str:
+        try:
+            urlsplit(url).port  # noqa: B018  # raises where it is none
+        except ValueError as error:
+            raise ValueError(f"{url!r} is no address ({error}): give http://HOST:PORT/v1 or the like") from None
+        return url
 
 
 class FakeConfig(Section):

@@ -162,3 +162,9 @@ def test_an_engine_that_is_left_empty_is_no_section(tmp_path: Path) -> None:
     path.write_text("engine:\n")
     with pytest.raises(ConfigError, match=r"engine must be a section \(`engine: \{\.\.\.\}`\), not None"):
         load_config(path)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/v1", "http://[::1/v1", "http://host:port/v1"])
+def test_an_address_of_a_server_that_cannot_be_is_told_at_the_start(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"engine\.base_url: .* is no address \(.*give http://HOST:PORT/v1"):
+        load_config({"engine": {"type": "openai", "model": "grm", "base_url": url}})
