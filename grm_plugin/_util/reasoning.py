@@ -10,29 +10,49 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_NAMES = (
-    r"think | thinking | thoughts? | inner_thoughts? | reason | reasoning | reflection | scratchpad | deliberation"
-    r" | cot | chain_of_thought"
-)
+# Names are made of words: <thinking>, <inner_monologue>, <reasoning_content>, <seed:cot_budget_reflect>.
+_NAMES = r"""
+    (?: [a-z]{1,16} [_\-] ){0,2}
+    (?: think | thinking | antthinking | thoughts? | reason | reasoning | reflection | monologue | scratchpad
+      | deliberat(?:e|ion) | cot )
+    (?: [_\-] (?: process | content | steps? | budget | reflect | text | trace ) ){0,2}
+"""
+_ATTRIBUTES = r"(?: \s [^<>]{0,80} )?+"
+_BAR = r"[|｜]"
 _OPEN = rf"""
-    < (?: [a-z]{{1,16}}+ : )?+ (?: {_NAMES} ) >       # <think>, <thinking>, <seed:think>, <mm:think>
-  | < [a-z]{{1,16}}_think >                           # <longcat_think>
-  | \[ (?: {_NAMES} ) \]                              # [THINK]
+    < (?: [a-z]{{1,16}}+ : )?+ {_NAMES} {_ATTRIBUTES} >     # <think>, <thinking>, <seed:think>, <think type="x">
+  | \[ {_NAMES} \]                                          # [THINK]
   | ◁ think ▷
-  | <\|begin_of_thought\|> | <\|START_THINKING\|> | <\|channel>thought\b
-  | <\|channel\|> \s*+ (?: analysis | commentary ) [^<]*+ <\|message\|>
 """
 _CLOSE = rf"""
-    </ (?: [a-z]{{1,16}}+ : )?+ (?: {_NAMES} ) >
-  | </ [a-z]{{1,16}}_think >
-  | \[/ (?: {_NAMES} ) \]
+    < \s?+ / \s?+ (?: [a-z]{{1,16}}+ : )?+ {_NAMES} \s*+ >
+  | \[/ {_NAMES} \]
   | ◁/ think ▷
-  | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|>
-  | <\|channel\|> \s*+ final [^<]*+ <\|message\|>
 """
+# Marks of special tokens. Nobody speaks of them: texts under judgment have theirs broken up.
+_TOKEN_OPENS = rf"""
+    < {_BAR} (?! end ) {_NAMES} {_BAR} >                # <|START_THINKING|>, <|begin_of_thought|>
+  | < {_BAR} inner_prefix {_BAR} >
+  | <unused94> \s*+ thought\b
+  | <\|channel>thought\b
+  | <\|channel\|> \s*+ (?: analysis | commentary ) (?: [^<] | <\|constrain\|> ){{0,200}}+ <\|message\|>
+"""
+_TOKEN_CLOSES = rf"""
+    < {_BAR} (?: / | end _? (?: of )? _? ) {_NAMES} {_BAR} >
+  | < {_BAR} inner_suffix {_BAR} >
+  | <unused95>
+  | <channel\|>
+  | <\|channel\|> \s*+ final (?: [^<] | <\|constrain\|> ){{0,200}}+ <\|message\|>
+"""
+_OPEN, _CLOSE = f"{_OPEN} | {_TOKEN_OPENS}", f"{_CLOSE} | {_TOKEN_CLOSES}"
+# What a chat template writes before an answer: <|start|>assistant, <｜Assistant｜>.
+_TURN = rf"(?: < {_BAR} [\w▁]{{1,40}}+ {_BAR} > (?: assistant )?+ \s*+ )*+"
 _FLAGS = re.VERBOSE | re.IGNORECASE | re.MULTILINE
 _AT_START = re.compile(rf"\s*+ (?: {_OPEN} )", _FLAGS)
-_LINE_OPENS = re.compile(rf"^ [ \t]*+ (?: {_OPEN} )", _FLAGS)
+# A mark in the middle of a sentence is spoken of, not written: "Response 1 begins with <think>".
+_WRITTEN = re.compile(
+    rf"(?: ^ [ \t*_#]*+ {_TURN} | (?<= [.!?}})\]。！？] ) [ \t$*_]*+ ) (?: {_OPEN} ) | {_TOKEN_OPENS}", _FLAGS
+)
 _CLOSES = re.compile(_CLOSE, _FLAGS)
 # The template of many policies opens the reasoning, so that their response only closes it: at the end or the start of a
 # line, as no sentence does that speaks of the tag.
@@ -58,7 +78,7 @@ _CALLS = re.compile(rf"\s*+ {_CALL}", _FLAGS)
 _ANY_OPENS = re.compile(_OPEN, _FLAGS)
 
 # gpt-oss where the tokens round the names of its channels were dropped in decoding.
-_BARE_OPENS = re.compile(r"""\s*+(?:analysis|commentary)(?=[\w"'*(\[])""")
+_BARE_OPENS = re.compile(r"""\s*+(?:analysis|commentary)(?=[\w"'*(\[]| ++[A-Z])""")
 _BARE_CLOSES = "assistantfinal"
 
 
@@ -117,7 +137,7 @@ def with_opening(prompt: str, response: str) -> str:
 
 
 def after_reasoning(text: str) -> str | None:
-    """What follows the last closing mark; None where reasoning opens, at the start of a line, and never ends."""
+    """What follows the last closing mark; None where reasoning opens behind it, other than in a sentence."""
     if _BARE_OPENS.match(text):
         _, closed, answer = text.rpartition(_BARE_CLOSES)
         return answer if closed else None
@@ -125,5 +145,4 @@ def after_reasoning(text: str) -> str | None:
     for closing in _CLOSES.finditer(text):
         end = closing.end()
     answer = text[end:]
-    # A mark in the middle of a line is spoken of, not written: "Response 1 begins with <think>".
-    return None if _LINE_OPENS.search(answer) else answer
+    return None if _WRITTEN.search(answer) else answer

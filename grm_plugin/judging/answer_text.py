@@ -46,6 +46,7 @@ def answer_of(completion: Completion, max_tokens: int | None = None) -> str:
     """
     text = completion.text
     reason = completion.finish_reason.strip().lower().replace("-", "_")
+    reason = reason.removeprefix("finishreason.").removeprefix("finish_reason_")  # an enumeration's name, as a text
     if reason not in ENDED:
         said = completion.finish_reason[:20]
         raise NoVote(UnparsedReason.TRUNCATED, f"not at its end (finish reason {said!r}): {end_of(text)}")

@@ -2,7 +2,8 @@
 
 Every reader is strict, total and linear in the text: it gives exactly n scores, or the reason why there is no vote.
 What is common to all of them: `answer_text` (did it end, where does the answer begin), `own_words` (what is quoted),
-`sightings` (which of several verdicts counts).
+`sightings` (which of several verdicts counts),
+`last_word` (what stands below it).
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from collections.abc import Callable
 
 from grm_plugin.config import JudgeConfig
 from grm_plugin.judging.answer_text import NoVote, answer_of
+from grm_plugin.judging.last_word import check_last_word
+from grm_plugin.judging.own_words import without_quotes
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.read_brackets import read_brackets
 from grm_plugin.judging.read_json import read_json
 from grm_plugin.judging.read_regex import read_regex
 from grm_plugin.judging.read_score import read_score
 from grm_plugin.judging.read_verdict import read_verdict
+from grm_plugin.judging.sightings import ASCII_TWINS
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed
 
-Reader = Callable[[str, int, JudgeConfig], tuple[tuple[float, ...], int]]
-"""Takes an answer, the number of responses and the configuration; gives the scores and where they stand."""
+Reader = Callable[[str, int, JudgeConfig], tuple[tuple[float, ...], int, int]]
+"""Takes an answer, the number of responses and the configuration; gives the scores and where they begin and end."""
 
 READERS: dict[str, Reader] = {
     "brackets": read_brackets,
@@ -48,7 +52,10 @@ def read(completion: Completion, n: int, judge: JudgeConfig, max_tokens: int | N
             if isinstance(scores, Unparsed):
                 return scores
         else:
-            values, at = READERS[judge.answer](answer, n, judge)
+            values, at, end = READERS[judge.answer](answer, n, judge)
+            if judge.answer != "regex":  # there the user says what counts
+                below = without_quotes(answer).translate(ASCII_TWINS)[end:]
+                check_last_word(below, values, judge.scale, numbers=judge.answer != "verdict")
             scores = Scores(values, "", answer[:at].strip())
     except NoVote as lost:
         return lost.of(completion)

@@ -15,15 +15,17 @@ Decimals = Literal["reject", "accept"]
 _BOX = re.compile(r"\\boxed\s*+\{([^}]*+)\}")
 _BOX_OF_NUMBERS = re.compile(r"\\boxed\s*+\{([0-9.,\s+-]*+)\}")
 _LIST_OF_NUMBERS = re.compile(r"\[([0-9.,\s+-]*+)\]")
-_BETWEEN_BOXES = re.compile(rf"(?:[ \t\r,;:/&|$*`().\\]|\band\b|[和与及]|{LABEL})*+", re.IGNORECASE | re.ASCII)
+_BETWEEN_BOXES = re.compile(rf"(?:[\s,;:/&|$*`().\\#•·-]|\band\b|[和与及]|{LABEL})*+", re.IGNORECASE | re.ASCII)
+LONGEST_GAP = 100
+"""Characters between two boxes of a row, with the second one."""
 _NUMBER = re.compile(r"-?+[0-9]++(?P<fraction>\.[0-9]++)?+")
 
 
 def numbers_in_boxes(text: str) -> Iterator[tuple[float, ...]]:
     r"""What each box holds that holds nothing but numbers; of boxes of one in a row, what they hold together.
 
-    `\boxed{8, 6}` and `\boxed{8}, \boxed{6}` both give (8, 6); between the latter may stand punctuation and labels
-    ("Response 2:") only.
+    `\boxed{8, 6}` and `\boxed{8}, \boxed{6}` both give (8, 6); between the latter may stand punctuation, line
+    breaks and labels ("Response 2:") only.
     """
     row: tuple[float, ...] = ()
     end = 0
@@ -48,6 +50,20 @@ def numbers_in_lists(text: str) -> Iterator[tuple[float, ...]]:
         numbers = _numbers(found[1])
         if len(numbers) > 1:
             yield numbers
+
+
+def row_end(text: str, start: int, end: int, n: int) -> int:
+    r"""Where a row of n boxes of one number ends that begins in the line `text[start:end]`; else `end`."""
+    first = _BOX_OF_NUMBERS.search(text, start, end)
+    if n == 1 or first is None or text.count(r"\boxed", start, end) != 1:
+        return end
+    last = first.end()
+    for _ in range(n - 1):
+        box = _BOX_OF_NUMBERS.search(text, last, last + LONGEST_GAP)
+        if box is None or not _BETWEEN_BOXES.fullmatch(text, last, box.start()):
+            return end
+        last = box.end()
+    return last
 
 
 def _numbers(content: str) -> tuple[float, ...]:

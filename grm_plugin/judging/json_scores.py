@@ -12,8 +12,26 @@ from typing import Any
 from grm_plugin.judging.answer_text import NoVote
 from grm_plugin.types import UnparsedReason
 
-_SCORE_KEYS = ("score", "rating", "grade", "overall_score", "final_score", "total_score", "overall")
-_LIST_KEYS = ("scores", "ratings", "grades", "final_scores", "overall_scores")
+_REVISED = ("revised", "corrected", "adjusted", "updated", "new", "final")
+_SCORE_KEYS = (
+    "score",
+    "rating",
+    "grade",
+    "overall_score",
+    "final_score",
+    "total_score",
+    "overall",
+    *(f"{word}_score" for word in _REVISED),
+)
+_LIST_KEYS = (
+    "scores",
+    "ratings",
+    "grades",
+    "final_scores",
+    "overall_scores",
+    *(f"{word}_scores" for word in _REVISED),
+    *_REVISED,
+)
 _RESPONSE_KEY = re.compile(
     r"""
     (?: (?: score | rating ) [ _\-] (?: of[ _\-] | for[ _\-] )?+ )?+

@@ -13,7 +13,6 @@ CLAUSE_CHARS = 200
 _TAG = re.compile(r"<(?P<close>/?+)(?P<name>quote|summary|blockquote|q)(?P<rest>[_ ][^<>\n]{0,40}+)?+>", re.IGNORECASE)
 _QUOTED_LINE = re.compile(r"^[ \t]*+>[^\n]*+", re.MULTILINE)
 _IN_QUOTES = re.compile(r'"[^"\n]*+"|“[^”\n]*+”|«[^»\n]*+»|「[^」\n]*+」')
-_TEXT = re.compile(r"[^\s]")
 
 _SENTENCE_END = re.compile(r"[.!?;]['\")\]*_]*+\s++|[。！？；]")
 _REPORTS = re.compile(
@@ -28,6 +27,9 @@ _REPORTS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+
+_OWN = re.compile(r"\b(?:i|my|we|our|here (?:is|are)|scores?|ratings?)\b", re.IGNORECASE)
+"""Words by which a clause before a colon announces what its author says, whatever else it speaks of."""
 
 
 def without_quoted_blocks(answer: str) -> str:
@@ -95,13 +97,14 @@ def _without_announced(text: str) -> str:
     lines = text.split("\n")
     announced, inside = False, False
     for index, line in enumerate(lines):
-        if not _TEXT.search(line):
+        if not line.strip():
             announced, inside = announced and not inside, False
         elif announced:
             lines[index], inside = " " * len(line), True
         else:
             said = line.rstrip(" \t\r*_`")
-            announced = said.endswith((":", "：")) and reports(clause_before(said, len(said)))
+            clause = clause_before(said, len(said)) if said.endswith((":", "：")) else ""
+            announced = reports(clause) and not _OWN.search(clause)
     return "\n".join(lines)
 
 

@@ -27,8 +27,10 @@ from collections.abc import Sequence
 from itertools import chain
 
 from grm_plugin.judging.answer_text import NoVote, answer_of, end_of
-from grm_plugin.judging.boxes import Decimals, box_content, numbers_in_boxes, numbers_in_lists, values_of
+from grm_plugin.judging.boxes import Decimals, box_content, numbers_in_boxes, numbers_in_lists, row_end, values_of
 from grm_plugin.judging.headings import Heading, Part, find_headings
+from grm_plugin.judging.last_word import check_last_word
+from grm_plugin.judging.own_words import without_quoted_blocks, without_quotes
 from grm_plugin.judging.shown_order import LABEL, names_another_order, names_only
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed, UnparsedReason
 
@@ -71,7 +73,7 @@ def parse(
     """
     try:
         answer = answer_of(completion, max_tokens)
-        text = _Critique(answer.translate(_ASCII_TWINS), n)
+        text = _Critique(without_quoted_blocks(answer).translate(_ASCII_TWINS), n)
         verdict = text.last_verdict()
         values = values_of(text.content(verdict), n, decimals, scale)
         text.check_unrivalled(verdict, values, scale)
@@ -120,6 +122,7 @@ class _Critique:
         for heading in self.headings[verdict + 1 :]:
             if heading.final and self._numbers_behind(heading) not in (None, values):
                 raise NoVote(UnparsedReason.AMBIGUOUS, "other scores on a final line below the verdict")
+        check_last_word(without_quotes(below), values, scale)
 
     def check_order(self, verdict: int) -> None:
         """Raises `NoVote` where the verdict's words name the responses in another order than shown."""
@@ -137,7 +140,8 @@ class _Critique:
     def _line(self, heading: Heading) -> tuple[int, int]:
         """Where the rest of a heading's line begins and ends; of a bare heading, the next line that holds a word.
 
-        A box that is closed further down belongs to it. Empty where there is no such line.
+        A box that is closed further down belongs to it, and so do n boxes of one on a line each. Empty where there is
+        no such line.
         """
         word = _WORD.search(self.text, heading.end)
         if word is None:
@@ -146,7 +150,8 @@ class _Critique:
         end = end if end >= 0 else len(self.text)
         last = self.text.rfind(r"\boxed", heading.end, end)
         box = _BOX.match(self.text, last) if last >= 0 else None
-        return heading.end, max(end, box.end() if box else end)
+        end = max(end, box.end() if box else end)
+        return heading.end, max(end, row_end(self.text, heading.end, end, self.n))
 
     def _directly_above(self, verdict: int) -> Heading | None:
         """The bare heading to which a verdict's own heading is the first line."""

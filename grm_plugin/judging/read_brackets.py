@@ -36,8 +36,8 @@ _SCORING = re.compile(
 _SIGNS = " \t\r*_`#-•\"'“($\\"
 
 
-def read_brackets(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int]:
-    """The n scores on the judge's scale, and where they stand.
+def read_brackets(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int, int]:
+    """The n scores on the judge's scale, where they begin, and where they end.
 
     Raises:
         NoVote: there are none, another number of them, or one is no score.
@@ -51,12 +51,12 @@ def read_brackets(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float,
         if not (rank or numeric):
             continue
         try:
-            found.append(Sighting(place.start(), numbers(inside.split(","), n, judge), rank))
+            found.append(Sighting(place.start(), numbers(inside.split(","), n, judge), rank, end=place.end()))
         except NoVote as lost:
             if rank:  # in passing, anything but n scores is something else
                 found.append(Sighting(place.start(), None, rank, lost))
     final = final_of(found, answer)
-    return final.said or (), final.at
+    return final.said or (), final.at, final.end
 
 
 def _rank(text: str, at: int, numeric: bool) -> int:

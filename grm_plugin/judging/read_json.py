@@ -24,8 +24,8 @@ _WITH_SCORES = re.compile(r"[{\[][^\n]{0,80}?(?:score|rating|response|grade)|\{\
 _AT_END = re.compile(LINE_END, re.VERBOSE)
 
 
-def read_json(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int]:
-    """The n scores on the judge's scale, and where they stand.
+def read_json(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int, int]:
+    """The n scores on the judge's scale, where they begin, and where they end.
 
     Raises:
         NoVote: there are none, another number of them, or one is no score.
@@ -43,14 +43,14 @@ def read_json(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...
         value, at, problem = _decoded(text, start) if not opening["other"] else (None, start + 1, "no JSON")
         if not problem:
             bare = isinstance(value, list) and not _AT_END.match(text, at)  # "[1] Smith et al." is a citation
-            found += _sighting(value, start, MENTIONED if bare else rank, n, judge)
+            found += _sighting(value, (start, at), MENTIONED if bare else rank, n, judge)
             continue
         if rank and _WITH_SCORES.match(text, start):
             line_end = text.find("\n", start)
             at = max(at, line_end if line_end >= 0 else len(text))
             found.append(Sighting(start, None, rank, NoVote(UnparsedReason.NO_SCORES, problem)))
     final = final_of(found, answer)
-    return final.said or (), final.at
+    return final.said or (), final.at, final.end
 
 
 def _decoded(text: str, start: int) -> tuple[Any, int, str]:
@@ -70,10 +70,10 @@ def _decoded(text: str, start: int) -> tuple[Any, int, str]:
 _DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=str, parse_float=str, parse_constant=str)
 
 
-def _sighting(value: Any, at: int, rank: int, n: int, judge: JudgeConfig) -> list[Sighting]:
+def _sighting(value: Any, span: tuple[int, int], rank: int, n: int, judge: JudgeConfig) -> list[Sighting]:
     """The one verdict of a JSON value; none where it holds no scores."""
     try:
         parts = scores_in(value)
-        return [] if parts is None else [Sighting(at, numbers(parts, n, judge), rank)]
+        return [] if parts is None else [Sighting(span[0], numbers(parts, n, judge), rank, end=span[1])]
     except NoVote as lost:
-        return [Sighting(at, None, rank, lost)] if rank else []
+        return [Sighting(span[0], None, rank, lost)] if rank else []

@@ -19,8 +19,8 @@ from grm_plugin.types import UnparsedReason
 _IN_QUOTES = re.compile(r'"[^"\n]*+"|“[^”\n]*+”')
 
 
-def read_regex(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int]:
-    """The n scores on the judge's scale, and where they stand.
+def read_regex(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int, int]:
+    """The n scores on the judge's scale, where they begin, and where they end.
 
     Raises:
         NoVote: nothing matches, there is another number of captures, or one is no score.
@@ -38,4 +38,4 @@ def read_regex(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ..
             last = match
     if last is None:
         raise NoVote(UnparsedReason.NO_SCORES, f"judge.pattern matches nothing: {end_of(answer)}")
-    return numbers([capture for capture in last.groups() if capture is not None], n, judge), last.start()
+    return numbers([capture for capture in last.groups() if capture is not None], n, judge), last.start(), last.end()

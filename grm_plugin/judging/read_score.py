@@ -72,8 +72,8 @@ _FINAL_HEADING = re.compile(
 _WORD = re.compile(r"[^\W_]")
 
 
-def read_score(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int]:
-    """The n scores on the judge's scale, and where they stand.
+def read_score(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int, int]:
+    """The n scores on the judge's scale, where they begin, and where they end.
 
     Raises:
         NoVote: there are none, another number of them, or one is no score.
@@ -81,14 +81,15 @@ def read_score(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ..
     text = without_quotes(answer).translate(ASCII_TWINS)
     if n == 1:
         final = final_of(list(_labelled(text, judge)), answer)
-        return final.said or (), final.at
+        return final.said or (), final.at, final.end
     lines = list(_numbered(text, judge))
     if not lines or sorted({line.index for line in lines}) != list(range(n)):
         found = f"scores of {len({line.index for line in lines})} responses, {n} were shown"
         reason = UnparsedReason.WRONG_COUNT if lines else UnparsedReason.NO_SCORES
         raise NoVote(reason, f"{found}: {end_of(answer)}")
     finals = [final_of([line.score for line in lines if line.index == index], answer) for index in range(n)]
-    return tuple(value for final in finals for value in final.said or ()), min(final.at for final in finals)
+    values = tuple(value for final in finals for value in final.said or ())
+    return values, min(final.at for final in finals), max(final.end for final in finals)
 
 
 def _labelled(text: str, judge: JudgeConfig) -> Iterator[Sighting]:
@@ -136,6 +137,6 @@ def _score_at(text: str, label: re.Match[str], rank: int, judge: JudgeConfig) ->
     try:
         if value["top"] and float(value["top"]) != judge.scale[1]:
             raise NoVote(UnparsedReason.OUT_OF_RANGE, f"of {value['top']}, but judge.scale is {judge.scale}")
-        return Sighting(label.start(), (number(value["value"], judge),), rank)
+        return Sighting(label.start(), (number(value["value"], judge),), rank, end=value.end())
     except NoVote as lost:
         return Sighting(label.start(), None, rank, lost)

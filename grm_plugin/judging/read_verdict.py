@@ -60,6 +60,12 @@ _JUDGING = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_INTRODUCES = re.compile(
+    r"""[\s*_`\#\-•"'“(]*+ (?: (?: so | thus | hence | therefore | finally ) ,?+ [\s*_`]*+ )?+
+    (?: (?: my\  | the\  )?+ (?: final\  )?+ (?: answer | choice | output ) [\s*_`]*+ (?: : | \ is\b :?+ )
+      [\s*_`"'(]*+ )?+""",
+    re.VERBOSE | re.IGNORECASE,
+)
 _IN_MARKS = re.compile(r"\s*+(?:\[\[[^\[\]\n]{1,40}\]\]|[AB])\s*+")
 _WORDS = {"a": A_WINS, "b": B_WINS, "1": A_WINS, "2": B_WINS} | dict.fromkeys(
     ("c", "a=b", "b=a", "tie", "tied", "draw", "equal", "equallygood", "same", "both"), TIE
@@ -67,8 +73,8 @@ _WORDS = {"a": A_WINS, "b": B_WINS, "1": A_WINS, "2": B_WINS} | dict.fromkeys(
 _COMPARED = re.compile(r"([ab])(>{1,3}|<{1,3})([ab])")
 
 
-def read_verdict(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int]:
-    """The two scores, 1..10 whatever `judge.scale` says, and where the verdict stands.
+def read_verdict(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, ...], int, int]:
+    """The two scores, 1..10 whatever `judge.scale` says, where the verdict begins, and where it ends.
 
     Raises:
         NoVote: there is none, or it is not of two responses.
@@ -79,10 +85,10 @@ def read_verdict(answer: str, n: int, judge: JudgeConfig) -> tuple[tuple[float, 
     whole = _ALONE.fullmatch(text)
     if whole:
         scores, _ = _meaning(whole["name"])
-        return _known(scores, whole["name"]), 0
+        return _known(scores, whole["name"]), 0, len(text)
     found = [sighting for place in places(_PLACES, text) for sighting in _seen(text, place)]
     final = final_of(found, answer)
-    return _known(final.said, ""), final.at
+    return _known(final.said, ""), final.at, final.end
 
 
 def _seen(text: str, place: re.Match[str]) -> list[Sighting]:
@@ -98,13 +104,13 @@ def _seen(text: str, place: re.Match[str]) -> list[Sighting]:
         if place["ends"] is None:  # "Verdict: A or B"
             return [_broken(place.start(), place[0], rank)]
     elif place["in_brackets"]:
-        stands = not clause.strip(" \t*_`#-•\"'“(") or (_JUDGING.search(clause) and "[[" not in clause)
+        stands = _INTRODUCES.fullmatch(clause) or (_JUDGING.search(clause) and "[[" not in clause)
         rank = WRITTEN if stands else MENTIONED
     else:  # a mark of the final verdict, and nothing that is one
         return [_broken(place.start(), text[place.start() : place.start() + 40], FINAL)]
     scores, strength = _meaning(said)
     if scores is not None:
-        return [Sighting(place.start(), scores, rank, strength=strength)]
+        return [Sighting(place.start(), scores, rank, end=place.end(), strength=strength)]
     return [_broken(place.start(), said, rank)] if rank else []
 
 

@@ -42,15 +42,15 @@ def names_another_order(before: str, behind: str, n: int) -> bool:
     remarks_before, remarks_behind = (" ".join(_IN_PARENTHESES.findall(text)) for text in (before, behind))
     if _OTHER_ORDER.search(before) or _OTHER_ORDER.search(remarks_behind):
         return True
-    labels = [_place(label) for label in _LABEL.findall(before)]
+    labels = [place_of(label) for label in _LABEL.findall(before)]
     if labels and labels[0] != 1:
         return True
     named = (
         labels,
-        [_place(label) for label in _LABEL.findall(behind)],
-        [_place(word) for word in _WORD_OF_PLACE.findall(before)],
-        [_place(word) for word in _PLACE.findall(remarks_before)],
-        [_place(word) for word in _PLACE.findall(remarks_behind)],
+        [place_of(label) for label in _LABEL.findall(behind)],
+        [place_of(word) for word in _WORD_OF_PLACE.findall(before)],
+        [place_of(word) for word in _PLACE.findall(remarks_before)],
+        [place_of(word) for word in _PLACE.findall(remarks_behind)],
     )
     return any(not _ascending(place for place in places if place <= n) for places in named)
 
@@ -60,7 +60,7 @@ def names_only(line: str) -> bool:
     return bool(_LABEL.search(line) and _NAMES_ONLY.fullmatch(line))
 
 
-def _place(name: str) -> int:
+def place_of(name: str) -> int:
     """The place, from 1, that a label, a letter, a number or an ordinal names."""
     if name in _WORDS:
         return _WORDS[name]

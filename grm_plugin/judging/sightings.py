@@ -45,6 +45,8 @@ class Sighting:
     said: tuple[float, ...] | None
     rank: int = WRITTEN
     lost: NoVote | None = None
+    end: int = 0
+    """Where its text ends; what stands below is looked at once more."""
     strength: str = ""
     """What else must be equal for two of them to say the same."""
 

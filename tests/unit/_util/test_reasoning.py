@@ -20,6 +20,18 @@ MARKS = [
     ("<mm:think>", "</mm:think>"),
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
+    ("<think >", "</think >"),
+    ("<think type='deep'>", "</think>"),
+    ("<inner_monologue>", "</inner_monologue>"),
+    ("<thinking_process>", "</thinking_process>"),
+    ("<chain-of-thought>", "</chain-of-thought>"),
+    ("<reasoning_content>", "</reasoning_content>"),
+    ("<seed:cot_budget_reflect>", "</seed:cot_budget_reflect>"),
+    ("<antThinking>", "</antThinking>"),
+    ("<|think|>", "<|/think|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<unused94>thought", "<unused95>"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
@@ -27,6 +39,7 @@ MARKS = [
     ("<longcat_think>", "</longcat_think>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|channel>thought", "<channel|>"),
+    ("<|channel|>analysis <|constrain|>json<|message|>", "<|channel|>final <|constrain|>json<|message|>"),
 ]
 ENDS = ["", " ", "\n", "\n\n  "]
 
@@ -49,6 +62,22 @@ def test_reasoning_that_never_ends(opening: str, closing: str) -> None:
     assert after_reasoning(text) is None
     assert after_reasoning(f"An answer.\n{text}") is None
     assert after_reasoning(f"{opening}a{closing}\n{text}") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Okay. <think>\nScores: 1",
+        "Scores: \\boxed{8} <think> no",
+        "**<think>**\nScores: 1",
+        "<｜Assistant｜><think>\nScores: 1",
+        "<|start|>assistant<|channel|>analysis<|message|>Scores: 1",
+        "Scores: 1<|start|>assistant<|channel|>analysis<|message|>No",
+        "analysis Let me see. Scores: 1",
+    ],
+)
+def test_reasoning_that_opens_within_a_critique_and_never_ends(text: str) -> None:
+    assert after_reasoning(text) is None
 
 
 @pytest.mark.parametrize(("opening", "closing"), [mark for mark in MARKS if "channel" not in mark[0]])

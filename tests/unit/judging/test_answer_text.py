@@ -16,6 +16,7 @@ VERDICT = r"Scores: \boxed{8, 3}"
     [
         *("stop", "STOP", "eos", "eos_token", "EOS-Token", "end_turn", "end_of_turn", "stop_sequence", "stop_str"),
         *("stop_token", "COMPLETE", "completed", "finished", " stop "),
+        *("FinishReason.STOP", "FINISH_REASON_STOP"),
     ],
 )
 def test_a_completion_that_ended_is_read(reason: str) -> None:
@@ -37,7 +38,7 @@ def test_a_completion_that_ended_is_read(reason: str) -> None:
             "limit",
         ),
         *("content_filter", "SAFETY", "tool_calls", "function_call", "timeout", "cancelled", "pause_turn", "", "None"),
-        *("not stop", "stopped by length", "x" * 1000),
+        *("FinishReason.MAX_TOKENS", "not stop", "stopped by length", "x" * 1000),
     ],
 )
 @pytest.mark.parametrize("text", ["", "Analysis: so far", VERDICT, f"{VERDICT}\nWait, I mixed the two up. The corr"])
