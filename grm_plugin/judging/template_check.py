@@ -10,13 +10,21 @@ import random
 import re
 import string
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from grm_plugin.errors import PromptError
 from grm_plugin.types import Group, Message
 
-PROBE_WORDS = 30
-"""Of a probe text: enough to notice a template that cuts what it shows."""
+PROBE_WORDS = 15
+"""Of the beginning and of the end of a probe text."""
 
+PROBE_CHARS = 24_000
+"""Of a long probe text. All of them have lines, paragraphs and special characters, so that a template that cuts or
+changes them is noticed. `judge.max_response_chars` is the place to cut, where it is counted."""
+
+_ROLES = ("system", "user", "assistant", "tool", "assistant", "user", "assistant", "user", "assistant", "user")
+_FILLING = ". . .\n\n"
+_WORD = re.compile(r"[a-zA-Z]{7}")
 _SINGLE_BRACES = re.compile(r"(?<![{\\\w])\{ ?([a-zA-Z_][^{}\n%#\"]{0,60})\}(?!\})")
 
 Render = Callable[[Group, tuple[int, ...], str], str]
@@ -37,42 +45,47 @@ def check_template(
         all_turns: whether earlier turns of the conversation must be shown; else leaving them out is a warning.
 
     Returns:
-        A warning of what is left out that may be left out; none, or one.
+        Warnings: of what is left out that may be left out, and of responses that are changed or run together.
 
     Raises:
-        PromptError: it cannot be rendered; it leaves out a response or a turn, shows responses in another order than it
+    # Seeded by the system once: its own generator is slow.
+        PromptError: it cannot be rendered; it leaves out or cuts a response or a turn, shows responses in another order than it
             was given, or fences some of them only.
     """
-    rng = random.SystemRandom()
+    rng = random.Random(random.SystemRandom().getrandbits(128))  # it would be slow itself
     marker = _letters(rng, string.ascii_uppercase, 6)
     rendered = [
-        (group, order, render(group, order, marker)) for size in sizes for group, order in _probes(rng, size)
+        (group, order, render(group, order, marker))
+        for size in sizes
+        for group, order in _probes(rng, size, size == max(sizes))
     ]  # all of them before any is looked at: what a template raises says more than what it leaves out
     left_out: dict[str, None] = {}
+    changed: dict[str, None] = {}
     for group, order, prompt in rendered:
         for problem in _problems(group, order, prompt, marker, all_turns):
             raise PromptError(f"template {name} {problem}{_hint(source)}")
         left_out |= dict.fromkeys(_left_out(group, prompt, use_reference, all_turns))
-    if not left_out:
-        return []
-    return [f"template {name} does not show {', '.join(left_out)}: responses are judged without"]
+        changed |= dict.fromkeys(_changed(group, order, prompt))
+    warnings = [f"does not show {', '.join(left_out)}: responses are judged without"] if left_out else []
+    return [f"template {name} {warning}" for warning in (*warnings, *changed)]
 
 
-def _probes(rng: random.Random, size: int) -> Iterator[tuple[Group, tuple[int, ...]]]:
-    """Groups of probe texts: of one and of several turns, with and without reference and rubric, in two orders."""
+def _probes(rng: random.Random, size: int, long: bool) -> Iterator[tuple[Group, tuple[int, ...]]]:
+    """Groups of probe texts: of one and of several turns, with and without reference and rubric, in two orders.
+
+    The texts of the last group are long ones, if wanted.
+    """
     forth = tuple(range(size))
-    one, several = (
-        (Message("user", _probe(rng)),),
-        tuple(Message(role, _probe(rng)) for role in ("system", "user", "assistant", "user")),
-    )
+    one, several = (Message("user", _probe(rng)),), tuple(Message(role, _probe(rng)) for role in _ROLES)
+    whole = tuple(Message(role, _probe(rng, long)) for role in _ROLES)
     for conversation, reference, rubric, order in (
         (one, False, False, forth),
         (several, False, False, forth[::-1]),
         (one, True, False, forth[::-1]),
         (one, False, True, forth),
-        (several, True, True, forth),
+        (whole, True, True, forth),
     ):
-        responses = tuple(_probe(rng) for _ in range(size))
+        responses = tuple(_probe(rng, long and conversation is whole) for _ in range(size))
         yield (
             Group(conversation, responses, _probe(rng) if reference else None, _probe(rng) if rubric else None),
             order,
@@ -80,31 +93,51 @@ def _probes(rng: random.Random, size: int) -> Iterator[tuple[Group, tuple[int, .
 
 
 def _problems(group: Group, order: tuple[int, ...], prompt: str, marker: str, all_turns: bool) -> Iterator[str]:
-    shown = [prompt.find(group.responses[index]) for index in order]
-    if -1 in shown:
-        which = f"response {shown.index(-1) + 1} of {len(order)}"
-        yield f"does not show {which}: write {{% for response in responses %}} {{{{ response }}}} {{% endfor %}}"
-    if group.conversation[-1].content not in prompt:
-        yield "does not show the last turn of the conversation: write {{ query }}, or all of {{ messages }}"
-    if all_turns and any(turn.content not in prompt for turn in group.conversation):
+    shown = [_find(group.responses[index], prompt) for index in order]
+    if None in shown:
+        which = f"response {shown.index(None) + 1} of {len(order)}"
         yield (
-            "does not show the earlier turns of a conversation: write {% for message in messages %} "
+            f"does not show {which}, or a part of it: write {{% for response in responses %}} {{{{ response }}}} "
+            "{% endfor %}; judge.max_response_chars cuts long ones"
+        )
+    turns = [turn.content for turn in group.conversation]
+    if _find(turns[-1], prompt) is None:
+        yield "does not show the last turn of the conversation: write {{ query }}, or all of {{ messages }}"
+    if all_turns and any(_find(turn, prompt) is None for turn in turns):
+        yield (
+            "does not show the earlier turns of a conversation, or parts of them: write {% for message in messages %} "
             "[{{ message.role }}] {{ message.content }} {% endfor %}"
         )
-    if shown != sorted(shown):
+    if all_turns and _find("".join(turns), prompt) is None:
+        yield "shows the turns of a conversation in another order than `messages` has"
+    starts = [start for start, _ in filter(None, shown)]
+    if starts != sorted(starts):
         yield "shows the responses in another order than `responses` has: the scores would go to other ones"
-    bounds = [0, *shown]
-    if marker in prompt and any(marker not in prompt[start:end] for start, end in zip(bounds, shown, strict=False)):
+    times = {prompt.count(_words(response)[0]) for response in group.responses}
+    if len(times) > 1:
+        yield "shows some responses more often than others"
+    bounds = [0, *starts]
+    if marker in prompt and any(marker not in prompt[start:end] for start, end in zip(bounds, starts, strict=False)):
         yield f"fences some of {len(order)} responses by {{{{ marker }}}} and others not: write it before each of them"
 
 
 def _left_out(group: Group, prompt: str, use_reference: bool, all_turns: bool) -> Iterator[str]:
-    if group.reference is not None and use_reference and group.reference not in prompt:
+    if group.reference is not None and use_reference and _find(group.reference, prompt) is None:
         yield "reference answers ({{ reference }})"
-    if group.rubric is not None and group.rubric not in prompt:
+    if group.rubric is not None and _find(group.rubric, prompt) is None:
         yield "grading notes ({{ rubric }})"
-    if not all_turns and any(turn.content not in prompt for turn in group.conversation):
+    if not all_turns and any(_find(turn.content, prompt) is None for turn in group.conversation):
         yield "earlier turns ({{ messages }})"
+
+
+def _changed(group: Group, order: tuple[int, ...], prompt: str) -> Iterator[str]:
+    """What becomes of responses that are shown: a warning."""
+    first = group.responses[order[0]]
+    if first.split("\n", 1)[0] not in prompt or "\\n" in prompt:
+        yield "changes characters of responses, as HTML, JSON or a printed list do: write {{ response }} for each"
+    spans = [span for index in order if (span := _find(group.responses[index], prompt))]
+    if any(not prompt[end:start].strip() for (_, end), (start, _) in pairwise(spans)):
+        yield "shows nothing between two responses: number them, or fence them by {{ marker }}"
 
 
 def _hint(source: str) -> str:
@@ -117,9 +150,27 @@ def _hint(source: str) -> str:
     )
 
 
-def _probe(rng: random.Random) -> str:
+def _probe(rng: random.Random, long: bool = False) -> str:
     """A text that stands in no template by chance."""
-    return " ".join(_letters(rng, string.ascii_letters, 7) for _ in range(PROBE_WORDS))
+    words = [_letters(rng, string.ascii_letters, 7) for _ in range(2 * PROBE_WORDS)]
+    one, tag, other, *first = words[:PROBE_WORDS]
+    filling = _FILLING * (PROBE_CHARS // len(_FILLING) if long else 1)
+    return f'{one} <{tag}> & "{other}" {" ".join(first)}\n\n{filling}{" ".join(words[PROBE_WORDS:])}'
+
+
+def _words(probe: str) -> list[str]:
+    return _WORD.findall(probe)
+
+
+def _find(probe: str, prompt: str) -> tuple[int, int] | None:
+    """Where a probe text begins and ends in a prompt, with other white space or line breaks too; None if not whole."""
+    start, end = -1, 0
+    for word in _words(probe):
+        at = prompt.find(word, end)
+        if at < 0:
+            return None
+        start, end = (at if start < 0 else start), at + len(word)
+    return start, end
 
 
 def _letters(rng: random.Random, letters: str, length: int) -> str:

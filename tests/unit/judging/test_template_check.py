@@ -58,12 +58,11 @@ def test_what_is_left_out_is_named(tmp_path: Path, text: str, words: list[str]) 
     "text",
     [
         TURNS + FENCED + REST,
-        "{{ messages }} {{ responses }} {{ reference }} {{ rubric }}",
         TURNS + "{% for response in responses %}{{ loop.index }}. {{ response }}\n{% endfor %}" + REST,
         TURNS + FENCED + FENCED + REST,
         r"{{ messages | map(attribute='content') | join(' ') }} \text{box} \boxed{x, x} {x}" + FENCED + REST,
     ],
-    ids=["plain", "as Python writes it", "numbered", "twice", "LaTeX"],
+    ids=["plain", "numbered", "twice", "LaTeX"],
 )
 def test_what_shows_everything_passes(tmp_path: Path, text: str) -> None:
     assert PromptBuilder(template(tmp_path, text)).check() == []
@@ -121,3 +120,58 @@ def test_utf_16_is_refused_by_name(tmp_path: Path, encoding: str) -> None:
     path.write_bytes((TURNS + FENCED).encode(encoding))
     with pytest.raises(PromptError, match=r"mine\.txt cannot be read: the file is UTF-16: save it as UTF-8"):
         PromptBuilder(str(path))
+
+
+NUMBERED = "{% for response in responses %}{{ loop.index }}. {{ response }}\n{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        *(
+            (f"{{% for r in responses %}}{{{{ loop.index }}}} {{{{ {cut} }}}}{{% endfor %}}", "or a part of it")
+            for cut in (
+                *("r[:1000]", "r[-1000:]", "r | truncate", "r | truncate(20000)", "r.splitlines()[0]", "r | wordcount"),
+                *(r"r.split('\n\n')[0]", "r | striptags", "r.split() | first", "r if r | length < 1000 else ''"),
+            )
+        ),
+        (NUMBERED + "The first: {{ responses[0] }}", "more often than others"),
+        ("The first: {{ responses[0] }}\n" + NUMBERED, "more often than others"),
+        ("{% for r in responses | reverse %}{{ r }}\n{% endfor %}", "another order"),
+    ],
+)
+def test_a_response_that_is_cut_or_shown_more_often_than_another(tmp_path: Path, shown: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        PromptBuilder(template(tmp_path, TURNS + shown + REST)).check()
+
+
+@pytest.mark.parametrize(
+    ("turns", "message"),
+    [
+        ("{% for m in messages %}{{ m.content[:500] }}{% endfor %}", "does not show the last turn"),
+        ("{% for m in messages[-6:] %}{{ m.content }}{% endfor %}", "earlier turns"),
+        ("{% for m in messages if m.role != 'tool' %}{{ m.content }}{% endfor %}", "earlier turns"),
+        ("{% for m in messages | reverse %}{{ m.content }}{% endfor %}", "turns of a conversation in another order"),
+    ],
+)
+def test_a_conversation_that_is_cut_or_turned_round(tmp_path: Path, turns: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        PromptBuilder(template(tmp_path, turns + NUMBERED + REST)).check()
+
+
+@pytest.mark.parametrize(
+    ("shown", "warning"),
+    [
+        ("{% for r in responses %}{{ loop.index }} {{ r | e }}{% endfor %}", "changes characters"),
+        ("{% for r in responses %}{{ loop.index }} {{ r | tojson }}{% endfor %}", "changes characters"),
+        ("{{ responses }}", "changes characters"),
+        ("{% for r in responses %}{{ r }}\n{% endfor %}", "shows nothing between"),
+        ("{{ responses | join }}", "shows nothing between"),
+        ("{% for r in responses %}{{ loop.index }} {{ r | trim | indent(4) }}{% endfor %}", None),
+        ("{% for r in responses %}{{ loop.index }} {{ r | wordwrap(10000) }}{% endfor %}", None),
+    ],
+)
+def test_responses_that_are_shown_in_another_form(tmp_path: Path, shown: str, warning: str | None) -> None:
+    warnings = PromptBuilder(template(tmp_path, TURNS + shown + REST)).check()
+    assert len(warnings) == (warning is not None)
+    assert all(warning is not None and warning in each for each in warnings)
