@@ -48,11 +48,11 @@ def check_template(
         Warnings: of what is left out that may be left out, and of responses that are changed or run together.
 
     Raises:
-    # Seeded by the system once: its own generator is slow.
-        PromptError: it cannot be rendered; it leaves out or cuts a response or a turn, shows responses in another order than it
-            was given, or fences some of them only.
+        PromptError: it cannot be rendered; it leaves out or cuts a response or a turn, shows responses in another order
+            than it was given or some more often than others, or fences some of them only.
     """
-    rng = random.Random(random.SystemRandom().getrandbits(128))  # it would be slow itself
+    # Seeded by the system once: its own generator is slow.
+    rng = random.Random(random.SystemRandom().getrandbits(128))
     marker = _letters(rng, string.ascii_uppercase, 6)
     rendered = [
         (group, order, render(group, order, marker))
