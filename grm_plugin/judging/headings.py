@@ -34,6 +34,7 @@ _FILLERS = frozenset(
     {
         *("the", "a", "an", "my", "our", "and", "so", "thus", "therefore", "hence", "here", "now", "in", "on", "upon"),
         *("after", "following", "i", "give", "assign", "given", "assigned"),
+        *("based", "this", "these", "above", "analysis", "for", "of", "all", "both", "two", "responses", "answers"),
     }
 )
 _KNOWN = _SCORES | _VERDICTS | _JUDGEMENTS | _ANSWERS | _FINAL | _VERBS | _FILLERS
@@ -43,15 +44,16 @@ _CHINESE_FINAL = (
 )
 _CHINESE = re.compile(
     rf"""
-    (?: 因此 | 所以 )?+ (?: 我的? | 给出的 | 以下是 )?+
+    (?: 因此 | 所以 | 综上(?:所述)?+ | 总之 )?+ (?: 我的? | 给出的 | 以下是 )?+
     (?: 各 | 两个? | 所有 | 全部 )?+ (?: 回答 | 回复 | 响应 | 答案 | 候选 )?+ 的?+
     (?: (?P<final> {_CHINESE_FINAL} )++
         (?: (?P<judgement> 评价 | 评定 | 判定 | 裁决 ) | 评分 | 得分 | 分数 | 打分 | 分 )
       | 评分 | 得分 | 分数 | 打分
-    ) (?: 结果 )?+ (?: 如下 | 为 | 是 )?+
+    ) (?: 结果 )?+ (?: 分别 )?+ (?: 如下 | 为 | 是 )?+
     """,
     re.VERBOSE,
 )
+_CHINESE_OPENINGS = frozenset({"因此", "所以", "综上", "综上所述", "总之"})
 _CHINESE_SECTIONS = dict.fromkeys(("标准", "具体标准", "评分标准", "评价标准", "原则"), "criteria") | {
     "分析": "analysis"
 }
@@ -137,8 +139,8 @@ def _meaning(words: list[str], has_value: bool) -> tuple[Part | None, bool]:
     scores, final = not latin.isdisjoint(_SCORES), not latin.isdisjoint(_FINAL)
     if not latin <= _KNOWN:
         return (Part.DOUBTFUL, True) if scores and final and has_value else (None, False)
-    if not latin.isdisjoint(_VERBS) and not (scores and final):  # "Scores are \boxed{...}" is prose
-        return None, False
+    if not latin.isdisjoint(_VERBS) and not (scores and final):  # bare "Scores are" is prose
+        return (Part.VERDICT if scores and has_value and latin - _SCORES - _VERBS else None), False
     if scores:
         return Part.SCORES, final
     if not final:
@@ -147,6 +149,8 @@ def _meaning(words: list[str], has_value: bool) -> tuple[Part | None, bool]:
 
 
 def _chinese_meaning(words: list[str]) -> tuple[Part | None, bool]:
+    if words[0] in _CHINESE_OPENINGS:  # "综上所述，最终评分为"
+        words = words[1:]
     if len(words) != 1:
         return None, False
     if words[0] in _CHINESE_SECTIONS:

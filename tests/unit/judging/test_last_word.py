@@ -158,6 +158,25 @@ def test_one_box_on_a_line_each(box: str) -> None:
     assert found.values == (8, 3)
 
 
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("The scores are ", "Therefore, the scores are: ", "Based on the analysis above, the final scores are "),
+        *(
+            "Scores for the responses: ",
+            "Scores of both responses:\n",
+            "综上所述，最终评分为：",
+            "因此，两个回答的得分为",
+        ),
+        "两个回答的最终得分分别为：",
+    ],
+)
+def test_sentences_that_are_headings(heading: str) -> None:
+    found = _read("boxed", f"Analysis: fine.\n{heading}\\boxed{{8, 3}}")
+    assert isinstance(found, Scores)
+    assert found.values == (8, 3)
+
+
 @pytest.mark.parametrize("before", ["Therefore, ", "Answer: ", "**Final answer:** ", "My choice is "])
 def test_words_before_a_verdict_in_brackets(before: str) -> None:
     found = _read("verdict", f"A has the facts.\n{before}[[A]]")
