@@ -264,7 +264,9 @@ def test_prompts_are_counted_with_the_models_own_tokenizer(tmp_path: Path) -> No
     too_long, _ = check_prompts(make_config(**nano, **own))
     assert too_long.level == "warning"
     assert "lower judge.max_response_chars to about" in too_long.fix
-    hopeless = only(check_prompts(make_config(**nano, judge__template=str(template))))
+    hopeless, as_list = check_prompts(make_config(**nano, judge__template=str(template)))
+    assert as_list.level == "warning"
+    assert "changes characters of responses" in as_list.message
     assert hopeless.level == "error"
     assert "without any response" in hopeless.message
 
