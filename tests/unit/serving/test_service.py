@@ -448,7 +448,10 @@ def test_a_template_that_leaves_out_responses_is_refused_at_the_start(tmp_path: 
 
 
 def test_what_a_template_leaves_out_is_logged_once(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "mine.txt").write_text("{{ messages }} {{ responses }} {{ rubric }}")
+    (tmp_path / "mine.txt").write_text(
+        "{% for turn in messages %}{{ turn.content }}\n{% endfor %}"
+        "{% for response in responses %}[{{ marker }}]\n{{ response }}\n[{{ marker }}]\n{% endfor %}{{ rubric }}"
+    )
     make_service(judge__template=str(tmp_path / "mine.txt"))
     (line,) = (record.getMessage() for record in caplog.records)
     assert "mine.txt does not show reference answers ({{ reference }})" in line

@@ -94,7 +94,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
             "/v1/score",
             {"groups": [{"messages": [{"role": SECRET, "content": "a"}], "responses": ["a"]}]},
             422,
-            "body.groups.0.messages.0: Value error, a message has the role '...'; use one of system, developer, user",
+            "body.groups.0.messages.0: a message has the role '...'; use one of system, developer, user",
         ),
         ("/verify", VERIFY | {SECRET: {SECRET: SECRET * 50}}, 422, "body.*.*: a text of 550 characters"),
         ("/v1/sample", f'{{"prompt": "{SECRET}', 422, "JSON decode error"),
