@@ -114,13 +114,13 @@ async def test_a_prompt_is_remembered_while_a_late_group_of_it_waits(
     url: str, grm: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first group is forgotten after as long as the late one may wait: its last sibling must still find it."""
-    monkeypatch.setattr("grm_plugin.integrations.verl.group_gatherer.KEEP_S", 0.05)
+    monkeypatch.setattr("grm_plugin.integrations.verl.group_gatherer.KEEP_S", 1.0)
     settings = GRMSettings(url=url, wait_s=0.05)
     gatherer = GRMGroupGatherer(settings)
     await rewards(gatherer, member(0, "2", n=4), member(1, "3", n=4))
     gatherer._settings = settings.model_copy(update={"wait_s": 20.0})
     late = asyncio.create_task(gatherer.reward(member(2, "4", n=4)))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(1.2)
     await rewards(gatherer, member(3, "5", n=4))
     await late
     assert judged(grm) == [["2", "3"], ["4", "5"]]
