@@ -2,8 +2,7 @@
 
 Every reader is strict, total and linear in the text: it gives exactly n scores, or the reason why there is no vote.
 What is common to all of them: `answer_text` (did it end, where does the answer begin), `own_words` (what is quoted),
-`sightings` (which of several verdicts counts),
-`last_word` (what stands below it).
+`sightings` (which of several verdicts counts), `last_word` (what stands below it).
 """
 
 from __future__ import annotations

@@ -77,10 +77,14 @@ def test_rl_prompts_are_those_of_serving(folder: Path, tokenizer: Any) -> None:
 
     rows = list(read_rows(folder / "rl.jsonl"))
     dataset = PromptDataset(rows, tokenizer, strategy(input_key="prompt", label_key="label"))
-    for index, item in enumerate(nano_items(len(rows))):
-        _, prompt, label, _ = dataset[index]
-        assert tokenizer(text=prompt, add_special_tokens=False)["input_ids"] == served(item, tokenizer)
-        assert label == present(item, load_config(CONFIG), 0).target.to_json()
+    drawn = [dataset[index] for index in range(len(rows))]  # in an order of their own
+    found = sorted(
+        (tokenizer(text=prompt, add_special_tokens=False)["input_ids"], label) for _, prompt, label, _ in drawn
+    )
+    assert found == sorted(
+        (served(item, tokenizer), present(item, load_config(CONFIG), 0).target.to_json())
+        for item in nano_items(len(rows))
+    )
 
 
 def test_sft_rows_are_those_of_serving_with_the_critique_behind(tmp_path: Path, tokenizer: Any) -> None:
@@ -94,9 +98,8 @@ def test_sft_rows_are_those_of_serving_with_the_critique_behind(tmp_path: Path, 
     rows = load_dataset("json", data_files=str(tmp_path / "sft.jsonl"), cache_dir=str(tmp_path / "cache"))["train"]
     keys = strategy(input_key="prompt", output_key="completion")
     dataset = SFTDataset(rows, tokenizer, 1024, keys, num_processors=1)
-    for index, item in enumerate(items):
-        ids, _, mask = dataset[index]
-        prompt = served(item, tokenizer)
+    by_prompt = sorted((dataset[index] for index in range(len(items))), key=lambda row: row[0].tolist())
+    for prompt, (ids, _, mask) in zip(sorted(served(item, tokenizer) for item in items), by_prompt, strict=True):
         assert ids[0, : len(prompt)].tolist() == prompt
         assert tokenizer.decode(ids[0, len(prompt) :]) == f"{critique}<|im_end|>"
         # The loss mask is shifted by one: it covers the critique and its end token, and nothing of the prompt.
