@@ -191,7 +191,7 @@ async def test_equal_responses_and_equal_prompts_are_different_samples(
 ) -> None:
     samples = [sample("5", row(uid) | {"session_id": i}, tokenizer) for i in range(N) for uid in ("j", "k")]
     assert len(await score(load(url), *samples)) == 2 * N
-    assert judged(grm) == [["5"] * N] * 2
+    assert judged(grm) == [["5"]] * 2  # each prompt's text once: its copies share the votes
 
 
 async def test_a_late_sibling_is_judged_by_itself(
@@ -228,7 +228,7 @@ async def test_more_siblings_than_ray_lets_into_an_actor_by_default(
     n = 1100
     batch = ("data.train_batch_size=1", f"actor_rollout_ref.rollout.n={n}")
     manager = load(url, "+reward.reward_kwargs.grm.wait_s=500", *batch)
-    samples = [sample("4", row("n") | {"session_id": i}, tokenizer) for i in range(n)]
+    samples = [sample(f"4{' ' * i}", row("n") | {"session_id": i}, tokenizer) for i in range(n)]
     assert len(await score(manager, *samples)) == n
     assert sum(map(len, judged(grm))) == n
 
