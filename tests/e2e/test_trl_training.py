@@ -25,7 +25,7 @@ pytest.importorskip("vllm")
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-STEPS = 16
+STEPS = 24
 JOB_DEADLINE_S = 540
 
 
