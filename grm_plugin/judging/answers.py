@@ -44,23 +44,26 @@ def read(completion: Completion, n: int, judge: JudgeConfig, max_tokens: int | N
         judge: its `answer`, `scale`, `decimals` and `pattern`.
         max_tokens: how many tokens it was given, if known: a completion that used them all was cut.
     """
-    try:
-        answer = answer_of(completion, max_tokens)
-        if judge.answer == "boxed":
-            scores = parse(completion, n, judge.decimals, judge.scale)
-            if isinstance(scores, Unparsed):
-                return scores
-        else:
-            values, at, end = READERS[judge.answer](answer, n, judge)
-            if judge.answer != "regex":  # there the user says what counts
-                below = without_quotes(answer).translate(ASCII_TWINS)[end:]
-                check_last_word(below, values, judge.scale, numbers=judge.answer != "verdict")
-            scores = Scores(values, "", answer[:at].strip())
-    except NoVote as lost:
-        return lost.of(completion)
-    if judge.answer == "verdict":
+    if judge.answer == "boxed":
+        scores = parse(completion, n, judge.decimals, judge.scale, max_tokens)
+    else:
+        scores = _read_elsewhere(completion, n, judge, max_tokens)
+    if isinstance(scores, Unparsed) or judge.answer == "verdict":
         return scores
     return Scores(tuple(to_vote(value, judge) for value in scores.values), scores.principles, scores.analysis)
+
+
+def _read_elsewhere(completion: Completion, n: int, judge: JudgeConfig, max_tokens: int | None) -> Scores | Unparsed:
+    """The scores on the judge's scale, as one of `READERS` finds them; what stands above them is the analysis."""
+    try:
+        answer = answer_of(completion, max_tokens)
+        values, at, end = READERS[judge.answer](answer, n, judge)
+        if judge.answer != "regex":  # there the user says what counts
+            below = without_quotes(answer).translate(ASCII_TWINS)[end:]
+            check_last_word(below, values, judge.scale, numbers=judge.answer != "verdict")
+    except NoVote as lost:
+        return lost.of(completion)
+    return Scores(values, "", answer[:at].strip())
 
 
 def to_vote(value: float, judge: JudgeConfig) -> float:

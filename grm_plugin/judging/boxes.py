@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
 
 from grm_plugin.judging.answer_text import NoVote
+from grm_plugin.judging.score_numbers import NUMBER, Decimals, scores_of
 from grm_plugin.judging.shown_order import LABEL
 from grm_plugin.types import UnparsedReason
-
-Decimals = Literal["reject", "accept"]
 
 _BOX = re.compile(r"\\boxed\s*+\{([^}]*+)\}")
 _BOX_OF_NUMBERS = re.compile(r"\\boxed\s*+\{([0-9.,\s+-]*+)\}")
@@ -18,7 +16,6 @@ _LIST_OF_NUMBERS = re.compile(r"\[([0-9.,\s+-]*+)\]")
 _BETWEEN_BOXES = re.compile(rf"(?:[\s,;:/&|$*`().\\#•·-]|\band\b|[和与及]|{LABEL})*+", re.IGNORECASE | re.ASCII)
 LONGEST_GAP = 100
 """Characters between two boxes of a row, with the second one."""
-_NUMBER = re.compile(r"-?+[0-9]++(?P<fraction>\.[0-9]++)?+")
 
 
 def numbers_in_boxes(text: str) -> Iterator[tuple[float, ...]]:
@@ -69,7 +66,7 @@ def row_end(text: str, start: int, end: int, n: int) -> int:
 def _numbers(content: str) -> tuple[float, ...]:
     """The numbers in a box; none where it holds anything else."""
     parts = [part.strip() for part in content.split(",")]
-    return tuple(map(float, parts)) if all(map(_NUMBER.fullmatch, parts)) else ()
+    return tuple(map(float, parts)) if all(map(NUMBER.fullmatch, parts)) else ()
 
 
 def box_content(text: str, start: int, end: int, n: int) -> str:
@@ -99,18 +96,4 @@ def values_of(content: str, n: int, decimals: Decimals, scale: tuple[int, int]) 
     Raises:
         NoVote: they are not n, not numbers, or not on the scale.
     """
-    parts = content.split(",") if content.strip() else []
-    if len(parts) != n:
-        raise NoVote(UnparsedReason.WRONG_COUNT, f"{len(parts)} scores for {n} responses: {content}")
-    return tuple(_value(part.strip(), decimals, scale) for part in parts)
-
-
-def _value(part: str, decimals: Decimals, scale: tuple[int, int]) -> float:
-    number = _NUMBER.fullmatch(part)
-    if number is None or (number["fraction"] and decimals == "reject"):
-        raise NoVote(UnparsedReason.NOT_INTEGER, f"not {'an integer' if decimals == 'reject' else 'a number'}: {part}")
-    value = float(part)  # not int(): that raises beyond 4300 digits
-    lowest, highest = scale
-    if not lowest <= value <= highest:
-        raise NoVote(UnparsedReason.OUT_OF_RANGE, f"not in {lowest}..{highest}: {part}")
-    return value
+    return scores_of(content.split(",") if content.strip() else [], n, decimals, scale, content)

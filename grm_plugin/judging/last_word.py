@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from grm_plugin.judging.answer_text import NoVote
 from grm_plugin.judging.boxes import numbers_in_boxes
-from grm_plugin.judging.shown_order import LABEL, place_of
+from grm_plugin.judging.shown_order import LABEL, NAME, place_of
 from grm_plugin.types import UnparsedReason
 
 MOST_BELOW = 50_000
@@ -58,7 +58,6 @@ _OF_KEY = re.compile(rf":\s{{0,9}}\"?({_NUM})", re.VERBOSE)
 _NUMBER = re.compile(_NUM, re.VERBOSE)
 _OUT_OF = re.compile(r"(?:/|out\ of)\s?[0-9]{1,3}|points?|分")
 _COMMAND = re.compile(r"\\(?:[a-zA-Z]{1,20}|[ ,;!])|~")
-_NAME = re.compile(LABEL, re.IGNORECASE | re.ASCII)
 
 _WINNER = re.compile(
     rf"""
@@ -132,9 +131,9 @@ def _winners(text: str, n: int) -> Iterator[int]:
 def _stated(text: str, n: int) -> Iterator[tuple[float, ...]]:
     yield from (row for row in numbers_in_boxes(text) if len(row) == n)
     for box in _BOX.finditer(text):
-        yield from _of_count(_NAME.sub("", _COMMAND.sub(" ", box[1])), n)
+        yield from _of_count(NAME.sub("", _COMMAND.sub(" ", box[1])), n)
     for inside in _OBJECT.finditer(text):
-        found = tuple(_value(number) for number in _OF_KEY.findall(_NAME.sub("", inside[1])))
+        found = tuple(_value(number) for number in _OF_KEY.findall(NAME.sub("", inside[1])))
         if len(found) == n > 1:
             yield found
     for stated in _STATED.finditer(text):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from grm_plugin.errors import WireError
-from grm_plugin.judging.boxes import Decimals
 from grm_plugin.judging.parsing import parse
+from grm_plugin.judging.score_numbers import Decimals
 from grm_plugin.judging.voting import lead
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, UnparsedReason
 

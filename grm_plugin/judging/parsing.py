@@ -27,11 +27,12 @@ from collections.abc import Sequence
 from itertools import chain
 
 from grm_plugin.judging.answer_text import NoVote, answer_of, end_of
-from grm_plugin.judging.boxes import Decimals, box_content, numbers_in_boxes, numbers_in_lists, row_end, values_of
+from grm_plugin.judging.boxes import box_content, numbers_in_boxes, numbers_in_lists, row_end, values_of
 from grm_plugin.judging.headings import Heading, Part, find_headings
 from grm_plugin.judging.last_word import check_last_word
 from grm_plugin.judging.own_words import without_quoted_blocks, without_quotes
-from grm_plugin.judging.shown_order import LABEL, names_another_order, names_only
+from grm_plugin.judging.score_numbers import Decimals
+from grm_plugin.judging.shown_order import NAME, names_another_order, names_only
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Scores, Unparsed, UnparsedReason
 
 # One character for one, so that offsets into the translated text hold in the original.
@@ -45,7 +46,6 @@ _WORD = re.compile(r"[^\W_]")
 _QUOTED_LINE = re.compile(r"^[ \t]*+>[^\n]*+", re.MULTILINE)
 _REMARK_BELOW = re.compile(r"\s*+\([^()\n]*+\)")
 _BOX = re.compile(r"\\boxed\s*+\{[^{}]*+\}")
-_LABEL = re.compile(LABEL, re.IGNORECASE | re.ASCII)
 HEAD_CHARS = 300
 """So much of the text above a verdict is looked at for a line of names, such as the head of a table."""
 _NUMBER = re.compile(r"(?<![0-9.])([0-9]++(?:\.[0-9]++)?+)(?:\s?/\s?10\b)?+")
@@ -171,7 +171,7 @@ class _Critique:
     def _numbers_behind(self, heading: Heading) -> tuple[float, ...] | None:
         """n numbers on a heading's own line, boxed or not; None where there are none, or more, or fewer."""
         end = self.text.find("\n", heading.end)
-        line = _LABEL.sub("", self.text[heading.end : end if end >= 0 else len(self.text)])
+        line = NAME.sub("", self.text[heading.end : end if end >= 0 else len(self.text)])
         numbers = tuple(map(float, _NUMBER.findall(line)))
         return numbers if len(numbers) == self.n else None
 

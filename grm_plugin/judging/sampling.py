@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grm_plugin._util.concurrency import let_go
+from grm_plugin._util.concurrency import let_go, unless_cancelled_within
 from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin._util.text import encodable
 from grm_plugin.errors import EngineError, PromptTooLong
@@ -17,8 +17,6 @@ from grm_plugin.types import DETAIL_CHARS, Completion, Prompt, Sampling, Unparse
 logger = logging.getLogger(__name__)
 
 Sampled = Completion | Unparsed
-
-CANCELLED_ITSELF = EngineError("the GRM cancelled the request by itself")
 
 
 async def sample_all(
@@ -32,7 +30,10 @@ async def sample_all(
     costs the votes concerned and nothing else; requests still running are cancelled, also when the caller is.
     """
     with working_until(deadline):
-        tasks = [asyncio.ensure_future(generator.generate(prompt, as_asked(sampling))) for prompt, sampling in requests]
+        tasks = [
+            asyncio.create_task(unless_cancelled_within(generator.generate(prompt, as_asked(sampling)), "the GRM"))
+            for prompt, sampling in requests
+        ]
     try:
         await asyncio.wait(tasks, timeout=deadline.left_s)
         return [_outcomes(task, sampling) for task, (_, sampling) in zip(tasks, requests, strict=True)]
@@ -44,8 +45,7 @@ def _outcomes(task: asyncio.Future[list[Completion]], sampling: Sampling) -> lis
     n = sampling.n
     if not task.done():
         return [Unparsed(UnparsedReason.TIMEOUT)] * n
-    # Nobody here has cancelled it yet: the engine did, which is a failure like any other.
-    error = CANCELLED_ITSELF if task.cancelled() else task.exception() or _garbage(task.result())
+    error = task.exception() or _garbage(task.result())
     if error is not None:
         # The type only: the message may quote the prompt, which does not belong into logs. The lost votes have it.
         logger.warning("the GRM engine failed (%s), %d vote(s) lost", type(error).__name__, n)

@@ -17,7 +17,8 @@ _NAMES = (
 LABEL = rf"(?<![a-z]){_NAMES}[ \t#_\-]*+(?:[0-9]{{1,3}}|[a-j](?![a-z])|one|two|three|four|[一二三四])(?![a-z0-9])"
 """Pattern of a response's name: "Response 2", "Answer B", "R1", "回答二". For `re.IGNORECASE` and `re.ASCII`."""
 
-_LABEL = re.compile(LABEL, re.IGNORECASE | re.ASCII)
+NAME = re.compile(LABEL, re.IGNORECASE | re.ASCII)
+
 _IN_PARENTHESES = re.compile(r"[(\[]([^()\[\]\n]*+)[)\]]")
 _WORD_OF_PLACE = re.compile(r"(?<![A-Za-z0-9])(?:[A-J]|first|second|third|fourth)(?![A-Za-z0-9])")
 _PLACE = re.compile(rf"(?<![A-Za-z0-9.])[0-9]{{1,3}}(?![A-Za-z0-9]|\.[0-9])|{_WORD_OF_PLACE.pattern}")
@@ -42,12 +43,12 @@ def names_another_order(before: str, behind: str, n: int) -> bool:
     remarks_before, remarks_behind = (" ".join(_IN_PARENTHESES.findall(text)) for text in (before, behind))
     if _OTHER_ORDER.search(before) or _OTHER_ORDER.search(remarks_behind):
         return True
-    labels = [place_of(label) for label in _LABEL.findall(before)]
+    labels = [place_of(label) for label in NAME.findall(before)]
     if labels and labels[0] != 1:
         return True
     named = (
         labels,
-        [place_of(label) for label in _LABEL.findall(behind)],
+        [place_of(label) for label in NAME.findall(behind)],
         [place_of(word) for word in _WORD_OF_PLACE.findall(before)],
         [place_of(word) for word in _PLACE.findall(remarks_before)],
         [place_of(word) for word in _PLACE.findall(remarks_behind)],
@@ -57,7 +58,7 @@ def names_another_order(before: str, behind: str, n: int) -> bool:
 
 def names_only(line: str) -> bool:
     """Whether a line holds names of responses and nothing else, as the head of a table does."""
-    return bool(_LABEL.search(line) and _NAMES_ONLY.fullmatch(line))
+    return bool(NAME.search(line) and _NAMES_ONLY.fullmatch(line))
 
 
 def place_of(name: str) -> int:

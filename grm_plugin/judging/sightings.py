@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from grm_plugin.config import JudgeConfig
 from grm_plugin.judging.answer_text import NoVote, end_of
+from grm_plugin.judging.score_numbers import score_of, scores_of
 from grm_plugin.types import UnparsedReason
 
 MENTIONED, WRITTEN, FINAL = 0, 1, 2
@@ -33,8 +34,6 @@ LINE_END = r"""[ \t\r*_`"'”’).,;!\]}|$。]*+ (?: <[|｜/]?+ [\w｜▁-]{1,32
 
 MOST_PLACES = 500
 """So many places of an answer are looked at; one with more holds no verdict that could be told."""
-
-_NUMBER = re.compile(r"-?+[0-9]++(?P<fraction>\.[0-9]++)?+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,8 @@ def numbers(parts: Sequence[str], n: int, judge: JudgeConfig) -> tuple[float, ..
     Raises:
         NoVote: it is another number of them, or one is no score.
     """
-    if len(parts) != n:
-        raise NoVote(UnparsedReason.WRONG_COUNT, f"{len(parts)} scores for {n} responses: {', '.join(parts)}")
-    return tuple(number(part.strip(), judge) for part in parts)
+    translated = [part.translate(ASCII_TWINS) for part in parts]
+    return scores_of(translated, n, judge.decimals, judge.scale, ", ".join(parts))
 
 
 def number(part: str, judge: JudgeConfig) -> float:
@@ -107,15 +105,7 @@ def number(part: str, judge: JudgeConfig) -> float:
     Raises:
         NoVote: it is no number, a decimal where `judge.decimals` refuses them, or not on the scale.
     """
-    found = _NUMBER.fullmatch(part.translate(ASCII_TWINS))
-    if found is None or (found["fraction"] and judge.decimals == "reject"):
-        kind = "an integer" if judge.decimals == "reject" else "a number"
-        raise NoVote(UnparsedReason.NOT_INTEGER, f"not {kind}: {part}")
-    value = float(found[0])  # not int(): that raises beyond 4300 digits
-    lowest, highest = judge.scale
-    if not lowest <= value <= highest:
-        raise NoVote(UnparsedReason.OUT_OF_RANGE, f"not in {lowest}..{highest}: {part}")
-    return value
+    return score_of(part.translate(ASCII_TWINS), judge.decimals, judge.scale)
 
 
 def _both(one: Sighting, other: Sighting) -> str:
