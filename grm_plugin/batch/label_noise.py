@@ -56,12 +56,12 @@ def without_noise(items: Iterable[Item], config: JudgeConfig, left_out: Counter[
     Raises:
         GroupError: one of the texts is no text.
     """
-    items, labels = list(items), Labels()
-    for item in items:
-        labels.add(_shown(item, config), item.best, item.label)
+    labels, all_shown = Labels(), [(item, _shown(item, config)) for item in items]
+    for item, shown in all_shown:
+        labels.add(shown, item.best, item.label)
     kept = []
-    for item in items:
-        fault = labels.fault(_shown(item, config), item.best, item.label)
+    for item, shown in all_shown:
+        fault = labels.fault(shown, item.best, item.label)
         if fault is None:
             kept.append(item)
         else:

@@ -19,15 +19,20 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+def html_environment(folder: Path) -> Environment:
+    """Reads templates of HTML pages. What they insert is escaped; a name that is not there is an error."""
+    return Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = html_environment(Path(__file__).parent / "templates")
     environment.globals |= {"version": __version__, "chart_width": WIDTH, "chart_height": HEIGHT}
     environment.filters |= {
         "visible": visible,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from grm_plugin.trace.page_rendering import html_environment
 from grm_plugin.trace.page_routes import HEADERS
 
 FOLDER = Path(__file__).parent / "docs"
@@ -83,12 +83,6 @@ def _pieces(schema: Mapping[str, Any]) -> Iterator[Piece]:
 
 @functools.cache
 def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_environment(FOLDER)
     environment.filters["pieces"] = type_of
     return environment.get_template("docs.html")
