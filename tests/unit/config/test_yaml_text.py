@@ -13,6 +13,15 @@ from grm_plugin.errors import ConfigError
 FAKE = "engine: {type: fake}\n"
 
 
+def error_of(folder: Path, text: str) -> str:
+    """What is said of a configuration with this text behind the engine."""
+    path = folder / "config.yaml"
+    path.write_text(FAKE + text)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    return str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -37,12 +46,9 @@ FAKE = "engine: {type: fake}\n"
     ],
 )
 def test_a_key_that_stands_twice_is_an_error_with_its_lines(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(FAKE + text)
-    with pytest.raises(ConfigError) as error:
-        load_config(path)
-    assert str(error.value).startswith(f"{path}: ")
-    assert message in str(error.value)
+    error = error_of(tmp_path, text)
+    assert error.startswith(f"{tmp_path / 'config.yaml'}: ")
+    assert message in error
 
 
 @pytest.mark.parametrize(
@@ -111,12 +117,9 @@ def test_a_byte_order_mark_is_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(FAKE + text)
-    with pytest.raises(ConfigError) as error:
-        load_config(path)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    error = error_of(tmp_path, text)
+    assert message in error
+    assert "\n" not in error
 
 
 @pytest.mark.parametrize(
@@ -141,11 +144,7 @@ def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path, text: str, message:
     ],
 )
 def test_values_and_keys_of_another_kind_are_told_in_the_words_of_yaml(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(FAKE + text)
-    with pytest.raises(ConfigError) as error:
-        load_config(path)
-    assert message in str(error.value)
+    assert message in error_of(tmp_path, text)
 
 
 def test_truth_values_stay_where_they_are_meant(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import urljoin
@@ -11,10 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.http.docs_page import EXAMPLES, FOLDER, type_of
-from grm_plugin.serving.service import RewardService
-from support.factories import by_number, make_config, scoring
 
 URL = "http://service/docs"
 
@@ -37,14 +33,6 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    service = RewardService(make_config(sampling__k=1), scoring(by_number))
-    transport = httpx.ASGITransport(create_app(lambda: service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://service", timeout=10) as client:
-        yield client
 
 
 async def test_it_asks_no_other_server_for_anything(client: httpx.AsyncClient) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -26,14 +25,6 @@ KNOWN = {
     "/verify": "n, request_id, learn",
     "/seed_session": "none",
 }
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    service = RewardService(make_config(sampling__k=1), scoring(by_number))
-    transport = httpx.ASGITransport(create_app(lambda: service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://service", timeout=10) as client:
-        yield client
 
 
 def test_every_route_that_takes_a_body_is_here() -> None:
