@@ -27,11 +27,12 @@ spct: $(INSTALLED)
 
 # At most ten minutes on two cores, installing included.
 test: check
-	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/unit tests/contracts tests/browser
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/unit tests/browser
 	$(VENV)/bin/pytest $(SLICE)
 
-# What is left: all other end-to-end tests, a short chaos, and verl.
+# What is left: every framework's own call site, all other end-to-end tests, a short chaos, and verl.
 test-rest: $(INSTALLED)
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/contracts
 	$(VENV)/bin/pytest tests/e2e tests/chaos --deselect $(SLICE)
 	$(MAKE) test-verl
 
