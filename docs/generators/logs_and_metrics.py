@@ -11,6 +11,7 @@ from generators.markdown import code, described, table
 from grm_plugin.judging.fallback import LOG_MEANINGS
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.metrics import Metrics
+from grm_plugin.serving.refusals import Refusals
 from grm_plugin.trace.recorder import RecorderStatus
 
 
@@ -31,7 +32,7 @@ def page() -> str:
 
 
 def _metrics() -> Iterator[tuple[str, str, str, str]]:
-    metrics = Metrics(Counters(), lambda: 0, lambda: RecorderStatus(Path(), 0, 0, 0, ""))
+    metrics = Metrics(Counters(), Refusals(), lambda: 0, lambda: RecorderStatus(Path(), 0, 0, 0, ""))
     labels = {
         collector._name: collector._labelnames
         for collector in vars(metrics).values()

@@ -31,7 +31,7 @@ TYPES = {
 }
 UNDERSTOOD = {
     *LIMITS,
-    *("type", "const", "enum", "anyOf", "oneOf", "items", "additionalProperties", "$ref"),
+    *("type", "const", "enum", "anyOf", "oneOf", "items", "prefixItems", "additionalProperties", "$ref"),
     *("title", "description", "default", "discriminator", "properties", "required"),
 }
 """Any other keyword may be a constraint, which must not be left out without a word."""
@@ -51,6 +51,8 @@ def type_in_words(schema: Schema, name: Callable[[str], str]) -> str:
     parts = alternatives(schema)
     if parts:
         return " or ".join(dict.fromkeys(type_in_words(part, name) for part in parts))
+    if "prefixItems" in schema:
+        return "list of " + ", then ".join(_several(type_in_words(part, name)) for part in schema["prefixItems"])
     if schema.get("type") == "array":
         return f"list of {_several(type_in_words(schema.get('items', {}), name))}"
     if isinstance(schema.get("additionalProperties"), Mapping):

@@ -14,7 +14,7 @@ from grm_plugin.errors import GRMError, RewardError, ServiceBusy, WireError
 from grm_plugin.serving.http.auth import path_of
 from grm_plugin.serving.refusals import Refusals
 
-REASON = "grm_plugin.reason"
+REASON = "reason_of_refusal"
 """Key of an ASGI scope under which the handlers of errors leave the reason for the log."""
 
 TELLABLE = (WireError, ServiceBusy, RewardError)
