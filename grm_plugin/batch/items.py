@@ -7,8 +7,8 @@ Our own format is JSONL with one item per line:
 
 A response may also be a message, or a list of messages; messages are those of OpenAI's chat API, with calls of tools.
 
-A line may also have "id", "subset", "reference", "rubric" and "meta" (an object of anything else, which only hint
-templates of `grm-plugin spct rft-data` look at).
+A line may also have "id", "subset", "cluster", "reference", "rubric" and "meta" (an object of anything else, which only
+hint templates of `grm-plugin spct rft-data` look at).
 `grm_plugin.evals.suites` reads benchmarks in the formats that they were published in.
 """
 
@@ -45,6 +45,8 @@ class Item:
         reference: a right answer that may be shown to the GRM.
         rubric: grading notes that may be shown to the GRM.
         meta: whatever else the source says; only a hint template of `grm-plugin spct rft-data` may look at it.
+        cluster: what intervals treat as one draw: items with the same cluster stand or fall together. Empty: the items
+            on the same prompt.
 
     Raises:
         WireError: there is no turn or no response, or `best` or `label` is missing, out of range, or not for this n.
@@ -59,6 +61,7 @@ class Item:
     reference: str | None = None
     rubric: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.responses)
@@ -94,6 +97,7 @@ class Item:
         optional = {
             "label": self.label,
             "subset": self.subset or None,
+            "cluster": self.cluster or None,
             "reference": self.reference,
             "rubric": self.rubric,
             "meta": dict(self.meta) or None,
@@ -112,6 +116,8 @@ class ItemLine(WireGroup):
     """For a single response: 1 right, 0 wrong."""
     subset: str = ""
     """The part of the benchmark that it belongs to."""
+    cluster: str = ""
+    """Items with the same text here are drawn together when intervals are computed; empty: those on the same prompt."""
     meta: dict[str, Any] = Field(default_factory=dict)
     """Anything else; kept and not looked at."""
 
@@ -156,6 +162,7 @@ def item_from_json(row: Any, read_before: bool = False) -> Item:
         reference=line.reference,
         rubric=line.rubric,
         meta=line.meta,
+        cluster=line.cluster,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from grm_plugin.batch.append_only import AppendOnlyFile
 from grm_plugin.batch.items import Item, item_from_json
@@ -39,6 +39,8 @@ class Manifest:
         k: votes asked for per item.
         meta_rm: what reports call the meta RM; None without one.
         fingerprint: part -> digest (`engines.fingerprint`). Votes may be mixed only where all parts are equal.
+        judge: what voted: a `generative` model whose text was read, or a `scalar` reward model, whose one "vote" per
+            item are its unbounded logits. Benchmarks count ties of the two kinds differently.
     """
 
     suite: str
@@ -46,6 +48,7 @@ class Manifest:
     k: int
     meta_rm: str | None
     fingerprint: Mapping[str, str]
+    judge: Literal["generative", "scalar"] = "generative"
 
 
 @dataclass(frozen=True, slots=True)
