@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,22 @@ def require_single_keys(text: str) -> None:
         pass
 
 
-def explain_validation(error: ValidationError) -> str:
-    """What is wrong with a line, field by field, in one line of text."""
-    return "; ".join(
-        _problem(item["loc"], "Input should be an object" if item["type"] == "model_type" else item["msg"])
-        for item in error.errors()
-    )
+def explain_validation(error: ValidationError, names: Mapping[str, str] | None = None) -> str:
+    """What is wrong with a line, field by field, in one line of text.
+
+    Args:
+        error: of the line.
+        names: field -> the name that the line has for it, where that is another one.
+    """
+    problems = []
+    for item in error.errors():
+        location = [*item["loc"]]
+        location[:1] = [(names or {}).get(str(field), field) for field in location[:1]]
+        message = "Input should be an object" if item["type"] == "model_type" else item["msg"]
+        problems.append(_problem(location, message))
+    return "; ".join(problems)
 
 
-def _problem(location: tuple[int | str, ...], message: str) -> str:
+def _problem(location: Sequence[int | str], message: str) -> str:
     text = message.removeprefix("Value error, ").replace(" at line 1 column", " at column")
     return f"{'.'.join(map(str, location))}: {text}" if location else text

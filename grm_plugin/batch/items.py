@@ -2,14 +2,18 @@
 
 Our own format is JSONL with one item per line:
 
-    {"prompt": TEXT or "messages": [{"role", "content"}, ...], "responses": [TEXT, TEXT, ...], "best": INDEX or [INDEX]}
-    {"prompt": TEXT or "messages": [...], "responses": [TEXT], "label": 0 or 1}
+    {"prompt": TEXT or MESSAGES, "responses": [TEXT, TEXT, ...], "best": INDEX or [INDEX, ...]}
+    {"prompt": TEXT or MESSAGES, "responses": [TEXT], "label": 0 or 1}
+    {"prompt": TEXT or MESSAGES, "chosen": TEXT or [TEXT, ...], "rejected": TEXT or [TEXT, ...]}
 
-A response may also be a message, or a list of messages; messages are those of OpenAI's chat API, with calls of tools.
+MESSAGES is a list of [{"role", "content"}, ...] as in OpenAI's chat API, with calls of tools; it may stand under
+"messages" too. Wherever a response is a TEXT, it may also be a message, or a list of messages. Those of "chosen" and
+"rejected" may repeat the prompt, which may then be absent, as in preference data sets on the Hugging Face hub.
 
 A line may also have "id", "subset", "cluster", "reference", "rubric" and "meta" (an object of anything else, which only
-hint templates of `grm-plugin spct rft-data` look at).
-`grm_plugin.evals.suites` reads benchmarks in the formats that they were published in.
+hint templates of `grm-plugin spct rft-data` look at). Beside "chosen" and "rejected" further columns are kept in
+"meta".
+`grm_plugin.evals.benchmarks.suites` reads benchmarks in the formats that they were published in.
 """
 
 from __future__ import annotations
@@ -20,15 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validator
-
 from grm_plugin._util.digests import digest
-from grm_plugin.batch.input_lines import explain_validation, parse_line, read_lines
+from grm_plugin.batch.input_lines import parse_line, read_lines
+from grm_plugin.batch.item_lines import PreferenceLine, item_line
 from grm_plugin.conversation.messages import to_conversation, to_response
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.judging.voting import lead
 from grm_plugin.types import Conversation, Group, Message, message_dicts
-from grm_plugin.wire.schemas import WireGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,32 +107,6 @@ class Item:
         return row | {key: value for key, value in optional.items() if value is not None}
 
 
-class ItemLine(WireGroup):
-    """One line of our own format."""
-
-    id: StrictStr | StrictInt | None = None
-    """Unique in the file; a digest of the item where it is absent."""
-    best: StrictInt | list[StrictInt] | None = None
-    """Index of the best response, or of all that are equally good, counted from 0."""
-    label: StrictInt | None = None
-    """For a single response: 1 right, 0 wrong."""
-    subset: str = ""
-    """The part of the benchmark that it belongs to."""
-    cluster: str = ""
-    """Items with the same text here are drawn together when intervals are computed; empty: those on the same prompt."""
-    meta: dict[str, Any] = Field(default_factory=dict)
-    """Anything else; kept and not looked at."""
-
-    @field_validator("meta")
-    @classmethod
-    def _is_json(cls, meta: dict[str, Any]) -> dict[str, Any]:
-        try:
-            json.dumps(meta, allow_nan=False)
-        except ValueError:
-            raise ValueError("NaN is no JSON value") from None
-        return meta
-
-
 def item_from_json(row: Any, read_before: bool = False) -> Item:
     """The item that a line of our own format describes.
 
@@ -141,27 +117,28 @@ def item_from_json(row: Any, read_before: bool = False) -> Item:
     Raises:
         WireError: a field is missing, unknown or wrong; the message names it.
     """
-    try:
-        line = ItemLine.model_validate(row)
-    except ValidationError as error:
-        raise WireError(explain_validation(error)) from None
-    best = line.best if isinstance(line.best, list) else [] if line.best is None else [line.best]
-    if read_before:
-        conversation = tuple(Message(turn["role"], turn["content"]) for turn in line.messages or ())
-        responses = tuple(map(str, line.responses))
+    line = item_line(row)
+    if isinstance(line, PreferenceLine):
+        conversation, responses, better = line.exchange()
+        best, label, meta = list(range(better)), None, line.further
     else:
-        conversation = to_conversation(line.messages or [{"role": "user", "content": line.prompt}])
-        responses = tuple(map(to_response, line.responses))
+        best, label, meta = _indices(line.best), line.label, line.meta
+        if read_before:
+            conversation = tuple(Message(turn["role"], turn["content"]) for turn in line.messages or ())
+            responses = tuple(map(str, line.responses))
+        else:
+            conversation = to_conversation(line.messages or [{"role": "user", "content": line.prompt}])
+            responses = tuple(map(to_response, line.responses))
     return Item(
-        id=digest(line.model_dump(mode="json", exclude={"n"})) if line.id is None else str(line.id),
+        id=digest(line.content()) if line.id is None else str(line.id),
         conversation=conversation,
         responses=responses,
         best=tuple(best),
-        label=line.label,
+        label=label,
         subset=line.subset,
         reference=line.reference,
         rubric=line.rubric,
-        meta=line.meta,
+        meta=meta,
         cluster=line.cluster,
     )
 
@@ -217,6 +194,12 @@ def check_items(items: Iterable[Item], source: str) -> list[Item]:
     if not found:
         raise ConfigError(f"{source} holds no item")
     return list(found.values())
+
+
+def _indices(best: int | list[int] | None) -> list[int]:
+    if best is None:
+        return []
+    return best if isinstance(best, list) else [best]
 
 
 def _check_single(item: Item) -> None:

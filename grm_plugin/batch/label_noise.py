@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from grm_plugin._util.text import shows_nothing
@@ -20,6 +20,9 @@ from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.types import Group
 
 Fault = Literal["identical", "contradictory"]
+
+NOISE = "noise"
+"""Key of an item's `meta` that holds its fault, where it is judged all the same: a benchmark's own figure counts it."""
 
 
 @dataclass(slots=True)
@@ -50,8 +53,8 @@ class Labels:
         return "contradictory" if opposed else None
 
 
-def without_noise(items: Iterable[Item], config: JudgeConfig, left_out: Counter[str]) -> list[Item]:
-    """The items whose labels can be learned from; the others are counted in `left_out`, by their fault.
+def faults(items: Iterable[Item], config: JudgeConfig) -> list[Fault | None]:
+    """What is wrong with the label of each item, seen with all others; None where nothing is.
 
     Raises:
         GroupError: one of the texts is no text.
@@ -59,14 +62,32 @@ def without_noise(items: Iterable[Item], config: JudgeConfig, left_out: Counter[
     labels, all_shown = Labels(), [(item, _shown(item, config)) for item in items]
     for item, shown in all_shown:
         labels.add(shown, item.best, item.label)
-    kept = []
-    for item, shown in all_shown:
-        fault = labels.fault(shown, item.best, item.label)
-        if fault is None:
-            kept.append(item)
-        else:
-            left_out[fault] += 1
-    return kept
+    return [labels.fault(shown, item.best, item.label) for item, shown in all_shown]
+
+
+def without_noise(items: Iterable[Item], config: JudgeConfig, left_out: Counter[str]) -> list[Item]:
+    """The items whose labels can be learned from; the others are counted in `left_out`, by their fault.
+
+    Raises:
+        GroupError: one of the texts is no text.
+    """
+    items = list(items)
+    found = faults(items, config)
+    left_out.update(fault for fault in found if fault)
+    return [item for item, fault in zip(items, found, strict=True) if fault is None]
+
+
+def with_noise_marked(items: Iterable[Item], config: JudgeConfig) -> list[Item]:
+    """The items, those whose label is noise with their fault under `NOISE` in `meta`.
+
+    Raises:
+        GroupError: one of the texts is no text.
+    """
+    items = list(items)
+    return [
+        replace(item, meta={**item.meta, NOISE: fault}) if fault else item
+        for item, fault in zip(items, faults(items, config), strict=True)
+    ]
 
 
 def _shown(item: Item, config: JudgeConfig) -> Group:

@@ -90,7 +90,12 @@ def to_response(response: object, prompt: str = "") -> str:
     items = [response] if isinstance(response, dict) else response
     if not isinstance(items, list):
         raise PromptError(f"a response must be a text, a message or a list of messages, not {type(items).__name__}")
-    turns = _Reader().turns(items)
+    return text_of_turns(_Reader().turns(items))
+
+
+def text_of_turns(turns: Iterable[Message]) -> str:
+    """The text of a response that is made of these turns. What neither the assistant nor a tool said stands in a fence
+    that tells who did."""
     return "\n\n".join(_as_part_of_response(turn) for turn in turns if turn.content)
 
 

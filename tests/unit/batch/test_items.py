@@ -1,4 +1,4 @@
-"""Labelled items: our own files, their errors, and the turns of published prompts and responses."""
+"""Labelled items: our own files, and their errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from grm_plugin.batch.items import Item, item_from_json, read_items, write_items
 from grm_plugin.errors import ConfigError, WireError
-from grm_plugin.evals.chat_turns import exchange_of
 from grm_plugin.types import Message
 from support.score_files import write_lines
 from support.vote_factories import make_item
@@ -60,6 +59,13 @@ def test_ids_may_be_left_out_and_depend_on_the_content(tmp_path: Path) -> None:
     assert (second.id, second.label, second.best) == ("7", 0, ())
 
 
+def test_ids_that_are_left_out_stay_the_same_from_version_to_version() -> None:
+    """They are what a store of votes knows an item by."""
+    rows = (PAIR, SINGLE | {"subset": "s", "meta": {"x": 1}})
+    assert [item_from_json(row).id for row in rows] == ["eb12d7877bdf4384", "d612c1fc1e85eaf6"]
+    assert item_from_json(PAIR | {"cluster": "c"}).id != item_from_json(PAIR).id
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -74,7 +80,7 @@ def test_ids_may_be_left_out_and_depend_on_the_content(tmp_path: Path) -> None:
         (PAIR | {"responses": ["a"]}, "best needs at least two responses"),
         (SINGLE | {"label": None}, "label is missing: an item with one response needs 1"),
         (SINGLE | {"label": 2}, "label must be 0 or 1, not 2"),
-        (PAIR | {"chosen": "a"}, "chosen: Extra inputs are not permitted"),
+        (PAIR | {"winner": "a"}, "winner: Extra inputs are not permitted"),
         ({"responses": ["a", "b"], "best": 0}, "exactly one of messages and prompt"),
         ("[]", "Input should be an object"),
         ('{"prompt": "q"', "no JSON"),
@@ -125,51 +131,3 @@ def test_lone_surrogates_become_encodable(tmp_path: Path) -> None:
 def test_right_is_strictly_ahead(scores: list[float], best: tuple[int, ...], right: bool) -> None:
     responses = tuple("abc"[: len(scores)])
     assert Item("x", (Message("user", "q"),), responses, best).is_right(scores) is right
-
-
-USER, YES, NO = (
-    {"role": "user", "content": "q"},
-    {"role": "assistant", "content": "yes"},
-    {"role": "assistant", "content": "no"},
-)
-
-
-SAID = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-
-
-@pytest.mark.parametrize(
-    ("prompt", "responses", "roles", "texts"),
-    [
-        ("q", ["yes", "no"], "u", ("yes", "no")),
-        ([USER], ["yes", "no"], "u", ("yes", "no")),
-        ([USER], [[YES], [NO]], "u", ("yes", "no")),
-        (None, [[USER, YES], [USER, NO]], "u", ("yes", "no")),
-        ([USER], [[USER, YES], [USER, NO]], "u", ("yes", "no")),
-        (None, [[USER, YES, USER, YES], [USER, YES, USER, NO]], "uau", ("yes", "no")),
-        ([USER], [[SAID], [NO]], "u", (SHOWN[0], "no")),
-        ([USER, SAID, SEEN], [[YES], [NO]], "uat", ("yes", "no")),
-        ([USER], [[YES, USER, YES], [NO]], "u", ("[assistant]\nyes\n\n[user]\nq\n\n[assistant]\nyes", "no")),
-        (None, [[USER, YES], [USER, YES]], "u", ("yes", "yes")),
-    ],
-)
-def test_prompts_and_responses_may_be_turns(prompt: Any, responses: Any, roles: str, texts: tuple[str, ...]) -> None:
-    conversation, found = exchange_of(prompt, responses)
-    assert "".join(turn.role[0] for turn in conversation) == roles
-    assert found == texts
-
-
-@pytest.mark.parametrize(
-    ("prompt", "responses", "message"),
-    [
-        (None, [[YES], [NO]], "no prompt before them"),
-        ("q", [[], [NO]], "no turn of their own"),
-        ([], ["a", "b"], "no turn"),
-        (5, ["a", "b"], "must be a text or a list of turns, not int"),
-        ("q", ["a", 7], "not int"),
-        ([{"role": "pilot", "content": "x"}], ["a", "b"], "a role out of"),
-        ([{"role": "user"}], ["a", "b"], "must be text, got NoneType"),
-    ],
-)
-def test_what_is_no_exchange_is_refused(prompt: Any, responses: Any, message: str) -> None:
-    with pytest.raises(WireError, match=message):
-        exchange_of(prompt, responses)

@@ -151,11 +151,20 @@ class TestCommands:
         assert report["left_out"] == {"identical": 3, "contradictory": 2}
         assert {row["n"] for row in report["rows"]} == {2}
 
+    def test_eval_of_a_published_benchmark(self) -> None:
+        """Its official figure counts them: they are judged, and it is said which figure leaves them out."""
+        row = {"prompt": "q", "chosen": MANY, "rejected": MANY, "subset": "donotanswer", "id": 1}
+        rows = [row, row | {"id": 2, "rejected": FEW}]
+        Path("rb.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+        done = self.run("eval", "--suite", "rewardbench", "--data", "rb.jsonl", "--k", "2", "--output", "eval")
+        assert "kept for the official figure, left out of the strict one: 1 identical\n" in done.stderr
+        assert "2 of 2 items" in done.stderr
+
     @pytest.mark.parametrize("folders", [("rft",), ("eval",), ("rft", "eval")])
     def test_meta_rm_data(self, folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
         """Of folders that an earlier version filled: its runs left nothing out."""
         with monkeypatch.context() as patch:
-            for module in ("grm_plugin.cli.spct", "grm_plugin.evals.suites"):
+            for module in ("grm_plugin.cli.spct", "grm_plugin.evals.benchmarks.suites"):
                 patch.setattr(f"{module}.without_noise", lambda items, *_: list(items))
             self.run("spct", "rft-data", "items.jsonl", "--output", "rft", "--no-rejection")
             self.run("eval", "--suite", "jsonl", "--data", "items.jsonl", "--k", "2", "--output", "eval")
