@@ -37,6 +37,11 @@ def strip_invisible(text: str) -> str:
     return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
+def one_line(text: str) -> str:
+    """The text as a terminal or a table can show it: without line breaks and control characters, with single spaces."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 def shows_nothing(text: str) -> bool:
     """Whether a reader would see nothing: white space, invisible characters and fillers only."""
     if _SEEN.search(text):  # at the first character of most texts

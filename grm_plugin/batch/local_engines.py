@@ -6,15 +6,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from grm_plugin._util.process_guard import guard_children
 from grm_plugin.batch.local_gpus import GPUs, assign_gpus, only_visible, visible_gpus
 from grm_plugin.batch.several_engines import SeveralEngines
-from grm_plugin.config import Config, VLLMConfig
-from grm_plugin.engines.build import build_generator, build_meta_rm
+from grm_plugin.config import Config, FakeConfig, VLLMConfig
+from grm_plugin.engines.build import build_generator, build_meta_rm, build_scalar
 from grm_plugin.judging.seams import Generator, MetaRM
 
 logger = logging.getLogger(__name__)
@@ -33,21 +33,43 @@ def running_engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]
         ConfigError: there are not enough GPUs for one engine of each model.
         EngineError: a model cannot be loaded.
     """
-    models = {"engine": config.engine, "meta_rm": config.meta_rm}
-    placed: dict[str, list[GPUs]] = {}
     with ExitStack() as stack:
-        if on_vllm := {section: model for section, model in models.items() if isinstance(model, VLLMConfig)}:
-            placed = assign_gpus(on_vllm, visible_gpus())
-            for section, model in on_vllm.items():
-                if len(placed[section]) < model.replicas:
-                    started = len(placed[section])
-                    logger.warning("%s.replicas: %d of %d start, no GPUs for more", section, started, model.replicas)
-            stack.enter_context(_children_end_with_us())
+        placed = _place({"engine": config.engine, "meta_rm": config.meta_rm}, stack)
         generator = _start(lambda: build_generator(config.engine), placed.get("engine", [None]), stack)
         meta_rm = None
         if (meta := config.meta_rm) is not None:
             meta_rm = _start(lambda: build_meta_rm(meta), placed.get("meta_rm", [None]), stack)
         yield generator, meta_rm
+
+
+@contextmanager
+def running_scalar(model: VLLMConfig | FakeConfig, named: str) -> Iterator[MetaRM]:
+    """The engines of a scalar reward model, as `running_engines` runs a GRM.
+
+    Args:
+        model: the section of the configuration that describes it.
+        named: what the user typed it for, in errors about it.
+
+    Raises:
+        ConfigError, EngineError: as `running_engines`; the model has not exactly one label.
+    """
+    with ExitStack() as stack:
+        placed = _place({"engine": model}, stack)
+        yield _start(lambda: build_scalar(model, named), placed.get("engine", [None]), stack)
+
+
+def _place(models: Mapping[str, Any], stack: ExitStack) -> dict[str, list[GPUs]]:
+    """Section -> the GPUs of each of its engines, for those on vLLM, whose processes end with `stack`."""
+    on_vllm = {section: model for section, model in models.items() if isinstance(model, VLLMConfig)}
+    if not on_vllm:
+        return {}
+    placed = assign_gpus(on_vllm, visible_gpus())
+    for section, model in on_vllm.items():
+        if len(placed[section]) < model.replicas:
+            started = len(placed[section])
+            logger.warning("%s.replicas: %d of %d start, no GPUs for more", section, started, model.replicas)
+    stack.enter_context(_children_end_with_us())
+    return placed
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import typer
 
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config, split_overrides
+from grm_plugin.config.of_model import config_of_model
+from grm_plugin.engines.vllm_start import is_cpu_build
 from grm_plugin.errors import ConfigError
 
 OVERRIDABLE = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -32,7 +34,20 @@ def load(path: Path, arguments: list[str]) -> Config:
     Raises:
         ConfigError: the configuration is wrong, or there are other arguments.
     """
+    return load_config(path, _overrides(arguments))
+
+
+def load_model(model: str, arguments: list[str]) -> Config:
+    """The configuration for a model without a file, with the `--grm.<key> <value>` among `arguments`.
+
+    Raises:
+        ConfigError: there is no such model, an override is wrong, or there are other arguments.
+    """
+    return config_of_model(model, _overrides(arguments), on_cpu=is_cpu_build())
+
+
+def _overrides(arguments: list[str]) -> dict[str, str]:
     overrides, rest = split_overrides(arguments)
     if rest:
         raise ConfigError(f"unknown argument {rest[0]}; values of the configuration are set as --grm.<key> <value>")
-    return load_config(path, overrides)
+    return overrides

@@ -97,12 +97,12 @@ def rft_data(
 ) -> None:
     """Sample critiques of preference items from a GRM and keep the right ones: data for rejective fine-tuning.
 
-    A line of ITEMS is {"id", "prompt": TEXT or "messages": [...], "responses": [TEXT, ...], "best": INDEX}, or has one
-    response and "label": 0 or 1. The folder gets every critique (`trajectories.jsonl`), the rows to train on
-    (`sft.jsonl`: `prompt` and `completion`, as chat messages, shuffled) and a report. A killed run goes on where it
-    stopped. Items are left out and counted whose best and worse responses are identical as the GRM is shown them, or
-    whose label contradicts another item's on the same prompt and responses. Exit status: 0, done; 1, the engine failed
-    on some items; 2, a wrong command, configuration or item.
+    A line of ITEMS is {"id", "prompt": TEXT or "messages": [...], "responses": [TEXT, ...], "best": INDEX}, or has
+    "chosen" and "rejected" instead, or one response and "label": 0 or 1. The folder gets every critique
+    (`trajectories.jsonl`), the rows to train on (`sft.jsonl`: `prompt` and `completion`, as chat messages, shuffled)
+    and a report. A killed run goes on where it stopped. Items are left out and counted whose best and worse responses
+    are identical as the GRM is shown them, or whose label contradicts another item's on the same prompt and responses.
+    Exit status: 0, done; 1, the engine failed on some items; 2, a wrong command, configuration or item.
     """
     if format not in ("jsonl", "parquet"):
         raise ConfigError(f"--format {format} is unknown: take jsonl or parquet")

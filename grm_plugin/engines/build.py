@@ -33,6 +33,25 @@ def build_meta_rm(config: AnyMetaRMConfig) -> MetaRM:
     return VLLMMetaRM(config)
 
 
+def build_scalar(config: VLLMConfig | FakeConfig, named: str) -> MetaRM:
+    """A scalar reward model, in this process: it rates whole responses, as a meta RM rates critiques.
+
+    Args:
+        config: the model, a sequence classification model with one label; or the rule for trying things out.
+        named: what the user typed it for, in errors about it.
+
+    Raises:
+        EngineError: as `build_generator`.
+    """
+    if isinstance(config, FakeConfig):
+        from grm_plugin.engines import fake
+
+        return fake.FakeMetaRM(fake.rate_by_length, config.delay_s)
+    from grm_plugin.engines.vllm import VLLMMetaRM
+
+    return VLLMMetaRM(config, named, "raise engine.max_model_len, if the model can read more")
+
+
 def _vllm(config: VLLMConfig) -> Generator:
     from grm_plugin.engines.vllm import VLLMEngine
 

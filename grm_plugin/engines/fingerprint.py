@@ -88,6 +88,11 @@ def reward_fingerprint(config: Config) -> dict[str, str]:
     return parts | {part: digest(content) for part, content in further.items()}
 
 
+def scalar_fingerprint(model: Any) -> dict[str, str]:
+    """The digest of all that the logit of a scalar reward model depends on, by the section of its engine."""
+    return {"engine": digest(_engine(model))}
+
+
 def source_of(template: str | Path) -> str:
     """The text of a template's file: the examples in `prompt` may not show every branch. No file stands for itself."""
     if str(template).startswith(SHIPPED):

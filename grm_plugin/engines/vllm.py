@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grm_plugin._util.concurrency import all_of
-from grm_plugin.config import MetaRMConfig, VLLMConfig
+from grm_plugin.config import VLLMConfig
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
@@ -16,6 +16,12 @@ from grm_plugin.types import UNKNOWN_FINISH, Completion, Conversation, Prompt, S
 CRITIQUE_SHARE = 0.25
 """Share of the model's context that a prompt must leave free, unless `max_tokens` is less: a critique that is cut off
 is a lost vote."""
+
+
+SHOW_META_RM_LESS = (
+    "raise meta_rm.max_model_len, or show less (judge.list_size, judge.max_response_chars, sampling.max_tokens)"
+)
+"""What to do where prompt and critique do not fit into the meta RM's context."""
 
 
 def tokens_left_free(max_tokens: int, max_model_len: int) -> int:
@@ -79,13 +85,19 @@ class VLLMMetaRM:
 
     Must be used from one event loop.
 
+    Args:
+        config: the model.
+        named: what the user typed it for, in errors about it.
+        too_long: what to do where a conversation does not fit into its context.
+
     Raises:
         EngineError: vLLM or the weights cannot be loaded, or the model has not exactly one label.
     """
 
-    def __init__(self, config: MetaRMConfig) -> None:
+    def __init__(self, config: VLLMConfig, named: str = "meta_rm.model", too_long: str = SHOW_META_RM_LESS) -> None:
         self._template_kwargs = config.chat_template_kwargs
-        self._llm, self._tokenizer, self._max_len = start_vllm(config, "pooling")
+        self._too_long = too_long
+        self._llm, self._tokenizer, self._max_len = start_vllm(config, "pooling", named)
 
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
         return await all_of(self._rate(conversation) for conversation in conversations)
@@ -98,8 +110,7 @@ class VLLMMetaRM:
         )
         if len(tokens) > self._max_len:
             raise PromptTooLong(
-                f"prompt and critique have {len(tokens)} tokens but the meta RM takes {self._max_len}: raise "
-                "meta_rm.max_model_len, or show less (judge.list_size, judge.max_response_chars, sampling.max_tokens)"
+                f"the conversation has {len(tokens)} tokens but the model takes {self._max_len}: {self._too_long}"
             )
         # The logit itself: the sigmoid that vLLM would put on it rounds the best critiques to one value.
         params = PoolingParams(task="classify", use_activation=False)

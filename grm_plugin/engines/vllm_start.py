@@ -36,10 +36,18 @@ def is_cpu_build() -> bool:
     return False
 
 
-def start_vllm(config: VLLMConfig, runner: Literal["generate", "pooling"], **arguments: Any) -> tuple[Any, Any, int]:
+def start_vllm(
+    config: VLLMConfig, runner: Literal["generate", "pooling"], named: str = "meta_rm.model", **arguments: Any
+) -> tuple[Any, Any, int]:
     """A running AsyncLLM, its tokenizer, and the longest prompt + completion in tokens. Blocks until it is loaded.
 
     On a CPU build, environment variables that are not set get the values of `grm_plugin.cpu`, and nothing is compiled.
+
+    Args:
+        config: the model.
+        runner: what it does: `pooling` rates texts, `generate` writes them.
+        named: what the user typed the model for, if it is refused because it has not one label.
+        arguments: of vLLM's engine.
 
     Raises:
         EngineError: the message is vLLM's own reason.
@@ -80,7 +88,7 @@ def start_vllm(config: VLLMConfig, runner: Literal["generate", "pooling"], **arg
         # vLLM sizes its batches by this context: 1,024 sequences on 80 GB with LLM_CLASS, 128 on any GPU without one.
         vllm_config = engine_args.create_engine_config(None if on_cpu else UsageContext.LLM_CLASS)
         if runner == "pooling":
-            _check_labels(vllm_config.model_config.hf_config)  # before minutes of loading
+            _check_labels(vllm_config.model_config.hf_config, named)  # before minutes of loading
         llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=engine_args.disable_log_stats)
     except EngineError:
         raise
@@ -107,10 +115,10 @@ def unread_by_template(tokenizer: Any, template_kwargs: Mapping[str, Any]) -> li
     return [name for name in template_kwargs if not re.search(rf"\b{re.escape(name)}\b", text)]
 
 
-def _check_labels(model: Any) -> None:
+def _check_labels(model: Any, named: str) -> None:
     labels = getattr(model, "num_labels", None)
     if labels != 1:
         raise EngineError(
-            f"meta_rm.model is a {type(model).__name__} with {labels} labels: a sequence classification model with one "
+            f"{named} is a {type(model).__name__} with {labels} labels: a sequence classification model with one "
             "label (num_labels: 1) is needed"
         )

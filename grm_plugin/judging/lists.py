@@ -88,11 +88,20 @@ class ListJudge:
         self.sanitize = sanitize
         self._timed = timed
 
-    async def judge(self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER) -> ListJudgement:
+    async def judge(
+        self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER, drawn: int = 0
+    ) -> ListJudgement:
         """Votes on the group's responses `members`, put before the GRM together.
 
         Votes that are not in by `deadline` are lost. Where the responses do not fit into the GRM's context the longest
         ones are cut further, until they do.
+
+        Args:
+            group: what is judged.
+            members: which of its responses.
+            deadline: for all votes together.
+            drawn: how many of the k votes there are from before: only the others are sampled, with other seeds, and
+                over the orders so that all k votes together are balanced. Needs `sampling.seed`.
 
         Raises:
             GroupError: one of the texts is no text.
@@ -104,7 +113,7 @@ class ListJudge:
         while True:
             shown, rng = self._show(group, members, limit)
             with self._timed("grm"):
-                critiques, unparsed = await self._critique(shown, rng, sampled_by)
+                critiques, unparsed = await self._critique(shown, rng, sampled_by, drawn)
             too_long = bool(unparsed) and all(vote.reason is UnparsedReason.TOO_LONG for vote in unparsed)
             if critiques or not too_long or limit <= SHORTEST_SHOWN:
                 break
@@ -153,13 +162,16 @@ class ListJudge:
         return ShownList(shown, draw_marker(rng, shown), cut), rng
 
     async def _critique(
-        self, shown: ShownList, rng: random.Random, deadline: Deadline
+        self, shown: ShownList, rng: random.Random, deadline: Deadline, drawn: int
     ) -> tuple[list[Critique], list[Unparsed]]:
-        """Sample k completions over balanced orders, in rounds if a stopping rule is set, and read them."""
+        """Sample k completions less the `drawn` ones over balanced orders, in rounds if there is a stopping rule."""
         n = len(shown.group.responses)
         critiques: list[Critique] = []
         unparsed: list[Unparsed] = []
-        for draws in plan_draws(n, self.config.sampling, rng):
+        rounds = plan_draws(n, self.config.sampling, rng, drawn)
+        if drawn:  # the same seeds would sample the votes again that there are
+            rng = random.Random(f"{drawn} {rng.getrandbits(31)}")
+        for draws in rounds:
             requests = [
                 (self.prompts.listwise(shown.group, draw.order, shown.marker), self._sampling(draw, rng))
                 for draw in draws

@@ -39,18 +39,25 @@ def balanced_orders(n: int, m: int, rng: random.Random) -> list[Order]:
     return orders[:m]
 
 
-def plan_draws(n: int, sampling: SamplingConfig, rng: random.Random) -> list[list[Draw]]:
-    """The draws on a list of n responses; in rounds where a stopping rule looks at the votes after each."""
+def plan_draws(n: int, sampling: SamplingConfig, rng: random.Random, drawn: int = 0) -> list[list[Draw]]:
+    """The draws on a list of n responses; in rounds where a stopping rule looks at the votes after each.
+
+    Args:
+        n: responses of the list.
+        sampling: k samples in all, over so many orders, with a stopping rule or without.
+        rng: draws the orders: the same ones for any k, as far as k asks for them.
+        drawn: how many of the k samples there are already, planned with the same `rng`: only the others are.
+    """
     orders = balanced_orders(n, min(sampling.orders or n, sampling.k), rng)
     batch = sampling.adaptive.batch if sampling.adaptive else sampling.k
     batch = -(-batch // len(orders)) * len(orders)  # whole sets of orders, or stopping would leave a position bias
-    return plan_rounds(orders, sampling.k, batch)
+    return plan_rounds(orders, sampling.k, batch, drawn)
 
 
-def plan_rounds(orders: list[Order], k: int, batch: int) -> list[list[Draw]]:
-    """Spread k samples over the orders as evenly as k allows, in rounds of at most `batch` samples."""
+def plan_rounds(orders: list[Order], k: int, batch: int, drawn: int = 0) -> list[list[Draw]]:
+    """Spread samples number `drawn` to k over the orders as evenly as k allows, in rounds of at most `batch`."""
     rounds = []
-    for start in range(0, k, batch):
+    for start in range(drawn, k, batch):
         shown = [orders[sample % len(orders)] for sample in range(start, min(start + batch, k))]
         rounds.append([Draw(order, shown.count(order)) for order in dict.fromkeys(shown)])
     return rounds

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from grm_plugin.batch import vote_store as store
 from grm_plugin.batch.label_noise import Labels
-from grm_plugin.batch.vote_store import ItemVotes, list_as_shown
+from grm_plugin.batch.shown_lists import list_as_shown
+from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.config import Config
 from grm_plugin.engines.fingerprint import fingerprint, require_same
 from grm_plugin.errors import ConfigError

@@ -15,7 +15,7 @@ from grm_plugin.attacks.pairs import read_pairs
 from grm_plugin.batch.items import read_items
 from grm_plugin.cli.app import app
 from grm_plugin.errors import ConfigError, GRMError, PromptError
-from grm_plugin.evals.benchmark_rows import read_benchmark_rows
+from grm_plugin.evals.benchmarks.rows import read_benchmark_rows
 from grm_plugin.score.input_groups import read_groups
 from grm_plugin.spct.instruction_data import read_general
 from grm_plugin.spct.training_prompts import TrainingPrompts

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from grm_plugin.batch.items import Item
-from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore, list_as_shown, read_store
+from grm_plugin.batch.shown_lists import list_as_shown
+from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore, read_store
 from grm_plugin.config import JudgeConfig
 from grm_plugin.engines.fingerprint import fingerprint
 from grm_plugin.errors import ConfigError
@@ -26,8 +27,10 @@ MANIFEST = Manifest("jsonl", "a model", 8, None, {"engine": "e", "prompt": "p"})
 
 async def test_a_store_of_another_run_is_refused(tmp_path: Path) -> None:
     VoteStore(tmp_path, MANIFEST).close()
-    with pytest.raises(ConfigError, match=r"differs in k \(8, now 4\), prompt: give another --output"):
-        VoteStore(tmp_path, replace(MANIFEST, k=4, fingerprint={"engine": "e", "prompt": "q"}))
+    with pytest.raises(
+        ConfigError, match=r"differs in judge \(generative, now scalar\), prompt: give another --output"
+    ):
+        VoteStore(tmp_path, replace(MANIFEST, judge="scalar", fingerprint={"engine": "e", "prompt": "q"}))
     with pytest.raises(ConfigError, match="differs in meta_rm"):
         VoteStore(tmp_path, replace(MANIFEST, fingerprint={**MANIFEST.fingerprint, "meta_rm": "m"}))
     with VoteStore(tmp_path, MANIFEST), pytest.raises(ConfigError, match="in use by another run"):
@@ -53,8 +56,55 @@ def test_a_full_disk_stops_and_keeps_what_is_there(tmp_path: Path) -> None:
                 store.add(make_record([vote(9, 1)], name="second"))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with VoteStore(tmp_path, replace(MANIFEST, k=1)) as store:
+        assert store.done == {"first"}
+
+
+def test_votes_can_be_added_to_items_and_are_read_as_one(tmp_path: Path) -> None:
+    first, more = [vote(9, 1, text="a"), vote(text="b")], [vote(2, 3, text="c")]
+    with VoteStore(tmp_path, replace(MANIFEST, k=2)) as store:
+        store.add(make_record(first, greedy=[vote(5, 4)], name="x"))
+        store.add(make_record(first, name="y"))
+        assert store.done == {"x", "y"}
+    with VoteStore(tmp_path, replace(MANIFEST, k=3)) as store:
+        assert (store.done, store.drawn("x"), store.drawn("z")) == (set(), 2, 0)
+        store.require_same_items([make_item("x")])
+        store.add(make_record(more, name="x"))
+        assert (store.done, store.drawn("x")) == ({"x"}, 3)
+        store.want({"y": 2})
+        assert store.done == {"x", "y"}
+    manifest, records = read_store(tmp_path)
+    assert manifest.k == 2
+    assert records == [
+        make_record([*first, *more], greedy=[vote(5, 4)], name="x"),
+        make_record(first, name="y"),
+    ]
+    with VoteStore(tmp_path, replace(MANIFEST, k=1)) as store:
+        assert store.done == {"x", "y"}
+
+
+def test_a_half_row_of_further_votes_costs_these_only(tmp_path: Path) -> None:
+    with VoteStore(tmp_path, replace(MANIFEST, k=2)) as store:
+        store.add(make_record([vote(9, 1)], name="x"))
+        store.add(make_record([vote(9, 2)], name="x"))
+    path = tmp_path / "votes.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])  # killed while it was written
+    with VoteStore(tmp_path, replace(MANIFEST, k=2)) as store:
+        assert store.drawn("x") == 1
+        store.add(make_record([vote(9, 3)], name="x"))
+    assert read_store(tmp_path)[1] == [make_record([vote(9, 1), vote(9, 3)], name="x")]
+
+
+def test_further_votes_need_their_item_as_it_was_shown(tmp_path: Path) -> None:
     with VoteStore(tmp_path, MANIFEST) as store:
-        assert list(store.done) == ["first"]
+        store.add(make_record([vote(9, 1)], name="x"))
+        with pytest.raises(ConfigError, match="'x' was shown to the GRM cut to another length"):
+            store.add(replace(make_record([vote(9, 1)], name="x"), cut=(0, 7)))
+    with (tmp_path / "votes.jsonl").open("a") as stream:
+        stream.write('{"evals": 1, "more": "gone", "votes": []}\n')
+    for read in (read_store, lambda folder: VoteStore(folder, MANIFEST)):
+        with pytest.raises(ConfigError, match="line 3 is damaged"):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize(
