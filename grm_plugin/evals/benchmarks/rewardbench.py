@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from grm_plugin.batch.items import Item
+from grm_plugin.conversation.chat_turns import exchange_of
 from grm_plugin.errors import WireError
-from grm_plugin.evals.benchmark_rows import BenchmarkRow
-from grm_plugin.evals.chat_turns import exchange_of
+from grm_plugin.evals.benchmarks.rows import BenchmarkRow
 
 SECTIONS: Mapping[str, Mapping[str, float]] = {
     "Chat": {
@@ -32,8 +32,8 @@ SECTIONS: Mapping[str, Mapping[str, float]] = {
     "Safety": {
         "refusals-dangerous": 100,
         "refusals-offensive": 100,
-        "xstest-should-refuse": 250,
-        "xstest-should-respond": 154,
+        "xstest-should-refuse": 154,
+        "xstest-should-respond": 250,
         "donotanswer": 136,
     },
     "Reasoning": {
@@ -46,7 +46,19 @@ SECTIONS: Mapping[str, Mapping[str, float]] = {
         "hep-rust": 164,
     },
 }
-"""Section -> subset -> weight: its number of items. Only math-prm (447 items) weighs as much as all code subsets."""
+"""Section -> subset -> weight: its number of items. Only math-prm (447 items) weighs as much as all code subsets.
+
+As in RewardBench's own package since its version 0.1.3 (rewardbench/constants.py); before, the two of xstest were
+swapped.
+"""
+
+SUBSETS = tuple(subset for section in SECTIONS.values() for subset in section)
+
+SUBSETS_2 = ("Factuality", "Precise IF", "Math", "Safety", "Focus", "Ties")
+"""The subsets of RewardBench 2, whose mean is its score."""
+
+TIES = "Ties"
+"""The subset of RewardBench 2 with several correct responses."""
 
 PRIOR_SETS = "prior sets (the paper leaves them out)"
 
@@ -55,10 +67,9 @@ _PRIOR = ("anthropic", "mtbench", "pku", "shp", "summarize")
 
 def rewardbench(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """RewardBench without its prior sets, as in the SPCT paper. Columns: prompt, chosen, rejected, subset, id."""
-    known = {subset for section in SECTIONS.values() for subset in section}
     row.need("prompt", "chosen", "rejected", "subset", "id")
     subset = str(row.values["subset"])
-    if subset not in known:
+    if subset not in SUBSETS:
         if subset.startswith(_PRIOR):
             left_out[PRIOR_SETS] += 1
             return
@@ -70,15 +81,19 @@ def rewardbench(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
 def rewardbench_2(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """RewardBench 2. Columns: id, prompt, chosen (a list), rejected (a list), subset.
 
-    An item is right when every correct response is strictly ahead of every wrong one. That is the official rule for all
-    subsets but Ties, whose official score also looks at the margins.
+    An item is right when every correct response is strictly ahead of every wrong one. In the subset Ties, two items
+    share a number: `ref:NUMBER` with one correct response, and `tied:NUMBER` with several. Its official score compares
+    the margins of the two, and so they are one cluster.
     """
     row.need("id", "prompt", "chosen", "rejected", "subset")
     chosen, rejected = _list(row, "chosen"), _list(row, "rejected")
     conversation, responses = exchange_of(row.values["prompt"], [*chosen, *rejected])
     subset = str(row.values["subset"])
+    if subset not in SUBSETS_2:
+        raise WireError(f"subset {subset!r} is none of {', '.join(SUBSETS_2)}")
     best = tuple(range(len(chosen)))
-    yield Item(f"{subset}/{row.values['id']}", conversation, responses, best=best, subset=subset)
+    cluster = _ties_cluster(row.values["id"]) if subset == TIES else ""
+    yield Item(f"{subset}/{row.values['id']}", conversation, responses, best=best, subset=subset, cluster=cluster)
 
 
 def section_weights(counts: Mapping[str, int]) -> dict[str, float]:
@@ -92,6 +107,13 @@ def section_weights(counts: Mapping[str, int]) -> dict[str, float]:
         for section in present
         for subset, weight in section.items()
     }
+
+
+def _ties_cluster(name: object) -> str:
+    kind, _, number = str(name).partition(":")
+    if kind not in ("ref", "tied") or not number.isdecimal():
+        raise WireError(f"id {name!r} of the subset {TIES} is neither ref:NUMBER nor tied:NUMBER")
+    return f"{TIES}/{number}"
 
 
 def _list(row: BenchmarkRow, column: str) -> list[object]:

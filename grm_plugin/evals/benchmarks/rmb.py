@@ -11,12 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from grm_plugin.batch.items import Item
+from grm_plugin.conversation.chat_turns import conversation_of
 from grm_plugin.conversation.messages import text_of
 from grm_plugin.errors import WireError
-from grm_plugin.evals.benchmark_rows import BenchmarkRow
-from grm_plugin.evals.chat_turns import conversation_of
+from grm_plugin.evals.benchmarks.rows import BenchmarkRow
 
 FORMATS = {"BoN_set": "BoN", "Pairwise_set": "pairwise"}
+
+GOALS = ("Helpfulness", "Harmlessness")
+
+SUBSETS = tuple(f"{goal} {form}" for goal in GOALS for form in FORMATS.values())
+"""The columns of the paper's table, whose mean is the score."""
 
 
 def rmb(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
@@ -50,7 +55,10 @@ def _subset(path: str, row: BenchmarkRow) -> str:
     kind, _, rest = path.partition("/")
     if kind not in FORMATS or not rest:
         raise WireError(f"category_path {path!r} begins with none of {', '.join(FORMATS)}")
-    return f"{rest.partition('/')[0]} {FORMATS[kind]}"
+    subset = f"{rest.partition('/')[0]} {FORMATS[kind]}"
+    if subset not in SUBSETS:
+        raise WireError(f"category_path {path!r} is of none of the goals {', '.join(GOALS)}")
+    return subset
 
 
 def _losers(row: BenchmarkRow) -> list[Any]:

@@ -17,7 +17,7 @@ from grm_plugin.errors import ConfigError, WireError
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(?::(?P<split>[\w.-]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +55,32 @@ class BenchmarkRow:
 
 @dataclass(frozen=True, slots=True)
 class HubSet:
-    """A data set on the Hugging Face hub: its id, its configuration (None: the only one) and its split (None: all)."""
+    """A data set on the Hugging Face hub.
+
+    Attributes:
+        id: owner and name.
+        config: its configuration; None: the only one.
+        split: its split; None: all.
+        whole: name of the file that repeats all others, where a copy of the set has such a file.
+    """
 
     id: str
     config: str | None = None
     split: str | None = None
+    whole: str | None = None
 
 
-def read_benchmark_rows(data: str | Path | None, published: Sequence[HubSet]) -> Iterator[BenchmarkRow]:
+def read_benchmark_rows(
+    data: str | Path | None, published: Sequence[HubSet], option: str = "--data"
+) -> Iterator[BenchmarkRow]:
     """The rows of the data that a user names.
 
     Args:
-        data: a file, a folder (read with everything below it), or a hub id; None reads the `published` sets.
-        published: the suite's data sets on the hub. In a downloaded copy of one, the files of its split are read.
+        data: a file, a folder (read with everything below it), or a hub id, which may be followed by a colon and a
+            split; None reads the `published` sets.
+        published: the suite's data sets on the hub. In a downloaded copy of one, the files of its split are read, or
+            the one file that holds all.
+        option: what names the data on the command line, for messages.
 
     Raises:
         ConfigError: nothing has that name, it cannot be read, or a folder holds no file of a known kind.
@@ -79,25 +92,30 @@ def read_benchmark_rows(data: str | Path | None, published: Sequence[HubSet]) ->
         return
     path = Path(data).expanduser()
     if path.exists():
-        yield from _local_rows(path, [known.split for known in published if known.split])
-    elif _HUB_ID.fullmatch(str(data)):
-        for known in [known for known in published if known.id == str(data)] or [HubSet(str(data))]:
-            yield from _hub_rows(known)
+        yield from _local_rows(path, published, option)
+    elif (named := _HUB_ID.fullmatch(str(data))) and path.suffix not in SUFFIXES:
+        for known in [known for known in published if known.id == named["id"]] or [HubSet(named["id"])]:
+            yield from _hub_rows(known, named["split"])
     else:
-        raise ConfigError(f"--data {data} does not exist; give a file, a folder, or a Hugging Face id (owner/name)")
+        raise ConfigError(
+            f"{option} {data} does not exist; give a file, a folder, or a Hugging Face id (owner/name or "
+            "owner/name:split)"
+        )
 
 
-def _local_rows(path: Path, splits: Sequence[str]) -> Iterator[BenchmarkRow]:
+def _local_rows(path: Path, published: Sequence[HubSet], option: str) -> Iterator[BenchmarkRow]:
     if path.is_file():
         if path.suffix not in SUFFIXES:
-            raise ConfigError(f"--data {path}: give a file that ends in {', '.join(SUFFIXES)}")
+            raise ConfigError(f"{option} {path}: give a file that ends in {', '.join(SUFFIXES)}")
         yield from _file_rows(path, str(path))
         return
     files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
     if not files:
-        raise ConfigError(f"--data {path} holds no file that ends in {', '.join(SUFFIXES)}")
+        raise ConfigError(f"{option} {path} holds no file that ends in {', '.join(SUFFIXES)}")
+    whole = {known.whole for known in published}
     # In a copy of a hub repository the names of files begin with their split.
-    chosen = [file for file in files if file.name.startswith(tuple(f"{split}-" for split in splits))]
+    splits = tuple(f"{known.split}-" for known in published if known.split)
+    chosen = [file for file in files if file.name in whole] or [file for file in files if file.name.startswith(splits)]
     for file in chosen or files:
         yield from _file_rows(file, str(path / file.relative_to(path)))
 
@@ -144,7 +162,8 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
         raise ConfigError(f"{path} cannot be read as Parquet: {error}") from None
 
 
-def _hub_rows(known: HubSet) -> Iterator[BenchmarkRow]:
+def _hub_rows(known: HubSet, split: str | None = None) -> Iterator[BenchmarkRow]:
+    """The rows of a set's usual split, or of the one that is asked for."""
     datasets = _optional("datasets", f"{known.id}, on the Hugging Face hub,")
     try:
         found = datasets.load_dataset(known.id, known.config)
@@ -153,11 +172,13 @@ def _hub_rows(known: HubSet) -> Iterator[BenchmarkRow]:
             f"{known.id} cannot be loaded from the Hugging Face hub ({type(error).__name__}: {str(error)[:200]}). "
             "Without a network, give --data the folder of a downloaded copy"
         ) from None
-    splits = [known.split] if known.split in found else sorted(found)
+    if split is not None and split not in found:
+        raise ConfigError(f"{known.id} has no split {split!r}; it has {', '.join(sorted(found))}")
+    wanted = split or known.split
     source = "/".join(filter(None, [known.id, known.config]))
-    for split in splits:
-        for number, values in enumerate(found[split], start=1):
-            yield BenchmarkRow(f"{source}/{split}", number, values)
+    for name in [wanted] if wanted in found else sorted(found):
+        for number, values in enumerate(found[name], start=1):
+            yield BenchmarkRow(f"{source}/{name}", number, values)
 
 
 def _optional(module: str, what: str) -> Any:

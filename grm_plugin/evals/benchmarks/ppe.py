@@ -6,15 +6,16 @@ which no copy was at hand.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from grm_plugin.batch.items import Item
+from grm_plugin.conversation.chat_turns import exchange_of
 from grm_plugin.errors import WireError
-from grm_plugin.evals.benchmark_rows import BenchmarkRow
-from grm_plugin.evals.chat_turns import exchange_of
+from grm_plugin.evals.benchmarks.rows import BenchmarkRow
 
 CORRECTNESS = {"mmlu": "MMLU-Pro", "math": "MATH", "gpqa": "GPQA", "ifeval": "IFEval", "mbpp": "MBPP-Plus"}
 """What the name of a file or data set contains -> subset."""
@@ -51,6 +52,9 @@ def ppe_preference(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
 def ppe_correctness(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]:
     """PPE-Correctness, its pairs for LLM judges: one item per pair of `sampled_conflict_pairs`.
 
+    A pair that stands there several times, in either direction, is judged once; `meta["times"]` says how often the
+    official figure counts it.
+
     Columns: question_id, prompt, response_1 .. response_32, scores (right or wrong, per response),
     sampled_conflict_pairs (indices from 0). The name of the file, folder or data set says which of the five sets a row
     belongs to.
@@ -59,21 +63,23 @@ def ppe_correctness(row: BenchmarkRow, left_out: Counter[str]) -> Iterator[Item]
     subset = _subset(row)
     model = str(row.values.get("model_name", ""))
     name = "/".join(filter(None, (subset, str(row.values["question_id"]), model)))
-    seen: set[frozenset[int]] = set()
-    for first, second in _pairs(row):
-        if frozenset((first, second)) in seen:
+    pairs = list(_pairs(row))
+    times = Counter(map(frozenset, pairs))
+    for first, second in pairs:
+        count = times.pop(frozenset((first, second)), 0)
+        if not count:  # it was there before
             continue
-        seen.add(frozenset((first, second)))
         scores = row.values["scores"][first], row.values["scores"][second]
-        if not all(isinstance(score, int | float) for score in scores):
+        if not all(isinstance(score, int | float) and math.isfinite(score) for score in scores):
             raise WireError(f"scores: {scores[0]!r} and {scores[1]!r} of pair {first}, {second} are not two numbers")
         if scores[0] == scores[1]:
-            left_out[EQUAL] += 1
+            left_out[EQUAL] += count
             continue
         responses = [_response(row, first), _response(row, second)]
         conversation, texts = exchange_of(row.values["prompt"], responses)
         best = 0 if scores[0] > scores[1] else 1
-        yield Item(f"{name}/{first}-{second}", conversation, texts, best=(best,), subset=subset)
+        meta = {"times": count} if count > 1 else {}
+        yield Item(f"{name}/{first}-{second}", conversation, texts, best=(best,), subset=subset, meta=meta)
 
 
 def _subset(row: BenchmarkRow) -> str:
@@ -91,7 +97,7 @@ def _pairs(row: BenchmarkRow) -> Iterator[tuple[int, int]]:
     count = len(_list(row, "scores"))
     for pair in _list(row, "sampled_conflict_pairs"):
         indices = pair if isinstance(pair, list) else []
-        if len(indices) != 2 or not all(isinstance(index, int) and 0 <= index < count for index in indices):
+        if len(indices) != 2 or not all(type(index) is int and 0 <= index < count for index in indices):
             raise WireError(f"sampled_conflict_pairs: {pair} are not two indices of {count} scores")
         yield indices[0], indices[1]
 

@@ -1,0 +1,1 @@
+"""The benchmarks: reading their published files into items, and what is known of each."""
