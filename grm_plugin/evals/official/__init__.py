@@ -1,0 +1,1 @@
+"""The benchmarks' own rules: how each makes its published figure of ties, unreadable answers, sections and orders."""
