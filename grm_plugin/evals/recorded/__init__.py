@@ -1,0 +1,1 @@
+"""`grm-plugin eval --import`: judgements that were made elsewhere become a vote store."""
