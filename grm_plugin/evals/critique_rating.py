@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.batch.vote_store import ItemVotes, StoredVote, list_as_shown
+from grm_plugin.batch.shown_lists import list_as_shown
+from grm_plugin.batch.vote_store import ItemVotes, StoredVote
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
 from grm_plugin.evals.vote_collector import ITEM_DEADLINE_S
 from grm_plugin.judging.lists import ListJudge

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from grm_plugin.batch.vote_store import ItemVotes, StoredVote
+from grm_plugin.batch.vote_store import ItemVotes
+from grm_plugin.evals.bias.order_flips import order_flips, winner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,12 @@ class Diagnostics:
         first: of the votes in which one response is ahead, the share in which it is the one shown first; None where
             there is no such vote.
         first_by_chance: the value of `first` without a position bias.
-        flips: of all pairs of orders of an item in which some response is ahead, the share in which it is not the same
-            one; None where there is no such pair.
+        flips: of the pairs of votes of one item that saw different orders, the share with different winners
+            (`order_flips`); None where there is no such pair.
+        flips_same_order: likewise, of the pairs that saw the same order: what sampling alone does.
+        order_effect: `flips` minus `flips_same_order`: what the order does; 0 without a position bias. Both are None
+            where no item has pairs of both kinds.
+        order_effect_ci95: its 95 % interval.
     """
 
     items: int
@@ -44,13 +48,21 @@ class Diagnostics:
     first: float | None
     first_by_chance: float | None
     flips: float | None
+    flips_same_order: float | None
+    order_effect: float | None
+    order_effect_ci95: tuple[float, float] | None
 
 
 def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
     """The diagnostics of at least one record; `rated` says whether a meta RM was to rate the votes."""
     votes = [vote for record in records for vote in record.votes]
-    wins = [(vote.order[0] == winner, len(vote.order)) for vote in votes if (winner := _winner([vote])) is not None]
-    changes = [first != second for record in records for first, second in _winners_of_orders(record)]
+    wins = [
+        (vote.order[0] == winner, len(vote.order))
+        for vote in votes
+        if vote.order and (winner := winner_of(vote)) is not None
+    ]
+    flips = order_flips(records)
+    effect = flips.effect if flips else None
     tokens = sum(vote.tokens for vote in votes)
     return Diagnostics(
         items=len(records),
@@ -64,26 +76,11 @@ def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
         tokens_per_item=tokens / len(records),
         first=fmean(first for first, _ in wins) if wins else None,
         first_by_chance=fmean(1 / n for _, n in wins) if wins else None,
-        flips=fmean(changes) if changes else None,
+        flips=flips.different.value if flips else None,
+        flips_same_order=flips.same.value if flips and flips.same else None,
+        order_effect=effect.value if effect else None,
+        order_effect_ci95=effect.ci95 if effect else None,
     )
-
-
-def _winner(votes: Iterable[StoredVote]) -> int | None:
-    """The response that is strictly ahead in the sum of these votes; None on a tie, without votes or rivals."""
-    columns = list(zip(*(vote.scores for vote in votes if vote.scores is not None), strict=True))
-    totals = [sum(column) for column in columns]
-    if len(totals) < 2 or totals.count(max(totals)) > 1:
-        return None
-    return totals.index(max(totals))
-
-
-def _winners_of_orders(record: ItemVotes) -> Iterable[tuple[int, int]]:
-    """The two winners of every pair of orders in which some response is ahead."""
-    orders: dict[tuple[int, ...], list[StoredVote]] = {}
-    for vote in record.votes:
-        orders.setdefault(vote.order, []).append(vote)
-    winners = [_winner(votes) for votes in orders.values()]
-    return itertools.combinations([winner for winner in winners if winner is not None], 2)
 
 
 def _is_unrated(record: ItemVotes) -> bool:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from grm_plugin.batch.vote_store import Manifest
-from grm_plugin.evals.bootstrap import Estimate
+from grm_plugin.evals.benchmarks.suite import Metric
 from grm_plugin.evals.diagnostics import Diagnostics
-from grm_plugin.evals.suites import Metric
-from grm_plugin.evals.voting_methods import GREEDY, Method
+from grm_plugin.evals.official.rule import OfficialRule
+from grm_plugin.evals.statistics.estimates import Estimate, Interval, Verdict
 
 OVERALL = ""
 """Subset of the rows over all items."""
 
 OTHER = "other"
 """Subset of the items that have none, where other items have one."""
+
+Rule = Literal["strict", "lenient", "official"]
+"""How ties count: as wrong; broken by chance, as in the paper of SPCT; as the benchmark counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +30,16 @@ class ResultRow:
         suite: the benchmark.
         subset: a part of it; empty for all of it.
         model: the GRM.
-        method: `greedy`, `@8`, `meta@8` (keeps half), `meta@8/1` (keeps one).
+        method: `greedy`, `@8`, `meta@8` (keeps half), `meta@8/1` (keeps one), `scalar` (a scalar reward model).
         k: number of votes; 0 for greedy.
         k_meta: number of votes that the meta RM keeps; None without a meta RM.
         metric: `accuracy` or `auc`.
         mean: the figure, in [0, 1]. A tie counts as wrong, and so does an item without a vote.
-        ci95: the 95 % bootstrap interval of the mean, over items.
+        ci95: its 95 % interval, over clusters of items (`evals.statistics.bootstrap`).
         n: number of items.
         lenient: accuracy with ties for the first place broken by chance (the paper's rule); AUC over the items that
             have a vote.
+        lenient_ci95: its 95 % interval; for AUC that of the mean.
         ties: share of items where the best response shares the first place (accuracy only).
         lost: share of items without a single vote.
         chance: the figure that guessing gives.
@@ -50,12 +53,33 @@ class ResultRow:
     k_meta: int | None
     metric: Metric
     mean: float
-    ci95: tuple[float, float]
+    ci95: Interval
     n: int
     lenient: float
+    lenient_ci95: Interval
     ties: float
     lost: float
     chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialRow:
+    """One figure by the benchmark's own rule.
+
+    Attributes:
+        part: the part of the benchmark; empty for its headline figure.
+        method: as in `ResultRow`.
+        metric: `accuracy`, `f1`, `score` ...
+        value, ci95: the figure, and its 95 % interval over clusters of items.
+        n: number of items.
+    """
+
+    part: str
+    method: str
+    metric: str
+    value: float
+    ci95: Interval
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +89,53 @@ class Difference:
     Attributes:
         suite, subset, model, n: as in `ResultRow`.
         method: what is compared, such as `meta@8 - @8`.
-        mean, ci95: the difference, in [-1, 1], and its interval.
+        rule: how ties count.
+        mean: the difference, in [-1, 1].
+        ci95: its own 95 % interval.
+        compared: how many differences there are of this subset and rule.
+        ci95_together: the interval that holds all of these at once.
+        verdict: what follows from `ci95_together`.
     """
 
     suite: str
     subset: str
     model: str
     method: str
+    rule: Rule
     mean: float
-    ci95: tuple[float, float]
+    ci95: Interval
+    compared: int
+    ci95_together: Interval
+    verdict: Verdict
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Official:
+    """The figures by the benchmark's own rule, and what is to be known of them.
+
+    Attributes:
+        rule: the rule.
+        rows: one per part and method; the headline figures have the empty part and come first.
+        missing: the subsets, or other parts, without which there is no headline figure.
+        estimates: method -> the headline figure with its bootstrap draws; empty where there is none.
+    """
+
+    rule: OfficialRule
+    rows: list[OfficialRow]
+    missing: Sequence[str]
+    estimates: Mapping[str, Estimate] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a part of report.json."""
+        return {
+            "code": self.rule.code,
+            "version": self.rule.version,
+            "verified": self.rule.verified,
+            "rule": self.rule.says,
+            "missing": list(self.missing),
+            "rows": [asdict(row) for row in self.rows],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +145,11 @@ class Report:
     Attributes:
         manifest: what the votes were sampled with.
         rows: one per subset and method; the overall rows have the empty subset and come first.
-        differences: one per subset and pair of methods, in the same order.
+        differences: the compared pairs of methods, of the overall figures first.
         diagnostics: lost votes, tokens, position bias.
         estimates: method -> the overall figure with its bootstrap draws, for means and differences of reports.
+        lenient: the same with ties broken by chance.
+        by_own_rule: the figures by the benchmark's own rule; None where it has none for such a judge.
         items: a digest of the items.
     """
 
@@ -95,11 +158,18 @@ class Report:
     differences: list[Difference]
     diagnostics: Diagnostics
     estimates: Mapping[str, Estimate] = field(repr=False)
+    lenient: Mapping[str, Estimate] = field(repr=False)
+    by_own_rule: Official | None
     items: str
 
     def overall(self) -> list[ResultRow]:
         """The rows over all subsets."""
         return [row for row in self.rows if row.subset == OVERALL]
+
+    @property
+    def official(self) -> list[OfficialRow]:
+        """The official rows; none where the benchmark has no rule for such a judge."""
+        return self.by_own_rule.rows if self.by_own_rule else []
 
     @property
     def chance(self) -> float:
@@ -111,78 +181,11 @@ class Report:
         return {
             "suite": self.manifest.suite,
             "model": self.manifest.model,
+            "judge": self.manifest.judge,
             "k": self.manifest.k,
             "meta_rm": self.manifest.meta_rm,
             "rows": [asdict(row) for row in self.rows],
+            "official": self.by_own_rule.to_json() if self.by_own_rule else None,
             "differences": [asdict(difference) for difference in self.differences],
             "conduct": asdict(self.diagnostics),  # as in reports of 0.1.0
         }
-
-
-@dataclass(frozen=True, slots=True)
-class SubsetFigures:
-    """The figures of one subset, with the fields of `ResultRow`; the lists have one entry per method."""
-
-    n: int
-    estimates: list[Estimate]
-    lenient: list[float]
-    ties: list[float]
-    lost: list[float]
-    chance: float
-
-
-@dataclass(frozen=True, slots=True)
-class RowMaker:
-    """Makes rows of figures, with the names of suite, model and methods."""
-
-    manifest: Manifest
-    methods: Sequence[Method]
-    metric: Metric
-
-    def rows(self, subset: str, figures: SubsetFigures) -> list[ResultRow]:
-        """One row per method."""
-        columns = zip(self.methods, figures.estimates, figures.lenient, figures.ties, figures.lost, strict=True)
-        return [
-            ResultRow(
-                self.manifest.suite,
-                subset,
-                self.manifest.model,
-                method.name,
-                method.k,
-                method.k_meta,
-                self.metric,
-                estimate.value,
-                estimate.interval,
-                figures.n,
-                float(lenient),
-                float(ties),
-                float(lost),
-                figures.chance,
-            )
-            for method, estimate, lenient, ties, lost in columns
-        ]
-
-    def differences(self, subset: str, figures: SubsetFigures) -> list[Difference]:
-        """One row per pair of methods that is compared."""
-        estimates = {method.name: found for method, found in zip(self.methods, figures.estimates, strict=True)}
-        return [
-            Difference(
-                self.manifest.suite,
-                subset,
-                self.manifest.model,
-                f"{high} - {low}",
-                (estimates[high] - estimates[low]).value,
-                (estimates[high] - estimates[low]).interval,
-                figures.n,
-            )
-            for high, low in _compared(self.methods)
-        ]
-
-
-def _compared(methods: Sequence[Method]) -> list[tuple[str, str]]:
-    """The pairs that are compared: all methods with greedy, each @k with those of smaller k, and meta@k with @k."""
-    plain = [method for method in methods if method.k_meta is None and method is not GREEDY]
-    pairs = [(method.name, GREEDY.name) for method in methods if GREEDY in methods and method is not GREEDY]
-    pairs += [(larger.name, smaller.name) for smaller, larger in itertools.combinations(plain, 2)]
-    pairs += [(method.name, f"@{method.k}") for method in methods if method.k_meta is not None]
-    return pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
@@ -46,21 +47,30 @@ class VoteCollector:
         generator: the GRM.
         meta_rm: rates the sampled critiques; may be None.
         keep_going: go on even if no vote can be read.
+        drawn: gives the number of votes that the item of an id has from an earlier run with fewer votes per item.
     """
 
     def __init__(
-        self, config: Config, generator: Generator, meta_rm: MetaRM | None = None, keep_going: bool = False
+        self,
+        config: Config,
+        generator: Generator,
+        meta_rm: MetaRM | None = None,
+        keep_going: bool = False,
+        drawn: Callable[[str], int] = lambda _: 0,
     ) -> None:
         greedy = {"sampling": config.sampling.model_copy(update={"k": 1, "temperature": 0.0}), "meta_rm": None}
         self._sampled = ListJudge(config, generator, meta_rm)
         self._greedy = ListJudge(config.model_copy(update=greedy), generator)
         self._sampled.prompts.check()
         self._readable = keep_going
+        self._drawn = drawn
         self._unread_items = 0
         self._reasons: Counter[str] = Counter()
 
     async def votes_on(self, item: Item) -> ItemVotes | EngineFailed:
-        """The votes on an item, or what the engine or the meta RM failed with.
+        """The votes that an item lacks, or what the engine or the meta RM failed with.
+
+        Those are a greedy one and K sampled ones; where the item has votes already, the rest of the K.
 
         A critique that cannot be read is an answer, and so is the refusal of a prompt that is too long.
 
@@ -69,11 +79,15 @@ class VoteCollector:
         """
         members = tuple(range(len(item.responses)))
         deadline = Deadline.after(ITEM_DEADLINE_S)
-        greedy, sampled = await all_of(
-            lists.judge(item.group, members, deadline) for lists in (self._greedy, self._sampled)
-        )
-        failure = failure_of_list(greedy) or failure_of_list(sampled)
-        return EngineFailed(failure) if failure else ItemVotes(item, votes_of(greedy), votes_of(sampled), sampled.cut)
+        drawn = self._drawn(item.id)
+        asked = [self._sampled.judge(item.group, members, deadline, drawn)]
+        if not drawn:
+            asked.append(self._greedy.judge(item.group, members, deadline))
+        sampled, *greedy = await all_of(asked)
+        failure = next(filter(None, map(failure_of_list, (*greedy, sampled))), "")
+        if failure:
+            return EngineFailed(failure)
+        return ItemVotes(item, votes_of(greedy[0]) if greedy else (), votes_of(sampled), sampled.cut)
 
     def check_readable(self, record: ItemVotes) -> None:
         """Stop a run in which no vote can be read: a GRM with the right template gives some within twenty items.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,3 +90,41 @@ def test_the_nano_grm_and_its_meta_rm(tmp_path: Path) -> None:
 
 def nano_item(prompt: str, good: str, bad: str) -> Item:
     return Item(prompt, (Message("user", prompt),), (bad, good), (1,), meta={"source": "by hand"})
+
+
+def test_a_scalar_reward_model_without_a_yaml_file(tmp_path: Path) -> None:
+    """The meta RM's weights rate responses: no good baseline, but the real path to a raw logit."""
+    pytest.importorskip("vllm")
+    items = [nano_item(f"Name {n} fruits.", "plum, fig. Enjoy!", "cat" + " cat" * n) for n in range(2, 6)]
+    items.append(Item("long", (Message("user", "Which?"),), ("plum, fig. " * 1_000, "no"), (0,)))
+    write_items(tmp_path / "items.jsonl", items)
+    out = tmp_path / "out"
+    weights = ROOT / "examples" / "nano" / "models" / "meta_rm"
+    command = [*COMMAND, "--scalar", "--data", str(tmp_path / "items.jsonl"), "-o", str(out)]
+    done = subprocess.run([*command, "--model", str(weights)], capture_output=True, text=True, timeout=450)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, *rows = read_rows(out / "votes.jsonl")
+    assert (first["judge"], first["model"], first["k"]) == ("scalar", "meta_rm", 1)
+    votes = {row["item"]["id"]: row["votes"] for row in rows}
+    (lost,) = votes.pop("long")
+    assert (lost["scores"], lost["reason"]) == (None, "too_long")
+    assert "raise engine.max_model_len" in lost["detail"]
+    logits = [logit for (vote,) in votes.values() for logit in vote["scores"]]
+    assert len(set(logits)) > 4
+    assert not all(0 <= logit <= 1 for logit in logits), "a sigmoid has been put on the logits"
+
+
+def test_a_scalar_reward_model_with_three_labels_is_refused_by_the_option_that_named_it(tmp_path: Path) -> None:
+    pytest.importorskip("vllm")
+    weights = tmp_path / "three"
+    shutil.copytree(ROOT / "examples" / "nano" / "models" / "meta_rm", weights)
+    settings = json.loads((weights / "config.json").read_text())
+    labels = {str(n): f"LABEL_{n}" for n in range(3)}
+    settings |= {"id2label": labels, "label2id": {name: int(n) for n, name in labels.items()}}
+    (weights / "config.json").write_text(json.dumps(settings))
+    write_items(tmp_path / "items.jsonl", [nano_item("Name 2 fruits.", "plum, fig.", "cat")])
+    command = [*COMMAND, "--scalar", "--data", str(tmp_path / "items.jsonl"), "-o", str(tmp_path / "out")]
+    done = subprocess.run([*command, "--model", str(weights)], capture_output=True, text=True, timeout=450)
+    assert done.returncode == 1
+    assert f"--model {weights} is a Qwen2Config with 3 labels: a sequence classification model with one" in done.stderr
+    assert "meta_rm" not in done.stderr.replace(str(weights), "")

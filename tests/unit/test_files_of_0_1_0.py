@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -32,10 +33,17 @@ def run(*arguments: str) -> str:
     return done.output
 
 
+def figures(report: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Subset and method -> the figures of a report; intervals are computed in another way since then."""
+    rows = json.loads(report.read_text())["rows"]
+    names = ("metric", "mean", "n", "lenient", "ties", "lost", "chance")
+    return {(row["subset"], row["method"]): {name: row[name] for name in names} for row in rows}
+
+
 def test_a_vote_store_goes_on_and_gives_the_same_figures(folder: Path) -> None:
     said = run(*["eval", "-c", "config.yaml", "--suite", "jsonl", "--data", "items.jsonl", "-o", "eval", "--k", "4"])
     assert "2 of 2 items with votes (2 from before)" in said
-    assert json.loads((folder / "eval/report.json").read_text()) == json.loads((folder / "report.json").read_text())
+    assert figures(folder / "eval/report.json") == figures(folder / "report.json")
 
 
 def test_trajectories_go_on(folder: Path) -> None:

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from grm_plugin.batch.vote_store import ItemVotes, read_store
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.bootstrap import bootstrap_means
+from grm_plugin.evals.statistics.bootstrap import Bootstrap
+from grm_plugin.evals.statistics.estimates import gap
 from grm_plugin.evals.voting_methods import methods_for, outcome_of, tally_item
 
 SUBSETS = ("pairs", "fours")
@@ -71,7 +72,8 @@ def collect(evaluations: Path) -> list[ResultRow]:
     for name, (manifest, records) in stores.items():
         report = analyse(manifest, records)
         for found in (*report.rows, *report.differences):
-            if found.subset in SUBSETS and (name != OUTCOME or found.method.startswith(META)):
+            strict = getattr(found, "rule", "strict") == "strict"
+            if strict and found.subset in SUBSETS and (name != OUTCOME or found.method.startswith(META)):
                 rows.append(ResultRow(name, found.method, found.subset, found.mean, found.ci95, found.n))
     for better, worse in (pair for pair in COMPARED if stores.keys() >= set(pair)):
         rows += _differences(f"{better} - {worse}", stores[better][1], stores[worse][1])
@@ -167,12 +169,17 @@ def _differences(name: str, better: Sequence[ItemVotes], worse: Sequence[ItemVot
         ids = [id_ for id_, record in sides[0].items() if record.item.subset == subset and id_ in sides[1]]
         if not ids:
             continue
-        right = [
-            np.array([outcome_of(tally_item(side[id_], methods, rng), side[id_].item.best).right for id_ in ids]).T
+        bootstrap, everything = Bootstrap([sides[0][id_].item for id_ in ids], [0]), np.arange(len(ids))
+        better_ones, worse_ones = (
+            bootstrap.means(
+                np.array([outcome_of(tally_item(side[id_], methods, rng), side[id_].item.best).right for id_ in ids]).T,
+                everything,
+            )
             for side in sides
-        ]
-        for method, found in zip(methods, bootstrap_means(right[0] - right[1], rng), strict=True):
-            rows.append(ResultRow(name, method.name, subset, found.value, found.interval, len(ids)))
+        )
+        for method, first, second in zip(methods, better_ones, worse_ones, strict=True):
+            found = gap(first, second)
+            rows.append(ResultRow(name, method.name, subset, found.value, found.interval(), len(ids)))
     return rows
 
 

@@ -59,18 +59,24 @@ def meter(items: int) -> VoteMeter:
 
 
 async def collect(
-    folder: Path, items: list[Item], generator: Generator, meta_rm: MetaRM | None = None, config: Config | None = None
+    folder: Path,
+    items: list[Item],
+    generator: Generator,
+    meta_rm: MetaRM | None = None,
+    config: Config | None = None,
+    k: int = 8,
 ) -> Run[Item, ItemVotes]:
-    collector = VoteCollector(sampled_config(config or make_config(), 8, seed=0), generator, meta_rm)
-    with VoteStore(folder, MANIFEST) as store:
+    with VoteStore(folder, replace(MANIFEST, k=k)) as store:
+        sampled = sampled_config(config or make_config(), k, seed=0)
+        collector = VoteCollector(sampled, generator, meta_rm, drawn=store.drawn)
         run: Run[Item, ItemVotes] = Run(store, meter(len(items)), 16)
         await run.process(items, collector.votes_on, collector.check_readable)
     return run
 
 
-async def rate(folder: Path, records: list[ItemVotes], config: Config, meta_rm: MetaRM) -> None:
+async def rate(folder: Path, records: list[ItemVotes], config: Config, meta_rm: MetaRM, k: int = 8) -> None:
     lists = ListJudge(config, FakeEngine(()), meta_rm)
-    with VoteStore(folder, MANIFEST) as store:
+    with VoteStore(folder, replace(MANIFEST, k=k)) as store:
         run: Run[ItemVotes, ItemVotes] = Run(store, meter(1), 4)
         await run.process(records, partial(rate_votes, lists))
 
@@ -144,6 +150,36 @@ async def test_a_run_goes_on_where_it_stopped_and_samples_the_same_votes(tmp_pat
     await collect(tmp_path / "parts", pairs(6), known(0.6))
     by_id = [sorted(read_store(tmp_path / name)[1], key=lambda r: r.item.id) for name in ("whole", "parts")]
     assert by_id[0] == by_id[1]
+
+
+@pytest.mark.parametrize("n", [2, 3])
+async def test_k_grows_with_new_votes_over_balanced_orders(tmp_path: Path, n: int) -> None:
+    """Each completion is told apart by the seed of its request and its place in it, as an engine would sample it."""
+
+    def script(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        texts = (f"{sampling.seed} {place}" for place in range(sampling.n))
+        return [Completion(f"{text}\n{critique_text([7] + [3] * (n - 1))}", tokens=1) for text in texts]
+
+    items = [Item(str(number), (Message("user", "Which?"),), tuple("abc"[:n]), (0,)) for number in range(3)]
+    await collect(tmp_path, items[:2], FakeEngine(script), k=1)
+    await collect(tmp_path, items, FakeEngine(script), k=4)
+    asked = 0
+
+    def counted(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        nonlocal asked
+        asked += sampling.n
+        return script(prompt, sampling)
+
+    await collect(tmp_path, items, FakeEngine(counted), k=6)
+    assert asked == 3 * 2
+    await collect(tmp_path, items, FakeEngine(counted), k=3)
+    assert asked == 3 * 2
+    _, records = read_store(tmp_path)
+    assert [record.id for record in records] == ["0", "1", "2"]
+    for record in records:
+        assert len(record.greedy) == 1
+        assert len({given.text for given in record.votes}) == 6
+        assert sorted(Counter(given.order for given in record.votes).values()) == [6 // n] * n
 
 
 async def test_items_that_the_engine_fails_for_are_left_to_the_next_run(tmp_path: Path) -> None:
@@ -222,6 +258,11 @@ async def test_stored_critiques_are_rated_as_they_would_have_been(tmp_path: Path
     _, records = read_store(tmp_path / "before")
     assert all(given.meta is None for given in records[0].votes)
     await rate(tmp_path / "after", records, config, meta_rm)
+    assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
+    for name, rated_by in (("before", None), ("at once", meta_rm)):
+        await collect(tmp_path / name, items, known(0.5), rated_by, config, k=12)
+    _, ((more),) = read_store(tmp_path / "before")
+    await rate(tmp_path / "after", [replace(more, votes=more.votes[8:])], config, meta_rm, k=12)
     assert read_store(tmp_path / "after")[1] == read_store(tmp_path / "at once")[1]
 
 

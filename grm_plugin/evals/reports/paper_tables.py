@@ -18,7 +18,7 @@ OVERALL = "Overall"
 @cache
 def load() -> Mapping[str, Any]:
     """The file's content: `source`, `unit`, and `rows` with `model`, `method` and percentages by column."""
-    text = resources.files("grm_plugin.evals").joinpath("paper_tables.json").read_text(encoding="utf-8")
+    text = resources.files("grm_plugin.evals.reports").joinpath("paper_tables.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 

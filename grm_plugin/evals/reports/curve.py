@@ -8,8 +8,8 @@ from typing import Any
 
 from grm_plugin._util.files import replacing
 from grm_plugin._util.packages import require
+from grm_plugin.evals.benchmarks.suites import suite_named
 from grm_plugin.evals.report import Report, ResultRow
-from grm_plugin.evals.suites import suite_named
 from grm_plugin.evals.voting_methods import GREEDY
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9480f", "#57606a"
@@ -74,7 +74,9 @@ def _label_axes(axes: Any, report: Report, ticks: Sequence[int]) -> None:
     axes.set_xlabel("votes (k)")
     axes.set_ylabel(f"{metric} (%)")
     axes.set_title(
-        f"{suite.title}: {report.manifest.model}, {report.diagnostics.items:,} items, 95 % intervals", fontsize=10
+        f"{suite.title}: {report.manifest.model}, {report.diagnostics.items:,} items, 95 % intervals",
+        fontsize=10,
+        parse_math=False,  # names of models may hold dollar signs
     )
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

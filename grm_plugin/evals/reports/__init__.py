@@ -1,0 +1,1 @@
+"""What is shown of a report: tables on a terminal, pictures, and files for papers and leaderboards."""
