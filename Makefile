@@ -6,6 +6,7 @@ TORCH_INDEX ?=
 ALGO ?= grpo
 STEPS ?= 50
 SEED ?= 1
+BENCH ?=
 
 REQUIREMENTS := configs/requirements-cpu.txt
 INSTALLED := $(VENV)/.installed
@@ -16,7 +17,7 @@ WORKERS ?= 2
 # The one end-to-end test of `make test`: a real OpenRLHF job whose reward is a real GRM on vLLM, on a real Ray cluster.
 SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evaluates_with_different_n
 
-.PHONY: demo spct test test-rest test-all test-verl chaos unit check format docs clean
+.PHONY: demo spct test test-rest test-all test-verl chaos bench unit check format docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m examples.demo --algo $(ALGO) --steps $(STEPS)
@@ -49,6 +50,10 @@ test-verl:
 # Kills, freezes and corrupts everything under a load of 2,640 rewards: six minutes.
 chaos: $(INSTALLED)
 	$(VENV)/bin/python tests/chaos
+
+# What the reward path costs, with a simulated GRM: ten to twenty minutes; BENCH="--quick" or others of its options.
+bench: $(INSTALLED)
+	$(VENV)/bin/python tests/benchmarks/bench_reward_path.py $(BENCH)
 
 unit: $(INSTALLED)
 	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/unit tests/contracts
