@@ -31,11 +31,13 @@ def test_the_files_that_a_document_names_are_there(document: str) -> None:
     assert not missing, f"{document} names {', '.join(sorted(missing))}"
 
 
-@pytest.mark.parametrize(
-    "program", ["tests/benchmarks/bench_service.py", "tests/benchmarks/bench_trace.py", "tests/chaos"]
-)
+BY_MAKE = ["tests/benchmarks/bench_reward_path.py", "tests/chaos"]
+"""Programs that are started by `make bench` and `make chaos`."""
+
+
+@pytest.mark.parametrize("program", ["tests/benchmarks/bench_service.py", "tests/benchmarks/bench_trace.py", *BY_MAKE])
 def test_the_programs_that_the_readme_names_start(program: str) -> None:
-    assert f"python {program}" in (ROOT / "README.md").read_text() or program == "tests/chaos"  # `make chaos` there
+    assert f"python {program}" in (ROOT / ("Makefile" if program in BY_MAKE else "README.md")).read_text()
     done = subprocess.run(
         [sys.executable, program, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )

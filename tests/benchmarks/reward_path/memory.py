@@ -7,6 +7,7 @@ import json
 import time
 import urllib.request
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from reward_path.paths import openai_config
@@ -36,11 +37,12 @@ def memory_rows(
         report[f"memory of {tree.label}"] = found
         waiting, with_mb = int(found["waiting"]), found["with_mb"]
         print(f"{tree.label}: {found['before_mb']:,.0f} MB before, {with_mb:,.0f} MB with {waiting:,} samples waiting")
-        what = f"service memory with {wanted:,} samples waiting"
+        part = wanted / WAITING  # with fewer samples less is allowed
+        row = Row(f"service memory with {wanted:,} samples waiting", None, 3.0 * part, 1.5 * part, "GB", at_most=True)
         if waiting < wanted:
-            row = Row(what, None, 3.0, 1.5, "GB", True, f"only {waiting:,} got in")
+            row = replace(row, note=f"only {waiting:,} got in")
         else:
-            row = Row(what, with_mb / 1e3, 3.0, 1.5, "GB", True)
+            row = replace(row, value=with_mb / 1e3)
         rows[tree.label] = [row]
     return rows
 

@@ -15,7 +15,11 @@ from reward_path.processes import Asked, Tree, service
 from reward_path.table import Row
 from reward_path.texts import K, single_questions
 
-GROUPS, TOKENS = 16, 64
+GROUPS, QUICK_GROUPS, TOKENS = 16, 4, 64
+
+
+_FOR_TRAINING = ("GRM_CPU", "PYTHONPATH", "VLLM_ENABLE_V1_MULTIPROCESSING")
+"""Variables of the CPU profile with which a policy can be trained, and vLLM runs otherwise than by itself."""
 
 
 def vllm_rows(
@@ -26,12 +30,15 @@ def vllm_rows(
 
     import grm_plugin.cpu
 
-    environ = {} if torch.cuda.is_available() else grm_plugin.cpu.environment()
+    environ = {} if torch.cuda.is_available() else dict(grm_plugin.cpu.environment())
+    for name in _FOR_TRAINING:
+        environ.pop(name, None)
     model = str(options.model) if options.model else random_model(folder / "model")
+    groups = QUICK_GROUPS if options.quick else GROUPS
     rows = {}
     for tree in trees:
         with ExitStack() as stack:
-            command = [sys.executable, "-m", "reward_path.vllm_side", model, str(GROUPS), str(TOKENS)]
+            command = [sys.executable, "-m", "reward_path.vllm_side", model, str(groups), str(TOKENS)]
             offline = Asked(command, tree.environment(**environ), folder / f"vllm_{tree.label}.log")
             stack.callback(offline.end)
             config = {
@@ -40,7 +47,9 @@ def vllm_rows(
             }
             server, url = service(tree, folder, "vllm", config, environ)
             stack.callback(server.end)
-            pairs = [(_offline(offline, turn), _through_service(url, turn)) for turn in range(options.rounds + 1)][1:]
+            pairs = [
+                (_offline(offline, turn), _through_service(url, groups, turn)) for turn in range(options.rounds + 1)
+            ][1:]
         offline_s, service_s = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(through / alone for alone, through in pairs)
         print(f"{tree.label}: vLLM offline {offline_s:,.0f} tokens/s, through the service {service_s:,.0f}")
@@ -55,11 +64,11 @@ def _offline(process: Asked, seed: int) -> float:
     return float(answer["tokens"] / answer["wall_s"])
 
 
-def _through_service(url: str, seed: int) -> float:
+def _through_service(url: str, groups: int, seed: int) -> float:
     """Tokens/s of one burst of the same questions, all in one call. A critique of random weights cannot be read, so
     its tokens are counted by the service."""
     body = {
-        "groups": [{"prompt": prompt, "responses": [response]} for prompt, response in single_questions(GROUPS, seed)]
+        "groups": [{"prompt": prompt, "responses": [response]} for prompt, response in single_questions(groups, seed)]
     }
     request = urllib.request.Request(f"{url}/v1/score", json.dumps(body).encode(), {"Content-Type": "application/json"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
