@@ -25,8 +25,8 @@ class SamplingParams:
     logprobs: int | None = None
 
 
-def make_tokenizer() -> Any:
-    """A byte-level BPE tokenizer trained on the words of the texts, so that a word is about one token."""
+def make_tokenizer(*further: str) -> Any:
+    """A byte-level BPE tokenizer trained on the words of the texts, and of `further` ones: a word is about a token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -34,12 +34,12 @@ def make_tokenizer() -> Any:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=4_000,
+        vocab_size=6_000,
         special_tokens=["<|endoftext|>", "<|im_start|>", EOS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator([" ".join(["", *word_pool()])] * 3, trainer)
+    bpe.train_from_iterator([" ".join(["", *word_pool()]), *further] * 3, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS, pad_token="<|endoftext|>")
 
 

@@ -36,7 +36,7 @@ class Burst:
 
 
 @dataclass(slots=True)
-class Path_:
+class Route:
     """One way to a reward. `server` is None where what it calls is simulated and not counted."""
 
     name: str
@@ -66,7 +66,7 @@ def ray_config() -> dict[str, object]:
 
 def build(
     trees: Sequence[Tree], only: Callable[[str], bool], folder: Path, verl_python: Path | None, stack: ExitStack
-) -> list[Path_]:
+) -> list[Route]:
     """All paths that `only` takes, running: floors first, then those of each tree on each engine."""
     here = trees[0]
 
@@ -75,12 +75,12 @@ def build(
         return process
 
     _, engine_url = started(engine_server(here, folder, "engine", LATENCY_S))
-    paths: list[Path_] = []
+    paths: list[Route] = []
 
     def add(name: str, kind: str, url: str, tree: Tree, server: Process | None, python: str = sys.executable) -> None:
         process = caller(kind, url, tree, folder / f"{name.replace('/', '_')}.log", python)
         stack.callback(process.end)
-        paths.append(Path_(name, process, server))
+        paths.append(Route(name, process, server))
         print(f"  {name} is ready", flush=True)
 
     for name in filter(only, FLOORS):
@@ -99,7 +99,7 @@ def build(
     return paths
 
 
-def rotate(paths: Iterable[Path_], sizes: Sequence[int], rounds: int) -> None:
+def rotate(paths: Iterable[Route], sizes: Sequence[int], rounds: int) -> None:
     """Measure every path once per round and size, one after another, the first round of the smallest size unmeasured.
 
     In turns, so that what else the machine does hits all of them alike.
@@ -135,7 +135,7 @@ class Measured:
     rounds: int
 
 
-def medians(path: Path_, samples: int) -> Measured | None:
+def medians(path: Route, samples: int) -> Measured | None:
     """None where nothing was measured."""
     rows = [burst for burst in path.bursts if burst.samples == samples]
     if not rows:

@@ -42,14 +42,17 @@ class Tree:
 
 
 class Process:
-    """A process and all that it starts, in a Unix session of its own; its log is a file."""
+    """A process that runs a tree's package, and all that it starts, in a Unix session of its own; its log is a file."""
 
-    def __init__(self, command: list[str], environ: Mapping[str, str], log: Path, **options: Any) -> None:
+    def __init__(
+        self, command: list[str], tree: Tree, log: Path, environ: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
         self.log = log
         self.popen: subprocess.Popen[Any]
         with log.open("wb") as out:
-            streams = {"stdout": out, "stderr": out, **options}
-            self.popen = subprocess.Popen(command, env=environ, start_new_session=True, **streams)
+            settings = {"stdout": out, "stderr": out, "env": tree.environment(**(environ or {})), **options}
+            # In its folder: `python -m` looks for packages there first.
+            self.popen = subprocess.Popen(command, cwd=tree.path, start_new_session=True, **settings)
 
     def tree(self) -> list[psutil.Process]:
         """The process and all below it."""
@@ -91,8 +94,8 @@ def spent_s(before: Mapping[int, float], after: Mapping[int, float]) -> float:
 class Asked(Process):
     """A process that takes commands, one a line, over its standard input, and answers in lines of JSON."""
 
-    def __init__(self, command: list[str], environ: Mapping[str, str], log: Path) -> None:
-        super().__init__(command, environ, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, command: list[str], tree: Tree, log: Path, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__(command, tree, log, environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._answer()  # it says when it is ready
 
     def ask(self, *words: object) -> dict[str, Any]:
@@ -115,14 +118,14 @@ class Asked(Process):
 
 def caller(name: str, url: str, tree: Tree, log: Path, python: str = sys.executable) -> Asked:
     """The caller of a path, in a process of its own."""
-    return Asked([python, "-m", "reward_path.caller_process", name, url], tree.environment(GRM_URL=url), log)
+    return Asked([python, "-m", "reward_path.caller_process", name, url], tree, log, {"GRM_URL": url})
 
 
 def engine_server(tree: Tree, folder: Path, name: str, latency_s: float) -> tuple[Process, str]:
     """A simulated engine, and its address."""
     port = free_port()
     command = [sys.executable, "-m", "reward_path.engine_server", "--port", str(port), "--latency", str(latency_s)]
-    process = Process(command, tree.environment(), folder / f"{name}.log")
+    process = Process(command, tree, folder / f"{name}.log")
     url = f"http://127.0.0.1:{port}"
     _wait_for(f"{url}/get_reward", process)
     return process, url
@@ -137,7 +140,7 @@ def service(
     file = folder / f"{unique}.yaml"
     file.write_text(json.dumps({**config, "service": {"port": port, "name": unique, **config.get("service", {})}}))
     command = [sys.executable, "-m", "grm_plugin.cli", "serve", "--config", str(file), *tree.overrides]
-    process = Process(command, tree.environment(**(environ or {})), folder / f"{unique}.log")
+    process = Process(command, tree, folder / f"{unique}.log", environ)
     url = f"http://127.0.0.1:{port}"
     _wait_for(f"{url}/ready", process)
     return process, url

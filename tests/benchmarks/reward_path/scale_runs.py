@@ -55,6 +55,6 @@ def scale_rows(
 def _measure(tree: Tree, workers: int, quick: bool) -> dict[str, float]:
     command = [sys.executable, "-m", "reward_path.scale_side", "--workers", str(workers)]
     command += ["--seconds", "4" if quick else "10"]
-    done = subprocess.run(command, env=tree.environment(), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=tree.environment(), cwd=tree.path, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

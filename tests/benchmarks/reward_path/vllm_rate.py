@@ -14,6 +14,7 @@ from pathlib import Path
 from reward_path.processes import Asked, Tree, service
 from reward_path.table import Row
 from reward_path.texts import K, single_questions
+from support.paths import ROOT
 
 GROUPS, QUICK_GROUPS, TOKENS = 16, 4, 64
 
@@ -39,10 +40,10 @@ def vllm_rows(
     for tree in trees:
         with ExitStack() as stack:
             command = [sys.executable, "-m", "reward_path.vllm_side", model, str(groups), str(TOKENS)]
-            offline = Asked(command, tree.environment(**environ), folder / f"vllm_{tree.label}.log")
+            offline = Asked(command, tree, folder / f"vllm_{tree.label}.log", environ)
             stack.callback(offline.end)
             config = {
-                "engine": {"type": "vllm", "model": model, "max_model_len": 1024, "gpu_memory_utilization": 0.4},
+                "engine": {"type": "vllm", "model": model, "max_model_len": 2048, "gpu_memory_utilization": 0.4},
                 "sampling": {"k": K, "max_tokens": TOKENS},
             }
             server, url = service(tree, folder, "vllm", config, environ)
@@ -91,7 +92,8 @@ def random_model(folder: Path) -> str:
 
     from reward_path.openrlhf_side import make_tokenizer
 
-    tokenizer = make_tokenizer()
+    template = ROOT / "grm_plugin" / "judging" / "templates" / "listwise.txt"
+    tokenizer = make_tokenizer(template.read_text())
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)

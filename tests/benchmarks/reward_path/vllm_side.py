@@ -43,7 +43,7 @@ def main() -> None:
     os.dup2(2, 1)  # what vLLM prints is no answer
     from vllm import LLM, SamplingParams
 
-    llm = LLM(model, max_model_len=1024, gpu_memory_utilization=0.4)
+    llm = LLM(model, max_model_len=2048, gpu_memory_utilization=0.4)
     params = SamplingParams(n=K, temperature=0.5, max_tokens=tokens)
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
