@@ -115,6 +115,8 @@ def main() -> int:
             if wanted:
                 for label, found in measure(trees, options, Path(folder), report).items():
                     rows[label] += found
+    load = report["load average"] = os.getloadavg()[2]
+    print(f"{os.cpu_count()} cores, load average of the last 15 minutes {load:.1f}\n")
     print(show_rows(rows))
     report["rows"] = {label: [row.as_dict() for row in of_tree] for label, of_tree in rows.items()}
     options.json.parent.mkdir(parents=True, exist_ok=True)

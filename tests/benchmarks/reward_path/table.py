@@ -79,14 +79,11 @@ def rows_of_tree(label: str, large: Mapping[str, Measured | None], small: Mappin
     rows.append(Row("grouped Client, share of the bare client per sample: openai", value, 0.7, 0.9))
     for engine, must, aim in (("ray", 2.0, 3.0), ("openai", 1.5, 2.5)):
         value = share(small.get(ours(engine, "agent")), small.get("verl_sample"))
-        rows.append(Row(f"agent hook against verl per sample: {engine}", value, must, aim, note=_VERL))
+        rows.append(Row(f"agent hook against verl per sample: {engine}", value, must, aim))
     for engine in ("ray", "openai"):
         value = share(small.get(ours(engine, "client")), small.get("verl_batch"))
-        rows.append(Row(f"grouped Client against verl's whole batch: {engine}", value, 1.2, 2.0, note=_VERL))
+        rows.append(Row(f"grouped Client against verl's whole batch: {engine}", value, 1.2, 2.0))
     return rows
-
-
-_VERL = "needs --verl-python"
 
 
 def show_paths(measured: Mapping[str, Sequence[Measured]]) -> str:
@@ -102,14 +99,14 @@ def show_paths(measured: Mapping[str, Sequence[Measured]]) -> str:
 
 
 def show_rows(rows: Mapping[str, Sequence[Row]]) -> str:
-    """What is asked for, per tree."""
+    """What is asked for, per tree; rows whose paths were not chosen, or are not there, are left out."""
     lines = []
     for label, of_tree in rows.items():
         lines.append(f"{label + ':':62} {'value':>9} {'must':>9} {'aim':>9}  reached")
-        for row in of_tree:
+        for row in (row for row in of_tree if row.value is not None or row.note):
             sign = "<=" if row.at_most else ">="
             value = "-" if row.value is None else f"{row.value:,.2f}"
-            reached = row.verdict if row.value is not None or not row.note else f"not measured: {row.note}"
+            reached = row.verdict if row.value is not None else f"not measured: {row.note}"
             bounds = f"{sign + format(row.must, ',g'):>9} {row.aim:>9,g}"
             lines.append(f"{row.what + (f' ({row.unit})' if row.unit else ''):62} {value:>9} {bounds}  {reached}")
     return "\n".join(lines)
