@@ -96,7 +96,11 @@ class Asked(Process):
 
     def __init__(self, command: list[str], tree: Tree, log: Path, environ: Mapping[str, str] | None = None) -> None:
         super().__init__(command, tree, log, environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._answer()  # it says when it is ready
+        try:
+            self._answer()  # it says when it is ready
+        except BaseException:
+            self.end()
+            raise
 
     def ask(self, *words: object) -> dict[str, Any]:
         """The answer to a command."""
@@ -147,7 +151,15 @@ def service(
 
 
 def _wait_for(url: str, process: Process) -> None:
-    """Until the address answers 200."""
+    """Until the address answers 200; a process that does not come to that is ended."""
+    try:
+        _wait_until_it_answers(url, process)
+    except BaseException:
+        process.end()
+        raise
+
+
+def _wait_until_it_answers(url: str, process: Process) -> None:
     deadline = time.monotonic() + START_DEADLINE_S
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
