@@ -58,7 +58,7 @@ class Dialect:
         return MAX_TOKENS_NAMES[0] if self._max_tokens_name == "auto" else self._max_tokens_name
 
     def request(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """The arguments of the client's `chat.completions.create`."""
+        """The body of `POST /chat/completions`."""
         options = {
             "n": 1 if self.one_by_one else sampling.n,
             "temperature": sampling.temperature,
@@ -68,12 +68,11 @@ class Dialect:
         if sampling.seed is not None:
             options["seed"] = sampling.seed
         kept = {name: value for name, value in options.items() if not {name, (name, value)} & self._left_out}
-        request = {"model": self._config.model, "messages": message_dicts(prompt.messages), **kept}
-        return request | ({"extra_body": self._extra} if self._extra else {})
+        return {"model": self._config.model, "messages": message_dicts(prompt.messages), **kept, **self._extra}
 
     def parameters(self, request: Mapping[str, Any]) -> list[str]:
         """The names of a request's parameters."""
-        return [name for name in [*request, *self._extra] if name not in ("model", "messages", "extra_body")]
+        return [name for name in request if name not in ("model", "messages")]
 
     def learn(self, refusal: Refusal, request: Mapping[str, Any]) -> None:
         """Change the next requests so that what a server refused in this one is met, if it can be."""

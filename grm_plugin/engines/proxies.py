@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
-
-import httpx
 
 
 def is_near(url: str) -> bool:
@@ -34,10 +31,19 @@ def proxy_variable(url: str) -> str:
     return next((name for name in names if os.environ.get(name)), "")
 
 
-def transport_arguments(url: str) -> dict[str, Any]:
-    """What an httpx client for this address is made with."""
-    # Certificates still come from where the environment says (SSL_CERT_FILE).
-    return {"trust_env": False, "verify": httpx.create_ssl_context()} if is_near(url) else {}
+def proxy_of(url: str) -> str | None:
+    """The address of the proxy before this address; None if there is none.
+
+    Raises:
+        ValueError: it is no HTTP proxy, the only kind that is understood.
+    """
+    proxy = os.environ.get(proxy_variable(url), "")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https") or not urlsplit(proxy).hostname:
+        raise ValueError("its proxy must be an HTTP proxy, http://HOST:PORT")
+    return proxy
 
 
 def _host(url: str) -> str:

@@ -252,7 +252,7 @@ class TestOpenAI:
     async def test_a_request_that_hangs_is_sent_again_in_half_of_the_time(
         self, engine: OpenAIEngine, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("grm_plugin.engines.openai.SHORTEST_PATIENCE_S", 0.5)
+        monkeypatch.setattr("grm_plugin.engines.openai_retries.SHORTEST_PATIENCE_S", 0.5)
 
         over = threading.Event()
 
