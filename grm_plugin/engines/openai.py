@@ -150,9 +150,8 @@ class OpenAIEngine:
             )
         advice = _ADVICE.get(status, "").format(key_env=self._config.api_key_env, model=self._config.model)
         if status in _REDIRECTED:
-            advice = (
-                f"it sends requests on to {reply.headers.get('Location', '')[:200]!r}: name that in engine.base_url"
-            )
+            target = reply.headers.get("Location", "")[:TEXT_CHARS]
+            advice = f"it sends requests on to {target!r}: correct engine.base_url"
         advice = advice or self._dialect.advice(refusal)
         if status in _OF_A_PROXY and (variable := proxy_variable(where)):
             advice += f"; or check the proxy in the environment variable {variable}"

@@ -9,6 +9,9 @@ import msgspec
 
 from grm_plugin.types import UNKNOWN_FINISH, Completion
 
+MOST_TOKENS = 2**31
+"""A server that says that it generated more does not count."""
+
 
 class NoCompletionError(Exception):
     """The server answered, but not with a chat completion. The message says with what."""
@@ -57,7 +60,7 @@ def read_answer(body: bytes) -> Answer:
     if not answer.choices:
         raise NoCompletionError("without a completion")
     used = answer.usage.get("completion_tokens") if isinstance(answer.usage, dict) else 0
-    tokens = used // len(answer.choices) if isinstance(used, int) else 0
+    tokens = used // len(answer.choices) if isinstance(used, int) and 0 < used < MOST_TOKENS else 0
     completions = [_completion(choice, tokens) for choice in answer.choices]
     return Answer(completions, any(_only_thought(choice) for choice in answer.choices))
 

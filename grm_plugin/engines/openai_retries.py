@@ -49,6 +49,8 @@ async def post_repeatedly(post: Callable[[float], Awaitable[Reply]], retries: in
         last: Reply | Exception
         try:
             last = await post(_at_most(patience_s))
+            if last.status < 300:
+                return last
             pause_s = retry_after_s(last) or pause_s
         except (TimeoutError, NoReplyError) as error:
             last = error
