@@ -71,8 +71,8 @@ class OpenAIConfig(Section):
     model: str
     """Name under which the server offers the model."""
     base_url: str
-    """Address of the server's API up to and including its version, for example http://127.0.0.1:8001/v1. The
-    environment's proxy (HTTPS_PROXY ...) is used, but not to an address of this machine or of a private network."""
+    """Address of the server's API up to and including its version, for example http://127.0.0.1:8001/v1. The HTTP proxy
+    of the environment (HTTPS_PROXY ...) is used, but not to an address of this machine or of a private network."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the API key; it may be unset where the server asks for no key."""
     max_concurrency: int = Field(default=64, ge=1)

@@ -41,9 +41,17 @@ def proxy_of(url: str) -> str | None:
     if not proxy:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in ("http", "https") or not urlsplit(proxy).hostname:
+    if not _is_http(proxy):
         raise ValueError("its proxy must be an HTTP proxy, http://HOST:PORT")
     return proxy
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is no number; its words may show a part of a password
+        return False
 
 
 def _host(url: str) -> str:

@@ -18,7 +18,7 @@ from support.paths import ROOT
 
 PACKAGE = ROOT / "grm_plugin"
 INTEGRATIONS = ROOT / "integrations"
-HEAVY = ("torch", "vllm", "ray", "transformers", "fastapi", "uvicorn", "openai", "httpx", "pydantic", "jinja2")
+HEAVY = ("torch", "vllm", "ray", "transformers", "fastapi", "uvicorn", "aiohttp", "httpx", "pydantic", "jinja2")
 
 COMMANDS = ("score", "evals", "spct", "attacks", "doctor")
 

@@ -112,7 +112,7 @@ class TestConnections:
 
     async def test_a_server_that_says_a_little_now_and_then_is_left_at_the_deadline(self) -> None:
         async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
             while not writer.is_closing():
                 writer.write(b" ")
                 await writer.drain()
@@ -120,7 +120,8 @@ class TestConnections:
 
         async with RawServer(drip) as server:
             with working_until(Deadline.after(0.5)), pytest.raises(EngineTimeout, match="did not answer in time"):
-                await ask(engine_of(server.url))
+                async with asyncio.timeout(20):
+                    await ask(engine_of(server.url))
             assert len(server.requests) == 1
 
     async def test_they_end_with_their_event_loop(self) -> None:

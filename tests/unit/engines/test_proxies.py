@@ -91,8 +91,11 @@ async def test_a_proxys_own_refusal_names_it(address: str, server: Server, monke
         await engine.generate(PROMPT, ONE)
 
 
-async def test_a_proxy_that_is_none_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "gopher://proxy.example.com:1")
+@pytest.mark.parametrize(
+    "proxy", ["gopher://proxy.example.com:1", "socks5://proxy.example.com:1", "http://", "http://a:b"]
+)
+async def test_a_proxy_that_is_none_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
     engine = OpenAIEngine(OpenAIConfig(model="grm", base_url="http://judge.example.com/v1"))
     with pytest.raises(EngineError, match=r"no connection can be made.*ALL_PROXY"):
         await engine.generate(PROMPT, ONE)
