@@ -35,6 +35,9 @@ def _in_disguise(words: str) -> str:
     return _GAP.join(_UNSEEN.join(map(re.escape, word)) for word in words.split())
 
 
+_BRACKETS = ("[", "［")
+"""What an imitation begins with. Most texts have none: looking for them first saves the search for the rest."""
+
 _IMITATION = re.compile(
     rf"[\[［](?={_UNSEEN}(?:{_in_disguise('end of')}{_GAP})?+(?:{'|'.join(map(_in_disguise, KINDS))}))", re.IGNORECASE
 )
@@ -58,11 +61,15 @@ def fenced(kind: Kind, body: str, name: str = "") -> str:
 
 def broken_up(text: str) -> str:
     """The text with a space behind the bracket of all that looks like a fence: `[ tool result ...`."""
+    if not any(bracket in text for bracket in _BRACKETS):
+        return text
     return _IMITATION.sub(lambda bracket: f"{bracket[0]} ", text)
 
 
 def parts_of(text: str) -> list[Part]:
     """The fenced and the plain parts of a text, in order. A fence that is not closed is plain text."""
+    if "[end of " not in text:
+        return [Part("", "", text, "")]
     parts: list[Part] = []
     end = 0
     opening: re.Match[str] | None = None

@@ -42,6 +42,8 @@ def read_label(label: Any, rubric: Any = None) -> tuple[str | None, str | None]:
     Raises:
         PromptError: an object has one of these fields and others beside them, or a key twice.
     """
+    if rubric is None and (label is None or (isinstance(label, str) and not label)):  # of most samples
+        return None, None
     label = plain(label)
     found = _as_object(label)
     if found is None:

@@ -25,22 +25,26 @@ _FIELDS = (
 )
 """Names under which messages hold them beside the text."""
 
+# Each alternative begins with its bracket, so that only brackets are looked at.
 _PLACEHOLDER = re.compile(
     r"""
-      <\| [^|<>\s]{0,32} (?: image | IMG | (?<![a-z]) (?: vision | video | audio | media | sound ) (?![a-z]) )
-          [^|<>\s]{0,32} \|>                                                     # Qwen, Llama, GLM; not <|revision|>
-    | <\| (?: image | audio | video ) (?: \ (?: start | end | token ) \| )?+ >    # Gemma 4, Emu
-    | < (?: start | end | begin ) _of_ (?: image | audio | video ) >               # Gemma
-    | < (?: image | audio | video ) _ (?: soft_token | placeholder | token | pad ) >
-    | < (?P<tag> image | audio | video ) >\./</ (?P=tag) >                         # MiniCPM
-    | <image\ \d{1,2}>                                                             # MMMU
-    | <IMG_CONTEXT> | <ImageHere> | <im_patch> | <fake_token_around_image> | <global-img> | <row_\d{1,2}_col_\d{1,2}>
-    | <｜hy_place▁holder▁no▁\d{1,4}｜>                                             # Hunyuan
-    | Picture\ \d{1,2}:\ <img>                                                    # Qwen-VL
-    | (?-i: \[BEGIN_AUDIO\] | \[IMG\] (?= \[IMG ) | (?<= \|>user\n ) \[IMG\] | (?<= \|> ) \n?+ \[IMG\] )  # Pixtral
+    < (?: \| [^|<>\s]{0,32}
+              (?: image | IMG | (?<![a-z]) (?: vision | video | audio | media | sound ) (?![a-z]) )
+              [^|<>\s]{0,32} \|>                                                 # Qwen, Llama, GLM; not <|revision|>
+        | \| (?: image | audio | video ) (?: \ (?: start | end | token ) \| )?+ >  # Gemma 4, Emu
+        | (?: start | end | begin ) _of_ (?: image | audio | video ) >             # Gemma
+        | (?: image | audio | video ) _ (?: soft_token | placeholder | token | pad ) >
+        | (?P<tag> image | audio | video ) >\./</ (?P=tag) >                       # MiniCPM
+        | image\ \d{1,2}>                                                          # MMMU
+        | IMG_CONTEXT> | ImageHere> | im_patch> | fake_token_around_image> | global-img> | row_\d{1,2}_col_\d{1,2}>
+        | ｜hy_place▁holder▁no▁\d{1,4}｜>                                           # Hunyuan
+      )
+    | \[ (?-i: BEGIN_AUDIO\]                                                      # Pixtral
+              | IMG\] (?= \[IMG ) | (?: (?<= \|>\[ ) | (?<= \|>\n\[ ) | (?<= \|>user\n\[ ) ) IMG\] )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_QWEN_VL = re.compile(r"[Pp](?i:icture \d{1,2}: <img>)")
 # Pixtral's in Mistral's chat format; not BBCode, whose tags are closed again, and not "the [IMG] tag".
 _IN_MISTRAL = re.compile(r"\[IMG\] (?! [^\[]{0,2000}+ \[/IMG\] ) (?! (?<= \w\ \[IMG\] ) \ \w )", re.VERBOSE)
 
@@ -106,7 +110,7 @@ def refuse_placeholders(prompt: str) -> None:
     Raises:
         PromptError: it has one.
     """
-    found = _PLACEHOLDER.search(prompt)
+    found = _PLACEHOLDER.search(prompt) or _QWEN_VL.search(prompt)
     if found is None and "[INST]" in prompt:
         found = _IN_MISTRAL.search(prompt)
     token = found[0].strip() if found else next(_bare_placeholders(prompt), None)

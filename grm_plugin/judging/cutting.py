@@ -53,6 +53,8 @@ def cut_response(text: str, config: JudgeConfig, limit: int) -> tuple[str, int]:
     this order: the reasoning, the tools' texts, the answer, which is cut only where it alone is longer than `limit`.
     """
     parts = _parts(text)
+    if len(parts) == 1 and not parts[0].kind:  # neither reasoning nor tools
+        return cut_middle(text, limit)
     length = sum(len(part.body) for part in parts)
     said = "\n\n".join(part.body for part in parts if not part.kind)
     room = max(0, limit - len(said))

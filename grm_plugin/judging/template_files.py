@@ -45,6 +45,9 @@ def load_template(name: str) -> TemplateFile:
     except (OSError, ValueError) as error:
         raise PromptError(f"template {name} cannot be read: {error}") from None
     try:
-        return TemplateFile(name, source, ENVIRONMENT.from_string(source))
+        compiled = ENVIRONMENT.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise PromptError(f"template {name}, line {error.lineno}: {error.message}") from None
+    # A chain of dicts, which jinja copies for every prompt: one dict is copied ten times as fast.
+    compiled.globals = dict(compiled.globals)
+    return TemplateFile(name, source, compiled)
