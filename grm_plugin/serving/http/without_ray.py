@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 import uvicorn
 from fastapi import FastAPI
 
+from grm_plugin._util.garbage import collect_rarely
 from grm_plugin.config import Config, VLLMConfig, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.errors import ConfigError
@@ -70,6 +71,7 @@ def serve_uvicorn(config: Config, announce: Callable[[str], None]) -> None:
         settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=CONNECTIONS_S)
         with listen(config.service.host, config.service.port) as listening, _second_signal_ignored():
             announce(url)
+            collect_rarely()
             _DrainingServer(settings, service).run(sockets=[listening])
 
 

@@ -19,6 +19,7 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from grm_plugin._util.concurrency import unless_cancelled_within
+from grm_plugin._util.garbage import collect_rarely
 from grm_plugin._util.process_guard import guard_children
 from grm_plugin.config import AnyMetaRMConfig, Config, FakeConfig, OpenAIConfig, VLLMConfig, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
@@ -169,6 +170,7 @@ class RewardReplica:
         # dead service back, and every attempt would fail: so they are moved away.
         set_aside_if_damaged(config.normalize)
         _OfThisProcess.service = self._service = RewardService(config, *_engines(config, engine, meta_rm))
+        collect_rarely()
         self._state_reader = asyncio.create_task(self._read_replica_states(serve.get_replica_context().app_name))
 
     async def get_reward(self, request: GetRewardRequest, n: int | None = None, learn: bool = True) -> GetRewardReply:
