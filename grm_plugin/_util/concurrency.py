@@ -11,6 +11,8 @@ from grm_plugin.errors import EngineError
 T = TypeVar("T")
 S = TypeVar("S")
 
+_CANCELLED_WITHIN = "a part of the work cancelled itself"
+
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results, in order; the first that fails ends the others, and its error is raised without an exception group.
@@ -20,13 +22,20 @@ async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     Raises:
         EngineError: one was cancelled from within (see `unless_cancelled_within`).
     """
+    started = list(coroutines)
     try:
+        if len(started) == 1:  # no task of its own is needed
+            return [await started[0]]
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(coroutine) for coroutine in coroutines]
+            tasks = [running.create_task(coroutine) for coroutine in started]
+    except asyncio.CancelledError:
+        if len(started) != 1 or being_cancelled():
+            raise
+        raise EngineError(_CANCELLED_WITHIN) from None
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
     if any(task.cancelled() for task in tasks):  # a group passes over such tasks
-        raise EngineError("a part of the work cancelled itself")
+        raise EngineError(_CANCELLED_WITHIN)
     return [task.result() for task in tasks]
 
 

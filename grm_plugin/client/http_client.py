@@ -28,7 +28,16 @@ from grm_plugin._util.background import run_in_background
 from grm_plugin._util.text import encodable
 from grm_plugin.client.call_slots import CallSlots
 from grm_plugin.client.connections import Connections
-from grm_plugin.client.replies import detail, explain, is_away, read_judgements, read_number, read_sample, read_verdict
+from grm_plugin.client.replies import (
+    explain,
+    is_away,
+    knows_no_detail,
+    read_judgements,
+    read_number,
+    read_sample,
+    read_verdict,
+    what_is_wrong,
+)
 from grm_plugin.client.transport_errors import explain_transport
 from grm_plugin.errors import GroupError, ServiceError, WireError
 from grm_plugin.types import Group
@@ -76,6 +85,8 @@ class Client:
         self.max_concurrency = max_concurrency
         self._token = token or found
         self._has_answered = False
+        self._gets_all = False
+        """Whether the service is of a version that always sends the critiques."""
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     async def ajudge(
@@ -84,10 +95,12 @@ class Client:
         on_place: Callable[[], None] = lambda: None,
         *,
         learn: bool = True,
+        detail: bool = False,
     ) -> list[WireJudgement]:
         """One judgement per group, in order; at most 1,024 groups.
 
         `WireJudgement.rewards[i].settled` is always a finite number, `.value` is None where there was no vote.
+        With `detail` come the critiques, too, and what could not be read; both are empty lists without it.
         `on_place` is called when the call's turn has come (`max_concurrency`) and it is sent. `learn=False`, here and
         in the other calls, says that this is evaluation: `normalize.method` running does not learn from it.
 
@@ -98,13 +111,16 @@ class Client:
         """
         wire = [to_wire(group) for group in groups]
         try:
-            request = ScoreRequest(groups=wire, request_id=_new_id(), learn=learn)
+            request = ScoreRequest(groups=wire, request_id=_new_id(), learn=learn, detail=detail or self._gets_all)
         except ValidationError as error:
             raise WireError(f"too much for one call: {explain(error.errors())}; make several calls") from None
         # What a service of an older version does not know stays out. Not pydantic's JSON: messages may hold lone
         # surrogates, which UTF-8 cannot hold and json escapes.
         body = json.dumps(request.model_dump(exclude_defaults=True))
         answer = await self._in_place("/v1/score", body, on_place)
+        if not request.detail and knows_no_detail(answer):
+            self._gets_all = True
+            return await self.ajudge(groups, on_place, learn=learn)
         return read_judgements(answer, request.groups)
 
     async def areward(self, sample: Group | WireGroup, n: int, *, learn: bool = True) -> float:
@@ -136,9 +152,11 @@ class Client:
         """
         return read_verdict(await self._call(_path("/verify", n, learn), json.dumps(rollout)))
 
-    def judge(self, groups: Sequence[Group | WireGroup], *, learn: bool = True) -> list[WireJudgement]:
+    def judge(
+        self, groups: Sequence[Group | WireGroup], *, learn: bool = True, detail: bool = False
+    ) -> list[WireJudgement]:
         """`ajudge` for callers that are not async; any number of threads may call it."""
-        return run_in_background(self.ajudge(groups, learn=learn))
+        return run_in_background(self.ajudge(groups, learn=learn, detail=detail))
 
     async def aclose(self) -> None:
         """Close the connections that this event loop uses."""
@@ -224,7 +242,7 @@ class Client:
                     pause_s = max(FIRST_PAUSE_S, min(float(busy_s), self.timeout_s))
                     await asyncio.sleep(pause_s * random.uniform(1, 2))
                     continue
-                session.problem = f"{response.status_code}: {detail(response)}"
+                session.problem = f"{response.status_code}: {what_is_wrong(response)}"
             failed += 1
             if failed >= TRIES and not self._has_answered:
                 raise self._nowhere(session.problem)

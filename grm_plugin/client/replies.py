@@ -79,13 +79,18 @@ def read_verdict(response: httpx.Response) -> dict[str, Any]:
     return reply
 
 
-def detail(response: httpx.Response) -> str:
+def what_is_wrong(response: httpx.Response) -> str:
     """What the server says is wrong: a text, or a list of fields with what is wrong with each."""
     try:
         said = response.json()["detail"]
         return explain(said) if isinstance(said, list) else str(said)
     except (ValueError, KeyError, TypeError):
         return response.text[:500] or "(no text)"
+
+
+def knows_no_detail(response: httpx.Response) -> bool:
+    """Whether a service of an older version refuses the field `detail` of a request, as all that it does not know."""
+    return response.status_code == 422 and "body.detail: Extra inputs" in what_is_wrong(response)
 
 
 def explain(errors: Sequence[Mapping[str, Any]], where: str = "") -> str:
@@ -95,9 +100,9 @@ def explain(errors: Sequence[Mapping[str, Any]], where: str = "") -> str:
 
 def _check(response: httpx.Response) -> None:
     if response.is_client_error:
-        raise WireError(f"{response.url} rejects the request: {detail(response)}")
+        raise WireError(f"{response.url} rejects the request: {what_is_wrong(response)}")
     if not response.is_success:
-        raise ServiceError(f"{response.url} failed with {response.status_code}: {detail(response)}")
+        raise ServiceError(f"{response.url} failed with {response.status_code}: {what_is_wrong(response)}")
 
 
 def _strange(response: httpx.Response, problem: str) -> WireError:

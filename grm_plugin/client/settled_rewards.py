@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from grm_plugin.client import Client
 from grm_plugin.client.http_client import to_wire
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import GRMError
-from grm_plugin.judging.fallback import Settled, log_values, settle
+from grm_plugin.judging.fallback import Settled, SettledReward, settle, with_logs
 from grm_plugin.types import Group, Reward
-from grm_plugin.wire.schemas import WireGroup, WireReward
+from grm_plugin.wire.schemas import WireGroup
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SettledReward:
-    """One response's reward and what is logged beside it: `logs` always has the keys `judging.fallback.LOG_KEYS`."""
-
-    settled: Settled
-    logs: dict[str, float]
 
 
 async def reward_settled(
@@ -42,10 +32,9 @@ async def reward_settled(
     try:
         reply = await client.areward_with_logs(sample, n, learn=learn)
     except GRMError as error:
-        missing = Reward(None, "no_votes")
-        [settled] = _settle_outage([missing], failure, error)
-        return SettledReward(settled, log_values(missing, settled, time.monotonic() - started))
-    return SettledReward(Settled(reply.reward, reply.unit, fallback=reply.logs["grm_fallback"] > 0), reply.logs)
+        [missing] = _settle_outage(1, failure, error, time.monotonic() - started)
+        return missing
+    return SettledReward(reply.reward, reply.unit, fallback=reply.logs["grm_fallback"] > 0, logs=reply.logs)
 
 
 async def judge_settled(
@@ -70,28 +59,25 @@ async def judge_settled(
     try:
         sent = to_wire(group) if n is None else to_wire(group).model_copy(update={"n": n})
         [judgement] = await client.ajudge([sent], on_place=restart, learn=learn)
-        pairs = [_read(reward) for reward in judgement.rewards]
     except GRMError as error:
-        rewards = [Reward(None, "no_votes")] * len(group.responses)
-        pairs = list(zip(rewards, _settle_outage(rewards, failure, error), strict=True))
+        return _settle_outage(len(group.responses), failure, error, time.monotonic() - started)
     latency_s = time.monotonic() - started
-    return [SettledReward(settled, log_values(reward, settled, latency_s)) for reward, settled in pairs]
+    return [
+        with_logs(reward, Settled(reward.settled, reward.unit, fallback=reward.value is None), latency_s)
+        for reward in judgement.rewards
+    ]
 
 
-def _settle_outage(rewards: Sequence[Reward], failure: FailureConfig, cause: GRMError) -> list[Settled]:
-    """What `failure.policy` gives a group whose rewards are all missing because the service failed; logs the cause.
+def _settle_outage(n: int, failure: FailureConfig, cause: GRMError, latency_s: float) -> list[SettledReward]:
+    """What `failure.policy` gives a group of n whose rewards are all missing because the service failed; logs the
+    cause.
 
     Raises:
         RewardError: the policy is `raise`.
     """
-    logger.error("no reward for a group of %d, failure.policy decides: %s", len(rewards), cause)
+    logger.error("no reward for a group of %d, failure.policy decides: %s", n, cause)
+    missing = Reward(None, "no_votes")
     try:
-        return settle(rewards, failure)
+        return [with_logs(missing, settled, latency_s) for settled in settle([missing] * n, failure)]
     except GRMError as error:
         raise error from cause
-
-
-def _read(wire: WireReward) -> tuple[Reward, Settled]:
-    """A reward of a reply, as the judge gave it and as the service settled it."""
-    reward = Reward(**wire.model_dump(exclude={"settled", "unit"}))
-    return reward, Settled(wire.settled, wire.unit, fallback=wire.value is None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Protocol
 
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
@@ -30,6 +31,13 @@ class Settled:
     fallback: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SettledReward(Settled):
+    """A finished reward, as it goes to a trainer: `logs` is logged beside it, always under the keys `LOG_KEYS`."""
+
+    logs: dict[str, float]
+
+
 def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
     """Apply `failure.policy` to the rewards of one group, in order.
 
@@ -39,6 +47,13 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
     Raises:
         RewardError: a reward is missing and the policy is `raise`.
     """
+    there = [
+        Settled(reward.value, reward.unit_mean, fallback=False)
+        for reward in rewards
+        if reward.value is not None and reward.unit_mean is not None
+    ]
+    if len(there) == len(rewards):
+        return there
     missing = sum(reward.value is None for reward in rewards)
     if missing and policy.policy == "raise":
         raise RewardError(
@@ -81,7 +96,36 @@ LOG_KEYS = tuple(LOG_MEANINGS)
 """The keys of `log_values`, in their order."""
 
 
-def log_values(reward: Reward, settled: Settled, latency_s: float) -> dict[str, float]:
+class Voted(Protocol):
+    """What is logged of a reward's votes: of a `Reward`, also in the form in which it travels (`wire.schemas`)."""
+
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def spread(self) -> float | None: ...
+    @property
+    def votes_asked(self) -> int: ...
+    @property
+    def votes_parsed(self) -> int: ...
+    @property
+    def votes_kept(self) -> int: ...
+    @property
+    def meta(self) -> float | None: ...
+    @property
+    def meta_failed(self) -> bool: ...
+    @property
+    def tokens(self) -> float: ...
+    @property
+    def cut(self) -> int: ...
+
+
+def with_logs(reward: Voted, settled: Settled, latency_s: float) -> SettledReward:
+    """The finished reward of a response, `latency_s` seconds after it was asked for."""
+    logs = log_values(reward, settled, latency_s)
+    return SettledReward(settled.value, settled.unit_mean, settled.fallback, logs)
+
+
+def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, float]:
     """The values logged beside a reward, always finite, under the keys `LOG_MEANINGS`; `latency_s` is in seconds."""
     return {
         "grm_mean": reward.mean or 0.0,

@@ -10,20 +10,16 @@ from dataclasses import dataclass
 from grm_plugin._util.log_once import OncePerMinute
 from grm_plugin.config import FailureConfig
 from grm_plugin.conversation.messages import to_response
-from grm_plugin.conversation.plain_json import identity_of
-from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import GroupError, PromptError, WireError
-from grm_plugin.judging.fallback import LOG_KEYS, Settled, log_values, settle
+from grm_plugin.judging.fallback import LOG_KEYS, SettledReward, settle, with_logs
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.metrics import Metrics
+from grm_plugin.serving.read_prompts import ReadPrompts
 from grm_plugin.types import Reward, Sample
 from grm_plugin.wire.schemas import GetRewardReply, GetRewardRequest
 
 logger = logging.getLogger(__name__)
-
-Row = tuple[Settled, dict[str, float]]
-"""The reward of a sample and its log values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +51,14 @@ class SampleCalls:
     """Reads calls, and answers them.
 
     Args:
-        reader: reads prompts.
+        prompts: reads prompts.
         policy: says what a sample that cannot be read gets.
         counters: counts them.
         metrics: likewise.
     """
 
-    def __init__(self, reader: ConversationReader, policy: FailureConfig, counters: Counters, metrics: Metrics) -> None:
-        self._reader = reader
+    def __init__(self, prompts: ReadPrompts, policy: FailureConfig, counters: Counters, metrics: Metrics) -> None:
+        self._prompts = prompts
         self._policy = policy
         self._counters = counters
         self._metrics = metrics
@@ -102,9 +98,10 @@ class SampleCalls:
     def _sample(self, query: str, prompt: str, label: str | tuple[str | None, str | None] | None) -> Sample:
         reference, rubric = label if isinstance(label, tuple) else (label, None)
         response = to_response(response_of(query, prompt), prompt)
-        return Sample(self._reader.read(prompt), response, reference, rubric, identity_of(prompt))
+        read = self._prompts.read(prompt)
+        return Sample(read.conversation, response, reference, rubric, read.identity)
 
-    def reply(self, call: SampleCall, rewarded: Sequence[Row]) -> GetRewardReply:
+    def reply(self, call: SampleCall, rewarded: Sequence[SettledReward]) -> GetRewardReply:
         """The answer to a call whose readable samples got these rewards, in order."""
         rows = iter(rewarded)
         found = [next(rows) if sample else None for sample in call.samples]
@@ -116,15 +113,14 @@ class SampleCalls:
                     found[index] = substitute
         complete = [row for row in found if row]
         return GetRewardReply(
-            rewards=[settled.value for settled, _ in complete],
-            scores=[settled.unit_mean for settled, _ in complete],
-            extra_logs={key: [log[key] for _, log in complete] for key in LOG_KEYS},
+            rewards=[row.value for row in complete],
+            scores=[row.unit_mean for row in complete],
+            extra_logs={key: [row.logs[key] for row in complete] for key in LOG_KEYS},
         )
 
-    def _substitute(self, siblings: Sequence[Row]) -> Row:
+    def _substitute(self, siblings: Sequence[SettledReward]) -> SettledReward:
         """What a sample that cannot be read gets beside these siblings: see `settle`."""
         missing = Reward(None, "no_votes")
-        voted = [(settled, log) for settled, log in siblings if log["grm_votes_kept"]]
-        rewards = [Reward(settled.value, "ok", unit_mean=settled.unit_mean) for settled, _ in voted]
-        settled = settle([*rewards, missing], self._policy)[-1]
-        return settled, log_values(missing, settled, 0.0)
+        voted = (row for row in siblings if row.logs["grm_votes_kept"])
+        rewards = [Reward(row.value, "ok", unit_mean=row.unit_mean) for row in voted]
+        return with_logs(missing, settle([*rewards, missing], self._policy)[-1], 0.0)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 
 from grm_plugin.judging.fallback import Settled
 from grm_plugin.types import Critique, Judgement, ListJudgement, Reward
 from grm_plugin.wire.schemas import WireCritique, WireJudgement, WireReward, WireUnparsed
 
+_FIELDS = [field.name for field in fields(Reward) if field.name != "unit_mean"]
+"""`unit_mean`, None without votes, is left out: the reply takes the one of `settled`, which is always a number."""
 
-def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled]) -> WireJudgement:
-    """A judgement and, beside each reward, what the failure policy makes of it (one `Settled` per reward)."""
+
+def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled], detail: bool = True) -> WireJudgement:
+    """A judgement and, beside each reward, what the failure policy makes of it (one `Settled` per reward).
+
+    Without `detail` the votes are left out.
+    """
+    lists = judgement.lists if detail else ()
     return WireJudgement(
         rewards=[_reward(reward, row) for reward, row in zip(judgement.rewards, settled, strict=True)],
-        critiques=[_critique(judged, critique) for judged in judgement.lists for critique in judged.critiques],
+        critiques=[_critique(judged, critique) for judged in lists for critique in judged.critiques],
         unparsed=[
             WireUnparsed(reason=vote.reason, detail=vote.detail, text=vote.text)
-            for judged in judgement.lists
+            for judged in lists
             for vote in judged.unparsed
         ],
         latency_s=judgement.latency_s,
@@ -25,9 +32,8 @@ def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled]) -> WireJ
 
 
 def _reward(reward: Reward, settled: Settled) -> WireReward:
-    fields = asdict(reward)
-    del fields["unit_mean"]  # None without votes; the reply takes the one of `settled`, which is always a number
-    return WireReward(**fields, settled=settled.value, unit=settled.unit_mean)
+    values = {name: getattr(reward, name) for name in _FIELDS}
+    return WireReward(**values, settled=settled.value, unit=settled.unit_mean)
 
 
 def _critique(judged: ListJudgement, critique: Critique) -> WireCritique:

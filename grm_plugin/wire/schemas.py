@@ -107,6 +107,8 @@ class ScoreRequest(WireModel):
     """False for evaluation: `normalize.method` running does not learn from it, and single responses are not refused."""
     request_id: str | None = Field(default=None, max_length=128)
     """Repeating a request under the same id attaches to the running work and gets the same answer."""
+    detail: bool = True
+    """False leaves `critiques` and `unparsed` of the reply empty: they are most of it."""
 
 
 class WireReply(WireModel):
@@ -212,9 +214,9 @@ class WireJudgement(WireReply):
     rewards: list[WireReward]
     """In the order of the request's responses."""
     critiques: list[WireCritique]
-    """All that could be read, kept or not."""
+    """All that could be read, kept or not; empty where the request says `detail: false`."""
     unparsed: list[WireUnparsed]
-    """All that could not."""
+    """All that could not; likewise."""
     latency_s: Number
     """Seconds that the judging took."""
 

@@ -19,12 +19,13 @@ from typing import Any
 from openrlhf.utils.agent import SingleTurnAgentExecutor
 
 from grm_plugin._util.text import encodable
-from grm_plugin.client.settled_rewards import SettledReward, judge_settled
+from grm_plugin.client.settled_rewards import judge_settled
 from grm_plugin.conversation.labels import read_label
 from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.conversation.response import decode_response
 from grm_plugin.integrations.environment_variables import connect, read_environment
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
+from grm_plugin.judging.fallback import SettledReward
 from grm_plugin.wire.ready import require_siblings
 from grm_plugin.wire.schemas import WireGroup
 
@@ -83,7 +84,7 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
             group.give_up()
             raise
         reward = await group.reward(response)
-        output.update(reward=reward.settled.value, scores=reward.settled.unit_mean, extra_logs=reward.logs)
+        output.update(reward=reward.value, scores=reward.unit_mean, extra_logs=reward.logs)
         return output
 
     async def _judge(

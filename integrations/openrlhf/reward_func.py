@@ -20,12 +20,13 @@ from typing import Any
 
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.text import encodable
-from grm_plugin.client.settled_rewards import SettledReward, reward_settled
+from grm_plugin.client.settled_rewards import reward_settled
 from grm_plugin.conversation.labels import read_label
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
 from grm_plugin.integrations.openrlhf.one_sample import one_sample
+from grm_plugin.judging.fallback import SettledReward
 from grm_plugin.wire.ready import require_siblings
 from grm_plugin.wire.schemas import WireGroup
 
@@ -62,7 +63,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         reference, rubric = read_label(label)
         sample = WireGroup(prompt=encodable(prompt), responses=[response], reference=reference, rubric=rubric)
         reward = run_in_background(_reward(sample))
-    return {"rewards": reward.settled.value, "scores": reward.settled.unit_mean, "extra_logs": reward.logs}
+    return {"rewards": reward.value, "scores": reward.unit_mean, "extra_logs": reward.logs}
 
 
 async def _reward(sample: WireGroup) -> SettledReward:

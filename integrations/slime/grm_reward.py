@@ -64,7 +64,7 @@ async def custom_rm(args: Any, samples: SlimeSample | Sequence[SlimeSample], **_
         # slime may leave out samples, such as aborted ones: what is left is still of a group of n.
         n = args.n_samples_per_prompt
         judged = await all_of(judge_settled(client, group, failure, n=max(n, len(group.responses))) for group in groups)
-        return [_reply(args, reward.settled.value, reward.logs) for rewards in judged for reward in rewards]
+        return [_reply(args, reward.value, reward.logs) for rewards in judged for reward in rewards]
     # Where training hands over groups, a sample on its own comes from evaluation.
     if getattr(args, "group_rm", False):
         return await custom_rm_eval(args, samples)
@@ -84,7 +84,7 @@ async def _reward_alone(
 ) -> Any:
     [group] = contiguous_groups([_row(sample)])
     reward = await reward_settled(client, group, n, failure, learn)
-    return _reply(args, reward.settled.value, {})
+    return _reply(args, reward.value, {})
 
 
 def _row(sample: SlimeSample) -> BatchRow:
@@ -119,4 +119,5 @@ def _training_service(args: Any) -> tuple[Client, FailureConfig]:
 def _service(url: str) -> Connection:
     """Connects when the first reward is asked for. Waits for a service that is not there yet, and slime with it; where
     none comes the rollout ends."""
-    return connect(read_environment({**os.environ, "GRM_URL": url}), sends_all_groups=True)
+    # All groups of the job come from this process.
+    return connect(read_environment({**os.environ, "GRM_URL": url, "GRM_ACTORS": "1"}))

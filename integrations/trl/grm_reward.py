@@ -121,7 +121,7 @@ class GRMReward:
         learn = in_training(log_metric)
         if sizes == {1} and learn:
             require_siblings(self._method, 1, "the number of completions of a prompt in a rank's batch")
-        judgements = await all_of(self._judge(group, learn) for group in groups)
+        judgements = await all_of(self._judge(group, learn, detail=log_extra is not None) for group in groups)
         rewards: list[float | None] = []
         for group, judgement in zip(groups, judgements, strict=True):
             rewards += [reward.value for reward in judgement.rewards] if judgement else [None] * len(group.responses)
@@ -151,10 +151,10 @@ class GRMReward:
         vars(self).update(state)
         self._stop = weakref.finalize(self, stop_service, None)
 
-    async def _judge(self, group: WireGroup, learn: bool) -> WireJudgement | None:
+    async def _judge(self, group: WireGroup, learn: bool, detail: bool) -> WireJudgement | None:
         client = _client(self.url, self.timeout_s, self._groups_in_flight, self._token)
         try:
-            [judgement] = await client.ajudge([group], learn=learn)
+            [judgement] = await client.ajudge([group], learn=learn, detail=detail)
         except GRMError as error:
             if self.on_outage == "raise":
                 raise

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from contextlib import suppress
 from typing import Any
 
 from grm_plugin.client.contiguous_groups import group_of
-from grm_plugin.integrations.verl.group_rewards import VerlReward, judge_group
+from grm_plugin.client.settled_rewards import judge_settled
+from grm_plugin.client.sibling_group import SiblingGroup
 from grm_plugin.integrations.verl.samples import Member
 from grm_plugin.integrations.verl.settings import GRMSettings
+from grm_plugin.judging.fallback import SettledReward
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +37,9 @@ class GRMGroupGatherer:
     def __init__(self, settings: GRMSettings) -> None:
         self._settings = settings
         self._client = settings.client()
-        self._groups: dict[str, list[_OpenGroup]] = {}
+        self._groups: dict[str, list[SiblingGroup[Member]]] = {}
 
-    async def reward(self, member: Member) -> VerlReward:
+    async def reward(self, member: Member) -> SettledReward:
         """The reward of one member.
 
         Raises:
@@ -46,70 +47,46 @@ class GRMGroupGatherer:
             GroupError: the group does not fit the service's schema.
         """
         group, index = self._join(member)
-        # A caller that is cancelled must not take its siblings' judgement with it.
-        return (await asyncio.shield(group.rewards))[index]
+        return await group.reward_of(index)
 
-    def _join(self, member: Member) -> tuple[_OpenGroup, int]:
+    def _join(self, member: Member) -> tuple[SiblingGroup[Member], int]:
         groups = self._groups.setdefault(member.uid, [])
         for group in groups:
-            if member.session is not None and member.session in group.sessions:
-                return group, group.sessions.index(member.session)
+            sessions = [other.session for other in group.members]
+            if member.session is not None and member.session in sessions:
+                return group, sessions.index(member.session)
         if not groups or groups[-1].closed:
-            groups.append(_OpenGroup(already_judged=sum(len(group.members) for group in groups)))
-            groups[-1].rewards = asyncio.create_task(self._judge(groups[-1]))
-        return groups[-1], groups[-1].add(member)
+            groups.append(self._open(member.uid))
+        group = groups[-1]
+        judged = sum(len(other.members) for other in groups[:-1])  # they will not come again
+        group.expected = max(1, group.expected, member.n - judged)
+        return group, group.add(member)
 
-    async def _judge(self, group: _OpenGroup) -> list[VerlReward]:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.wait_s):
-                await group.complete.wait()
-        group.closed = True
+    def _open(self, uid: str) -> SiblingGroup[Member]:
+        loop = asyncio.get_running_loop()
+        group: SiblingGroup[Member] = SiblingGroup(
+            lambda: self._judge(group), lambda: loop.call_later(KEEP_S, self._forget, uid, group)
+        )
+        loop.call_later(self._settings.wait_s, group.close)
+        return group
+
+    async def _judge(self, group: SiblingGroup[Member]) -> list[SettledReward]:
         first = group.members[0]
-        if not group.complete.is_set():
+        if len(group.members) < group.expected:
             logger.warning(
                 "%d of %d samples of prompt %s came within %g s and are judged without the others; if generation takes "
                 "longer raise grm.wait_s, if the prompt has fewer say so in its extra_info (split, or rollout_n), if "
                 "more samples are validated at once than reward.num_workers x 1000 raise that",
                 *(len(group.members), group.expected, first.uid, self._settings.wait_s),
             )
-        asyncio.get_running_loop().call_later(KEEP_S, self._forget, first.uid, group)
         rows = [member.row for member in group.members]
         n = max(first.n, len(rows))  # late or lost siblings make what is left no mistake
-        return await judge_group(self._client, group_of(rows), self._settings.failure, first.learn, n)
+        return await judge_settled(self._client, group_of(rows), self._settings.failure, first.learn, n)
 
-    def _forget(self, uid: str, group: _OpenGroup) -> None:
+    def _forget(self, uid: str, group: SiblingGroup[Member]) -> None:
         """Forget the groups of a prompt if this one was the last: a later one may still be open."""
         if self._groups[uid][-1] is group:
             del self._groups[uid]
-
-
-class _OpenGroup:
-    """Members on their way to one judgement. `already_judged` siblings went before and will not come again."""
-
-    rewards: asyncio.Task[list[VerlReward]]
-
-    def __init__(self, already_judged: int) -> None:
-        self.members: list[Member] = []
-        self.complete = asyncio.Event()
-        self.closed = False
-        self._already_judged = already_judged
-
-    @property
-    def sessions(self) -> list[int | None]:
-        return [member.session for member in self.members]
-
-    @property
-    def expected(self) -> int:
-        """How many members make the group complete."""
-        return max(1, max(member.n for member in self.members) - self._already_judged)
-
-    def add(self, member: Member) -> int:
-        """The index of the new member."""
-        self.members.append(member)
-        if len(self.members) >= self.expected:
-            self.closed = True
-            self.complete.set()
-        return len(self.members) - 1
 
 
 def gatherer_actor(settings: GRMSettings) -> Any:

@@ -32,9 +32,10 @@ from grm_plugin.client.readiness import read_ready
 from grm_plugin.conversation.response import decode_response
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.verl.group_gatherer import gatherer_actor
-from grm_plugin.integrations.verl.group_rewards import VerlReward
+from grm_plugin.integrations.verl.results import as_result
 from grm_plugin.integrations.verl.samples import GroupSizes, read_member
 from grm_plugin.integrations.verl.settings import read_settings
+from grm_plugin.judging.fallback import SettledReward
 from grm_plugin.wire.ready import require_siblings
 
 try:
@@ -82,7 +83,7 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The reward of one sample (`verl.DataProto`; of several outputs the last), once its group is judged.
 
-        `reward_score` is finite; `reward_extra_info` always has the keys `group_rewards.INFO_KEYS`.
+        `reward_score` is finite; `reward_extra_info` always has the keys `results.INFO_KEYS`.
 
         Raises:
             GroupError: the sample has no uid.
@@ -94,8 +95,8 @@ class GRMRewardManager(RewardManagerBase):  # type: ignore[misc]
         length = int(item.batch["attention_mask"][-len(response_ids) :].sum())
         response = await asyncio.to_thread(decode_response, self.tokenizer, response_ids[:length].tolist())
         member = read_member(item.non_tensor_batch, response, self._sizes, bool(data.meta_info.get("validate")))
-        reward: VerlReward = await self._gatherer.reward.remote(member)
-        return reward.as_result()
+        reward: SettledReward = await self._gatherer.reward.remote(member)
+        return as_result(reward)
 
 
 def _warn_unless_tested() -> None:

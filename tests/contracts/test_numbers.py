@@ -22,7 +22,7 @@ from grm_plugin.errors import ServiceError, WireError
 from grm_plugin.integrations.slime import grm_reward as slime
 from grm_plugin.integrations.trl.grm_reward import GRMReward
 from grm_plugin.integrations.verl.group_gatherer import GRMGroupGatherer
-from grm_plugin.integrations.verl.group_rewards import INFO_KEYS
+from grm_plugin.integrations.verl.results import INFO_KEYS, as_result
 from grm_plugin.integrations.verl.samples import Member
 from grm_plugin.integrations.verl.settings import GRMSettings
 from grm_plugin.judging.fallback import LOG_KEYS
@@ -280,8 +280,8 @@ async def test_verl(plan: Plan, faulty: FaultyService, url: str) -> None:
     async with bounded():
         rewards = await asyncio.gather(*map(gatherer.reward, [alone, *members]))
     for reward in rewards:
-        check_number(reward.reward)
-        check_logs(reward.info, INFO_KEYS)
+        check_number(reward.value)
+        check_logs(as_result(reward)["reward_extra_info"], INFO_KEYS)
 
 
 # TRL takes None: a completion that stays out of its group's statistics.

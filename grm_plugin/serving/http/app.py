@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from grm_plugin import __version__
@@ -17,6 +17,7 @@ from grm_plugin.errors import EngineError, GRMError, RewardError, ServiceBusy, W
 from grm_plugin.serving.http.auth import RequireToken
 from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.docs_page import docs_router
+from grm_plugin.serving.http.judging_route import JudgingRoute
 from grm_plugin.serving.http.limits import LimitBody, check_limits
 from grm_plugin.serving.http.nemo_gym import gym_router
 from grm_plugin.serving.http.query import Learn, SamplesPerPrompt, refuse_unknown_parameters
@@ -79,29 +80,21 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     app.add_middleware(HideErrorText)
     app.add_middleware(TellRefusals, refusals=lambda: service().refusals)
     known_parameters = [Depends(refuse_unknown_parameters)]
+    judging = APIRouter(route_class=JudgingRoute, responses=_REFUSED, dependencies=known_parameters)
 
-    @app.post(
-        "/get_reward",
-        summary="Rewards of single samples, grouped by prompt",
-        responses=_REFUSED,
-        dependencies=known_parameters,
-    )
+    @judging.post("/get_reward", summary="Rewards of single samples, grouped by prompt")
     async def get_reward(
         payload: GetRewardRequest, request: Request, n: SamplesPerPrompt = None, learn: Learn = True
     ) -> GetRewardReply:
         check_limits(payload, len(payload.query), service().config.service)
         return await until_disconnect(request, service().get_reward(payload, n, learn))
 
-    @app.post(
-        "/v1/score",
-        summary="Rewards, votes and critiques of whole groups",
-        responses=_REFUSED,
-        dependencies=known_parameters,
-    )
+    @judging.post("/v1/score", summary="Rewards, votes and critiques of whole groups")
     async def score(payload: ScoreRequest, request: Request) -> ScoreReply:
         check_limits(payload, sum(len(group.responses) for group in payload.groups), service().config.service)
         return await until_disconnect(request, service().judge_groups(payload))
 
+    app.include_router(judging)
     app.include_router(sample_router(service), responses=_REFUSED, dependencies=known_parameters)
     app.include_router(gym_router(service), responses=_REFUSED, dependencies=known_parameters)
     app.include_router(docs_router())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from grm_plugin.serving.http.headers import header
 from grm_plugin.serving.http.limits import discard
 from grm_plugin.wire.token import Token
 
@@ -41,7 +41,7 @@ class RequireToken:
         token = self._token()
         if token is None or path_of(scope) in OPEN_PATHS:
             return True
-        return token.opens(Headers(scope=scope).get("authorization", "").encode("latin-1"))
+        return token.opens(header(scope, b"authorization"))
 
 
 def path_of(scope: Scope) -> str:

@@ -23,17 +23,23 @@ async def until_disconnect(request: Request, work: Coroutine[None, None, T]) -> 
     Raises:
         WireError: the client has hung up.
     """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_wait_for_disconnect(request))
+    working = asyncio.current_task()
+    assert working is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        working.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise WireError("the client closed the connection")
-        return task.result()
+        return await work
+    except BaseException:  # what the work says to its cancellation is for nobody, and may quote the prompt
+        if not gone or working.uncancel():
+            raise
+        raise WireError("the client closed the connection") from None
     finally:
-        let_go(gone, task)
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        let_go(watching)

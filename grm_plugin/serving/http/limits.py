@@ -9,12 +9,12 @@ from contextlib import suppress
 from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config, ServiceConfig
+from grm_plugin.serving.http.headers import header
 
 MIB = 2**20
 
@@ -45,8 +45,8 @@ class LimitBody:
             await self._app(scope, receive, send)
             return
         config = self._config()
-        declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdecimal() and int(declared[:20]) > config.service.max_body_mb * MIB:
+        declared = header(scope, b"content-length")
+        if declared.isdigit() and int(declared[:20]) > config.service.max_body_mb * MIB:
             error = _too_large(config.service)
             await discard(receive)
             await JSONResponse({"detail": error.detail}, error.status_code, error.headers)(scope, receive, send)

@@ -20,6 +20,7 @@ from grm_plugin.conversation.messages import text_of, to_conversation, to_respon
 from grm_plugin.conversation.plain_json import identity_of, json_text
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.serving.http.disconnects import until_disconnect
+from grm_plugin.serving.http.judging_route import JudgingRoute
 from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt
 from grm_plugin.serving.service import RewardService
@@ -86,13 +87,13 @@ class VerifyReply(VerifyRequest):
 
 def gym_router(service: Callable[[], RewardService]) -> APIRouter:
     """Both routes; `service` returns the service and is called for every request."""
-    router = APIRouter()
+    router, judging = APIRouter(), APIRouter(route_class=JudgingRoute)
 
     @router.post("/seed_session", summary="NeMo-Gym: a rollout begins (nothing to prepare)")
     async def seed_session() -> dict[str, str]:
         return {}
 
-    @router.post("/verify", summary="NeMo-Gym: the reward of one rollout", response_model=VerifyReply)
+    @judging.post("/verify", summary="NeMo-Gym: the reward of one rollout", response_model=VerifyReply)
     async def verify(
         payload: VerifyRequest,
         request: Request,
@@ -102,17 +103,18 @@ def gym_router(service: Callable[[], RewardService]) -> APIRouter:
     ) -> Response:
         check_limits(payload, 1, service().config.service)
         judged = service().reward_sample(_sample(payload), n, request_id, learn)
-        settled, logs = await until_disconnect(request, judged)
+        settled = await until_disconnect(request, judged)
         verdict = {
             "reward": settled.value,
             "mask_sample": settled.fallback,
             "failure_kind": JUDGE_FAILED if settled.fallback else None,
-            "grm": logs,
+            "grm": settled.logs,
         }
         # json.dumps escapes to ASCII: the repeated fields may hold lone surrogates, which UTF-8 cannot hold.
         reply = json.dumps(_finite(payload.model_dump(exclude_unset=True) | verdict), allow_nan=False)
         return Response(reply, media_type="application/json")
 
+    router.include_router(judging)
     return router
 
 

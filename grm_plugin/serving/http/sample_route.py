@@ -15,6 +15,7 @@ from grm_plugin.conversation.messages import to_conversation, to_response
 from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.errors import PromptError, WireError
 from grm_plugin.serving.http.disconnects import until_disconnect
+from grm_plugin.serving.http.judging_route import JudgingRoute
 from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt, WithLogs
 from grm_plugin.serving.service import RewardService
@@ -40,7 +41,7 @@ class SampleRequest(WireModel):
 
 def sample_router(service: Callable[[], RewardService]) -> APIRouter:
     """The route; `service` returns the service and is called for every request."""
-    router = APIRouter()
+    router = APIRouter(route_class=JudgingRoute)
 
     @router.post("/v1/sample", summary="The reward of one sample, as a bare number or with its log values")
     async def sample(
@@ -53,8 +54,8 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
     ) -> float | SampleReply:
         check_limits(payload, 1, service().config.service)
         read = _sample(service(), payload)
-        settled, values = await until_disconnect(request, service().reward_sample(read, n, request_id, learn))
-        return SampleReply(reward=settled.value, unit=settled.unit_mean, logs=values) if logs else settled.value
+        settled = await until_disconnect(request, service().reward_sample(read, n, request_id, learn))
+        return SampleReply(reward=settled.value, unit=settled.unit_mean, logs=settled.logs) if logs else settled.value
 
     return router
 
@@ -62,10 +63,10 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
 def _sample(service: RewardService, payload: SampleRequest) -> Sample:
     prompt = payload.prompt
     try:
+        label = read_label(payload.label, payload.rubric)
         if isinstance(prompt, str):
-            conversation, response = service.read_prompt(prompt), to_response(payload.response, prompt)
-        else:
-            conversation, response = to_conversation(prompt), to_response(payload.response)
-        return Sample(conversation, response, *read_label(payload.label, payload.rubric), identity_of(prompt))
+            read = service.prompts.read(prompt)
+            return Sample(read.conversation, to_response(payload.response, prompt), *label, read.identity)
+        return Sample(to_conversation(prompt), to_response(payload.response), *label, identity_of(prompt))
     except PromptError as error:
         raise WireError(f"prompt: {error}") from None

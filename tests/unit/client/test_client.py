@@ -61,6 +61,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def test_critiques_come_to_who_asks_for_them(service: RewardService) -> None:
+    with live(create_app(lambda: service)) as url, Client(url) as client:
+        for detail in (False, True):
+            [judgement] = client.judge([make_group("10", "1")], detail=detail)
+            assert values([judgement]) == [[1.0, 0.0]]
+            assert bool(judgement.critiques) == detail
+
+
+def test_a_service_that_does_not_know_the_field_detail_is_asked_without_it(service: RewardService) -> None:
+    asked: list[bool] = []
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def of_an_older_version(request: Request, call_next):  # type: ignore[no-untyped-def]
+        asked.append("detail" in await request.json())
+        problem = {"loc": ["body", "detail"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}
+        return JSONResponse({"detail": [problem]}, 422) if asked[-1] else await call_next(request)
+
+    app.mount("/", create_app(lambda: service))
+    with live(app) as url, Client(url) as client:
+        for _ in range(2):
+            assert values(client.judge([make_group("10", "1")])) == [[1.0, 0.0]]
+    assert asked == [True, False, False]
+
+
 def test_sync_and_async_calls_give_the_same_judgements(service: RewardService) -> None:
     groups = [make_group("10", "1"), make_group("4", "7", "7", reference="7")]
 

@@ -34,7 +34,7 @@ def left(config: dict[str, Any] | None = None, **service: Any) -> Connection:
 async def rewards(connection: Connection) -> list[float]:
     client = connection.client.result()
     client.timeout_s = 0.1
-    return [row.settled.value for row in await judge_settled(client, make_group("10", "1"), connection.failure)]
+    return [row.value for row in await judge_settled(client, make_group("10", "1"), connection.failure)]
 
 
 async def test_an_outage_follows_the_policy_of_the_service() -> None:
@@ -88,4 +88,4 @@ async def test_the_wait_for_a_place_is_no_latency(fails: bool, monkeypatch: pyte
         async with Crowded(url) as client:
             rows = await judge_settled(client, make_group("10", "1"), FailureConfig())
     assert [row.logs["grm_latency_s"] for row in rows] == [2.0, 2.0]
-    assert [row.settled.fallback for row in rows] == [fails, fails]
+    assert [row.fallback for row in rows] == [fails, fails]

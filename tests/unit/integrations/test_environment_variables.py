@@ -48,7 +48,7 @@ async def test_the_service_that_is_started_gives_the_rewards(
         client = await asyncio.wrap_future(connecting.client)
         rewards = await judge_settled(client, make_group("10", "1"), connecting.failure)
         await client.aclose()
-    assert [reward.settled.value for reward in rewards] == [1.0, 0.0]
+    assert [reward.value for reward in rewards] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("error", [ServiceError("no GPU is free"), RuntimeError("Ray is gone")])

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from grm_plugin.client.settled_rewards import SettledReward
 from grm_plugin.errors import GroupError
 from grm_plugin.integrations.openrlhf.siblings import SiblingGroups
-from grm_plugin.judging.fallback import LOG_KEYS, Settled
+from grm_plugin.judging.fallback import LOG_KEYS, SettledReward
 
 
 async def judge(prompt: str, responses: Sequence[str], *_: object) -> list[SettledReward]:
     logs = dict.fromkeys(LOG_KEYS, 0.0)
-    return [SettledReward(Settled(float(response), 0.5, fallback=False), logs) for response in responses]
+    return [SettledReward(float(response), 0.5, False, logs) for response in responses]
 
 
 async def test_nobody_waits_without_end_for_a_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,4 +24,4 @@ async def test_nobody_waits_without_end_for_a_sibling(monkeypatch: pytest.Monkey
     async with asyncio.timeout(20):
         with pytest.raises(GroupError, match=r"1 of 2 samples .* after 0\.05 s; .* the policy's vLLM engine"):
             await first.reward("3")
-        assert (await other.reward("4")).settled.value == 4.0, "it comes late, and has its own reward"
+        assert (await other.reward("4")).value == 4.0, "it comes late, and has its own reward"

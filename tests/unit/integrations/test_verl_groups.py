@@ -15,7 +15,7 @@ from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import ConfigError, PromptError, RewardError
 from grm_plugin.integrations.verl.group_gatherer import GRMGroupGatherer
-from grm_plugin.integrations.verl.group_rewards import INFO_KEYS, VerlReward
+from grm_plugin.integrations.verl.results import INFO_KEYS, as_result
 from grm_plugin.integrations.verl.samples import (
     GroupSizes,
     Member,
@@ -24,6 +24,7 @@ from grm_plugin.integrations.verl.samples import (
     read_prompt,
 )
 from grm_plugin.integrations.verl.settings import GRMSettings, read_settings
+from grm_plugin.judging.fallback import SettledReward
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
 from support.factories import Scripted, by_number, live, make_config, responses_shown, scoring, until
@@ -52,7 +53,13 @@ def judged(grm: Scripted) -> list[list[str]]:
     return sorted(sorted(responses_shown(prompt)) for prompt, _ in grm.calls)
 
 
-async def rewards(gatherer: GRMGroupGatherer, *members: Member) -> list[VerlReward]:
+def info(reward: SettledReward) -> dict[str, float]:
+    """What verl logs beside it."""
+    logged: dict[str, float] = as_result(reward)["reward_extra_info"]
+    return logged
+
+
+async def rewards(gatherer: GRMGroupGatherer, *members: Member) -> list[SettledReward]:
     async with asyncio.timeout(20):
         return await asyncio.gather(*map(gatherer.reward, members))
 
@@ -63,9 +70,9 @@ async def test_a_group_is_judged_when_it_is_complete(url: str, grm: Scripted) ->
     await rewards(gatherer, *(member(i, f"{i + 5}", uid="b") for i in range(3)))
     assert not early.done()
     late = await rewards(gatherer, member(1, "4"))
-    assert [row.reward for row in await early + late] == [1.0, 0.0, pytest.approx(1 / 3)]
+    assert [row.value for row in await early + late] == [1.0, 0.0, pytest.approx(1 / 3)]
     assert judged(grm) == [["1", "10", "4"], ["5", "6", "7"]]
-    assert all(tuple(row.info) == INFO_KEYS for row in late)
+    assert all(tuple(info(row)) == INFO_KEYS for row in late)
 
 
 async def test_a_repeated_sample_is_one_member(url: str, grm: Scripted) -> None:
@@ -139,7 +146,7 @@ async def test_a_refusal_of_the_service_follows_the_policy(
             with pytest.raises(RewardError, match="3 of 3 rewards"):
                 await score
         else:
-            assert [(row.reward, row.info["grm_ok"]) for row in await score] == [(0.25, 0.0)] * 3
+            assert [(row.value, info(row)["grm_ok"]) for row in await score] == [(0.25, 0.0)] * 3
 
 
 @pytest.mark.parametrize(
@@ -259,8 +266,8 @@ def test_the_settings_say_which_key_is_wrong() -> None:
 async def test_the_service_is_found_in_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRM_URL", url)
     [reward] = await rewards(GRMGroupGatherer(read_settings(None)), member(0, "10", n=1))
-    assert tuple(reward.info) == INFO_KEYS
-    assert reward.info["score"] == reward.reward == 1.0
+    assert tuple(info(reward)) == INFO_KEYS
+    assert info(reward)["score"] == reward.value == 1.0
 
 
 async def test_what_is_not_set_is_as_in_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,6 +324,6 @@ async def test_a_sibling_that_is_left_alone_is_no_failure() -> None:
         await rewards(gatherer, member(0, "2"), member(1, "3"))
         [late] = await rewards(gatherer, member(2, "4"))
         validated = await gatherer.reward(replace(member(0, "8", n=1, uid="val"), learn=False))
-    assert (late.reward, late.info["grm_ok"], late.info["grm_mean"]) == (0.0, 1.0, 4.0)
-    assert (validated.reward, validated.info["grm_mean"]) == (0.0, 8.0), "verl validates with one sample by default"
+    assert (late.value, info(late)["grm_ok"], info(late)["grm_mean"]) == (0.0, 1.0, 4.0)
+    assert (validated.value, info(validated)["grm_mean"]) == (0.0, 8.0), "verl validates with one sample by default"
     assert service.counters.alone == 2

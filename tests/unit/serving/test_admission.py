@@ -41,7 +41,7 @@ async def test_a_limit_splits_no_group(identified: bool) -> None:
         nonlocal refused
         while True:
             try:
-                settled, _ = await service.reward_sample(sample, request_id=f"id {number}" if identified else None)
+                settled = await service.reward_sample(sample, request_id=f"id {number}" if identified else None)
                 return settled.value
             except ServiceBusy:
                 refused += 1
@@ -70,7 +70,7 @@ async def test_siblings_complete_their_group_beyond_the_limit_and_no_more_than_t
     one_more = ask("A?", "5")
     with pytest.raises(ServiceBusy):
         await one_more
-    assert [settled.value for settled, _ in await asyncio.gather(first[0], *siblings)] == pytest.approx(
+    assert [settled.value for settled in await asyncio.gather(first[0], *siblings)] == pytest.approx(
         [0, 1 / 3, 2 / 3, 1]
     )
     first[1].cancel()

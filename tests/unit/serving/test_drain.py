@@ -144,7 +144,7 @@ class TestIncompleteGroups:
         for result in await asyncio.gather(*early, *late, return_exceptions=True):
             assert isinstance(result, ServiceBusy)
         assert (old.counters.groups, old.counters.incomplete_groups) == (0, 0)
-        rewards = [settled.value for settled, _ in await asyncio.gather(*self.ask(new, range(4)))]
+        rewards = [settled.value for settled in await asyncio.gather(*self.ask(new, range(4)))]
         assert rewards == pytest.approx(self.WHOLE)
 
     async def test_clients_send_them_to_the_next_service_by_themselves(self) -> None:
@@ -192,7 +192,7 @@ class TestIncompleteGroups:
         draining = asyncio.create_task(service.drain(60.0))
         await asyncio.sleep(0)
         late = self.ask(service, range(2, 4), identified=False)
-        rewards = [settled.value for settled, _ in await asyncio.gather(*early, *late)]
+        rewards = [settled.value for settled in await asyncio.gather(*early, *late)]
         assert rewards == pytest.approx(self.WHOLE)
         await draining
 
@@ -201,7 +201,7 @@ class TestIncompleteGroups:
         early = self.ask(service, range(2), identified=False)
         await until(lambda: service.info().counters["waiting"] == 2)
         await service.drain(0.4)
-        assert [settled.value for settled, _ in await asyncio.gather(*early)] == [0, 1]
+        assert [settled.value for settled in await asyncio.gather(*early)] == [0, 1]
         assert service.counters.incomplete_groups == 1
 
     async def test_a_group_with_one_caller_without_an_id_is_not_handed_back(self) -> None:
@@ -209,7 +209,7 @@ class TestIncompleteGroups:
         mixed = [*self.ask(service, range(1)), *self.ask(service, range(1, 2), identified=False)]
         await until(lambda: service.info().counters["waiting"] == 2)
         await service.drain(0.4)
-        assert [settled.value for settled, _ in await asyncio.gather(*mixed)] == [0, 1]
+        assert [settled.value for settled in await asyncio.gather(*mixed)] == [0, 1]
 
 
 def loop_of(service: RewardService) -> asyncio.AbstractEventLoop:

@@ -47,15 +47,15 @@ async def test_the_reward_of_a_training_response_does_not_depend_on_evaluation()
             await service.judge.judge([make_group("4", "6")])
         for _ in range(evaluated):
             await service.reward_sample(Sample((Message("user", "Eval?"),), "9"), 1, learn=False)
-        settled, _ = await service.reward_sample(Sample((Message("user", "Two?"),), "6"), 1)
+        settled = await service.reward_sample(Sample((Message("user", "Two?"),), "6"), 1)
         return settled.value
 
     assert await last_reward(60) == await last_reward(0) == pytest.approx(0.98, abs=0.01)
 
 
 async def test_before_training_evaluation_gets_zero() -> None:
-    settled, logs = await make_service().reward_sample(Sample((Message("user", "Two?"),), "9"), 1, learn=False)
-    assert (settled.value, logs["grm_mean"]) == (0.0, 9)
+    settled = await make_service().reward_sample(Sample((Message("user", "Two?"),), "9"), 1, learn=False)
+    assert (settled.value, settled.logs["grm_mean"]) == (0.0, 9)
 
 
 async def test_equal_prompts_of_training_and_evaluation_are_two_groups() -> None:

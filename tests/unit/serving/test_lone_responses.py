@@ -67,8 +67,8 @@ async def test_an_empty_call_needs_no_group(method: str) -> None:
 @pytest.mark.parametrize("method", sorted(set(NEUTRAL_REWARD) - set(COMPARING_METHODS)))
 async def test_other_methods_judge_a_single_response(method: str) -> None:
     service = make_service(method)
-    settled, logs = await service.reward_sample(SAMPLE)
-    assert (settled.fallback, logs["grm_mean"]) == (False, 7)
+    settled = await service.reward_sample(SAMPLE)
+    assert (settled.fallback, settled.logs["grm_mean"]) == (False, 7)
     [judgement] = (await service.judge_groups(group("7"))).judgements
     assert judgement.rewards[0].mean == 7
     assert service.counters.alone == 0
@@ -79,7 +79,7 @@ async def test_evaluation_may_draw_one_sample(method: str, caplog: pytest.LogCap
     """As verl and slime do by default: nobody trains on the reward, and the mean votes are what is looked at."""
     service = make_service(method)
     reply = await service.get_reward(single("7"), learn=False)
-    settled, _ = await service.reward_sample(SAMPLE, 1, learn=False)
+    settled = await service.reward_sample(SAMPLE, 1, learn=False)
     [judgement] = (await service.judge_groups(group("7", learn=False))).judgements
     assert reply.rewards == [settled.value] == [judgement.rewards[0].settled] == [NEUTRAL_REWARD[method]]
     assert reply.extra_logs["grm_mean"] == [7]

@@ -119,7 +119,7 @@ async def test_a_model_that_cancels_itself_costs_what_its_errors_cost(model: str
     score = (await service.judge_groups(groups("3", "5"))).judgements[0].rewards
     sample = await service.reward_sample(Sample((Message("user", "?"),), "3"), n=1)
     replies = await asyncio.gather(*(service.get_reward(request(answer), n=2) for answer in ("3", "5")))
-    logs = [sample[1], *({key: values[0] for key, values in reply.extra_logs.items()} for reply in replies)]
+    logs = [sample.logs, *({key: values[0] for key, values in reply.extra_logs.items()} for reply in replies)]
     if model == "grm":
         assert [reward.status for reward in score] == ["no_votes"] * 2
         assert [log["grm_fallback"] for log in logs] == [1] * 3
@@ -353,7 +353,7 @@ async def test_a_sample_sent_again_under_its_id_is_no_sibling() -> None:
     calls = [ask("3", "first"), ask("3", "first")]
     await until(lambda: service.info().counters["attached"] == 1)
     calls.append(ask("8", "second"))
-    assert [logs["grm_mean"] for _, logs in await asyncio.gather(*calls)] == [3, 3, 8]
+    assert [reward.logs["grm_mean"] for reward in await asyncio.gather(*calls)] == [3, 3, 8]
     assert service.counters.samples == 2
     assert {len(prompt.order) for prompt, _ in generator.calls} == {2}
 
