@@ -13,6 +13,8 @@ launcher sets them itself.
     GRM_TOKEN      with GRM_URL: the service's token, if it has one (or the variable that `service.token_env` of
                    GRM_CONFIG names). Without GRM_URL the hook gets the token from the service that it finds or starts.
     GRM_N          samples per prompt, for hooks that are not told; `group.n` of GRM_CONFIG where absent.
+    GRM_ACTORS     how many processes of the job send whole groups (OpenRLHF's --vllm.num_engines, which the launcher
+                   passes on). They share what the GRM can work on at once; where it is absent, each takes an eighth.
     GRM_EVAL_TEMPERATURE
                    OpenRLHF's --eval.temperature, where it is another than --rollout.temperature: by it the agent hook
                    tells evaluation, from which `normalize.method` running does not learn.
@@ -34,8 +36,8 @@ from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config, FailureConfig
 from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ConfigError
-from grm_plugin.wire.ready import FEWEST_GROUPS_IN_FLIGHT
-from grm_plugin.wire.token import read_token
+from grm_plugin.wire.ready import Ready
+from grm_plugin.wire.token import Token, read_token
 
 READY_PATIENCE_S = 60.0
 """How long a hook waits for a service that is not there. One that restarts, with Ray Serve's proxy, takes some 35 s."""
@@ -43,13 +45,14 @@ READY_PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """What the variables say. `url` or `config` is set, or both; `n`, the samples per prompt, and `eval_temperature`
-    are None where no variable gives them."""
+    """What the variables say. `url` or `config` is set, or both; `n`, the samples per prompt, `eval_temperature` and
+    `actors`, the processes that send groups, are None where no variable gives them."""
 
     url: str | None
     config: Config | None
     n: int | None
     eval_temperature: float | None = None
+    actors: int | None = None
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> HookSettings:
@@ -73,12 +76,9 @@ def read_environment(environ: Mapping[str, str] | None = None) -> HookSettings:
             "unset GRM_OVERRIDES (a service at GRM_URL is configured where it was started)"
         )
     config = _load(source, overrides) if source else None
-    n = environ.get("GRM_N", "")
-    if n and not (n.isdecimal() and int(n) >= 1):
-        raise ConfigError(f"GRM_N is {n!r}; set it to the number of samples per prompt")
-    return HookSettings(
-        url or None, config, int(n) if n else config.group.n if config else None, _eval_temperature(environ)
-    )
+    n = _count(environ, "GRM_N", "the number of samples per prompt") or (config.group.n if config else None)
+    actors = _count(environ, "GRM_ACTORS", "the number of processes that send groups (--vllm.num_engines)")
+    return HookSettings(url or None, config, n, _eval_temperature(environ), actors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +92,12 @@ class Connection:
     """The service's `normalize.method`; None where it does not say."""
 
 
-def connect(settings: HookSettings, sends_all_groups: bool = False) -> Connection:
+def connect(settings: HookSettings) -> Connection:
     """The connection to the service. Starting a service takes minutes: that is done in a thread, and the framework
     starts meanwhile.
 
     Args:
-        settings: where the service is.
-        sends_all_groups: whether all groups of the job come from this process, which then keeps the whole GRM busy. Of
-            OpenRLHF's rollout actors, whose number is not told, each has 64 groups in flight.
+        settings: where the service is, and how many processes share it.
 
     Raises:
         ConfigError: GRM_URL holds more than an address.
@@ -109,15 +107,26 @@ def connect(settings: HookSettings, sends_all_groups: bool = False) -> Connectio
     config = settings.config
     if settings.url is None:
         assert config is not None
-        starting = start_in_background(lambda: _started(config), "grm-connect")
+        starting = start_in_background(lambda: _started(config, settings), "grm-connect")
         return Connection(starting, config.failure, config.normalize.method)
     # The token of a configuration's own variable, where there is one; else the client looks for GRM_TOKEN.
     token = read_token(config.service.token_env) if config else None
     service = read_ready(settings.url, token, READY_PATIENCE_S)
     client: Future[Client] = Future()
-    in_flight = service.groups_in_flight(settings.n) if sends_all_groups else FEWEST_GROUPS_IN_FLIGHT
-    client.set_result(Client(settings.url, service.deadline_s + MARGIN_S, in_flight, token))
+    client.set_result(_client(settings.url, service, settings, token))
     return Connection(client, service.failure(config.failure if config else None), service.method)
+
+
+def _client(url: str, service: Ready, settings: HookSettings, token: Token | None) -> Client:
+    in_flight = service.groups_in_flight(settings.n, settings.actors)
+    return Client(url, service.deadline_s + MARGIN_S, in_flight, token)
+
+
+def _count(environ: Mapping[str, str], name: str, what: str) -> int | None:
+    text = environ.get(name, "")
+    if text and not (text.isdecimal() and int(text) >= 1):
+        raise ConfigError(f"{name} is {text!r}; set it to {what}")
+    return int(text) if text else None
 
 
 def _eval_temperature(environ: Mapping[str, str]) -> float | None:
@@ -128,13 +137,13 @@ def _eval_temperature(environ: Mapping[str, str]) -> float | None:
         raise ConfigError(f"GRM_EVAL_TEMPERATURE is {text!r}; set it to OpenRLHF's --eval.temperature") from None
 
 
-def _started(config: Config) -> Client:
+def _started(config: Config, settings: HookSettings) -> Client:
     from grm_plugin.serving.ray.launch import start_or_attach
 
     service = start_or_attach(config)
     # A service that was found may have another deadline than `config`.
-    deadline_s = read_ready(service.url, service.token, READY_PATIENCE_S).deadline_s
-    return Client(service.url, deadline_s + MARGIN_S, token=service.token)
+    ready = read_ready(service.url, service.token, READY_PATIENCE_S)
+    return _client(service.url, ready, settings, service.token)
 
 
 def _load(source: str, overrides: str) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import Literal
 
 from grm_plugin.config import Config, FailureConfig, lone_response, replicas_of
@@ -14,8 +15,11 @@ USUAL_SAMPLES_PER_PROMPT = 8
 FEWEST_GROUPS_IN_FLIGHT = 64
 """Of a job, however few the GRM's replicas are."""
 
-MOST_GROUPS_IN_FLIGHT = 512
-"""Of a process: each group has a connection, and a process may often open 1,024 files only."""
+MOST_GROUPS_IN_FLIGHT = 4096
+"""Of a process; fewer where it may not open twice as many files: each group has a connection."""
+
+PROCESSES_UNTOLD = 8
+"""Processes of a job that send groups, where nothing says how many there are."""
 
 
 class Ready(WireReply):
@@ -56,14 +60,18 @@ class Ready(WireReply):
         set_here = own.model_dump(exclude_unset=True)
         return FailureConfig.model_validate(own.model_dump() | said | set_here | {"deadline_s": self.deadline_s})
 
-    def groups_in_flight(self, n: int | None = None, processes: int = 1) -> int:
+    def groups_in_flight(self, n: int | None = None, processes: int | None = 1) -> int:
         """How many groups of n samples each process of a job should have in flight, where `processes` of them send any.
 
         By default a response takes about one request to the GRM. So these groups make twice the requests that the GRM
         works on: the next ones are there when one ends. More would wait inside the service, where `deadline_s` counts.
+        Where the number of processes is not told (None), each has at least `FEWEST_GROUPS_IN_FLIGHT`.
         """
         of_job = max(FEWEST_GROUPS_IN_FLIGHT, 2 * self.max_concurrency // (n or USUAL_SAMPLES_PER_PROMPT))
-        return min(MOST_GROUPS_IN_FLIGHT, -(-of_job // processes))
+        groups = -(-of_job // (processes or PROCESSES_UNTOLD))
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MOST_GROUPS_IN_FLIGHT if files == resource.RLIM_INFINITY else min(MOST_GROUPS_IN_FLIGHT, files // 2)
+        return max(1, min(groups if processes else max(groups, FEWEST_GROUPS_IN_FLIGHT), most))
 
 
 def require_siblings(method: str | None, n: int, key: str) -> None:

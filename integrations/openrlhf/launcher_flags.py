@@ -25,6 +25,7 @@ TEMPERATURE = "--rollout.temperature"
 EVAL_TEMPERATURE = "--eval.temperature"
 BATCH_SIZE = "--rollout.batch_size"
 GENERATE_BATCH_SIZE = "--rollout.vllm_generate_batch_size"
+ROLLOUT_ACTORS = "--vllm.num_engines"
 
 OPENRLHF_DEFAULT_N, OPENRLHF_DEFAULT_EVAL_N = 1, 4
 OPENRLHF_DEFAULT_TEMPERATURE, OPENRLHF_DEFAULT_EVAL_TEMPERATURE = "1.0", "0.6"
@@ -35,7 +36,7 @@ OPENRLHF_DEFAULT_BATCH_SIZE = 1024
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to run: `n` samples per prompt (also `config.group.n`), `arguments` for OpenRLHF. `eval_temperature` is that
-    of evaluation, where it is another than in training.
+    of evaluation, where it is another than in training; `actors` are the processes that ask for rewards.
 
     For the user: `demand`, how much a step asks of the GRM, and `notes` on what may be a mistake.
     """
@@ -48,6 +49,7 @@ class Job:
     demand: str
     notes: tuple[str, ...] = ()
     eval_temperature: float | None = None
+    actors: int | None = None
 
 
 def parse(argv: Sequence[str]) -> Job:
@@ -88,6 +90,7 @@ def parse(argv: Sequence[str]) -> Job:
         demand=_demand(config, _number(arguments, BATCH_SIZE, OPENRLHF_DEFAULT_BATCH_SIZE)),
         notes=(*_notes(hook, n, arguments), *_learning_notes(config, hook, eval_temperature, arguments)),
         eval_temperature=eval_temperature,
+        actors=_actors(arguments),
     )
 
 
@@ -152,6 +155,12 @@ def _eval_temperature(arguments: Sequence[str]) -> float | None:
     except ValueError:  # OpenRLHF says so itself
         return None
     return evaluation if evaluation != training else None
+
+
+def _actors(arguments: Sequence[str]) -> int | None:
+    """The rollout actors; None where OpenRLHF will say itself that their number is wrong."""
+    value = _value(arguments, ROLLOUT_ACTORS) or ""
+    return int(value) if value.isdecimal() and int(value) else None
 
 
 def _number(arguments: Sequence[str], flag: str, default: int) -> int:

@@ -130,6 +130,7 @@ def workers_environment(job: Job) -> dict[str, str]:
         "GRM_N": str(job.n),
         "GRM_URL": "",
         "GRM_OVERRIDES": "",
+        "GRM_ACTORS": str(job.actors or ""),
         "GRM_EVAL_TEMPERATURE": "" if job.eval_temperature is None else str(job.eval_temperature),
     }
     return {key: os.environ.get(key, value) for key, value in defaults.items()} | ours

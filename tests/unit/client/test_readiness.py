@@ -1,5 +1,6 @@
 """Whether a job waits for its service: for one that is coming, and not for an address that is wrong."""
 
+import resource
 from typing import Any
 
 import pytest
@@ -62,20 +63,32 @@ def test_a_service_of_another_version_is_understood(reply: dict[str, Any], deadl
         ({"type": "fake", "replicas": 4}, None, 256),
         ({"type": "fake", "replicas": 4}, 16, 128),
         ({"type": "fake", "replicas": 4}, 64, FEWEST_GROUPS_IN_FLIGHT),
-        ({"type": "fake", "replicas": 4}, 1, MOST_GROUPS_IN_FLIGHT),
+        ({"type": "fake", "replicas": 4}, 1, 2048),
         ({"type": "openai", "model": "m", "base_url": "http://a:1/v1", "max_concurrency": 512}, 8, 128),
     ],
 )
 def test_a_hook_keeps_all_replicas_busy_and_leaves_the_rest_of_its_queue_at_home(
-    engine: dict[str, Any], n: int | None, groups: int
+    engine: dict[str, Any], n: int | None, groups: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (65_536, 65_536))
     assert Ready.of(make_config(engine=engine), "").groups_in_flight(n) == groups
 
 
 def test_processes_share_the_groups_of_a_job() -> None:
     ready = Ready.of(make_config(engine={"type": "fake", "replicas": 4}), "")
     assert [ready.groups_in_flight(8, processes) for processes in (1, 3, 8)] == [256, 86, 32]
-    assert ready.groups_in_flight(1, processes=2) == MOST_GROUPS_IN_FLIGHT
+
+
+@pytest.mark.parametrize(
+    ("files", "groups"),
+    [(100_000, MOST_GROUPS_IN_FLIGHT), (resource.RLIM_INFINITY, MOST_GROUPS_IN_FLIGHT), (1024, 512)],
+)
+def test_a_process_opens_no_more_connections_than_it_may(
+    files: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (files, files))
+    pool = Ready(ready=True, problem="", max_concurrency=256 * 64)
+    assert pool.groups_in_flight(1) == groups
 
 
 def test_an_older_service_leaves_the_hooks_own_neutral_reward() -> None:
@@ -87,6 +100,8 @@ def test_an_older_service_leaves_the_hooks_own_neutral_reward() -> None:
 def test_the_groups_in_flight_of_a_hook_are_sized_for_its_service() -> None:
     service = RewardService(make_config(engine__max_concurrency=1024), scoring(by_number))
     with live(create_app(lambda: service)) as url:
-        assert connect(HookSettings(url, None, None), sends_all_groups=True).client.result().max_concurrency == 256
-        assert connect(HookSettings(url, None, 16), sends_all_groups=True).client.result().max_concurrency == 128
+        assert connect(HookSettings(url, None, None, actors=1)).client.result().max_concurrency == 256
+        assert connect(HookSettings(url, None, 16, actors=1)).client.result().max_concurrency == 128
+        assert connect(HookSettings(url, None, 16, actors=4)).client.result().max_concurrency == 32
         assert connect(HookSettings(url, None, 16)).client.result().max_concurrency == FEWEST_GROUPS_IN_FLIGHT
+        assert connect(HookSettings(url, None, 2)).client.result().max_concurrency == 128, "an eighth"
