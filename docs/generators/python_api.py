@@ -62,7 +62,8 @@ def _described(member: griffe.Object) -> str:
         return directive(*_attribute(member), about_attribute(member))
     body = in_markdown(member)
     if isinstance(member, griffe.Class):
-        bases = ", ".join(f"{{py:obj}}`~{typed(base)}`" for base in member.bases)
+        # Of a generic base only the class itself is a page: what stands in its brackets is not.
+        bases = ", ".join(f"{{py:obj}}`~{typed(base).partition('[')[0]}`" for base in member.bases)
         inner = [_described(below) for below in members(member)]
         parts = [f"Bases: {bases}" if bases else "", body, *inner]
         signature = _signature(list(member.parameters)[1:]) if len(member.parameters) > 1 else ""  # without self
