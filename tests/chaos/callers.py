@@ -118,7 +118,7 @@ def _verl(url: str, config: Config) -> Caller:
     async def ask(question: Question, index: int, uid: str) -> list[Answer]:
         asked = [{"role": "user", "content": question.prompt}]
         reward = await gatherer.reward(Member(uid, N, index, asked, question.responses[index]))
-        return [(reward.reward, reward.info["grm_ok"] == 0)]
+        return [(reward.value, reward.fallback)]
 
     return calls
 
