@@ -45,6 +45,6 @@ async def over_http(url: str, concurrency: int, timeout_s: float) -> AsyncIterat
     async with Client(url, timeout_s=timeout_s, max_concurrency=concurrency) as client:
 
         async def judge(group: WireGroup) -> WireJudgement:
-            return (await client.ajudge([group]))[0]
+            return (await client.ajudge([group], detail=True))[0]
 
         yield judge

@@ -44,7 +44,8 @@ def reference_questions(url: str, rng: random.Random) -> list[Question]:
         (prompt, tuple(", ".join(rng.sample(THINGS, rng.randrange(1, 7))) for _ in range(N))) for prompt in prompts
     ]
     with Client(url) as client:
-        judgements = client.judge([WireGroup(prompt=prompt, responses=list(texts)) for prompt, texts in groups])
+        asked = [WireGroup(prompt=prompt, responses=list(texts)) for prompt, texts in groups]
+        judgements = client.judge(asked, detail=True)
     return [_question(*group, judgement) for group, judgement in zip(groups, judgements, strict=True)]
 
 

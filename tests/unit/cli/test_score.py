@@ -54,6 +54,9 @@ def test_every_group_gets_what_the_service_says(tmp_path: Path, config: Path) ->
     settled = [[reward["settled"] for reward in row["rewards"]] for _, row in sorted(rows.items())]
     served = {row["line"]: row for row in read_rows(tmp_path / "over_http.jsonl")}
     assert [[reward["settled"] for reward in row["rewards"]] for _, row in sorted(served.items())] == settled
+    assert [critique["scores"] for critique in served[1]["critiques"]] == [
+        critique["scores"] for critique in rows[1]["critiques"]
+    ]
 
 
 def test_a_second_run_scores_only_what_is_new(tmp_path: Path, config: Path) -> None:
