@@ -8,7 +8,7 @@ Everything is frozen and holds plain Python values, so it pickles across Ray and
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -200,13 +200,13 @@ class Reward:
 
     `value` is the normalised, finite reward, or None when no vote could be had (`status` = `no_votes`). `mean` (1..10),
     `total` and `spread` describe the kept votes and are None without them; `unit_mean` is the mean mapped to [0, 1].
-    `votes_asked` >= `votes_parsed` >= `votes_kept`; asked is k (fewer with `sampling.adaptive`), or twice that where a
-    list's critiques could not be read and its responses were judged once more, each alone, or where it was lent to a
-    sibling that had nobody to be compared with. `meta` is the mean logit of
-    the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that could
-    be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out of an
-    over-long response. `same_as` is the index of an earlier response of the group that reads the same to the GRM: the
-    GRM was shown that one, and its votes count for this one too.
+    `votes_asked` >= `votes_parsed` >= `votes_kept`; asked is k (fewer with `sampling.adaptive`). It is k and k / n
+    more, rounded up, where no critique of a list of n could be read and its responses were judged once more, each
+    alone; and twice k where it was lent to a sibling that had nobody to be compared with. `meta` is the mean logit of
+    the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that
+    could be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out
+    of an over-long response. `same_as` is the index of an earlier response of the group that reads the same to the
+    GRM: the GRM was shown that one, and its votes count for this one too.
     """
 
     value: float | None
@@ -232,7 +232,8 @@ class ListJudgement:
     `members[i]` is the group's index of the list's response i; `votes`, `cut` and every `Critique.scores` follow that
     order. Responses that read the same as a member (`Reward.same_as`) are not among them. `meta_error` says why
     critiques went unrated, if the meta RM failed (all of them are kept then), and `meta_too_long` whether because they
-    do not fit into its context.
+    do not fit into its context. `grm_s` and `meta_rm_s` are the seconds that the GRM took to write the critiques,
+    and the meta RM to rate them; 0 where it was not asked. `judged_by` names the replica that judged it, if one did.
 
     A response whose list could not be read stands in a second list, alone. Where the GRM compares pairs, one stands in
     a second list as the partner of a response left over. The first list with votes counts.
@@ -245,6 +246,9 @@ class ListJudgement:
     cut: tuple[int, ...]
     meta_error: str = ""
     meta_too_long: bool = False
+    grm_s: float = field(default=0.0, compare=False)
+    meta_rm_s: float = field(default=0.0, compare=False)
+    judged_by: str = field(default="", compare=False)
 
     @property
     def asked(self) -> int:

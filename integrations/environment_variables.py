@@ -40,7 +40,7 @@ from grm_plugin.wire.ready import Ready
 from grm_plugin.wire.token import Token, read_token
 
 READY_PATIENCE_S = 60.0
-"""How long a hook waits for a service that is not there. One that restarts, with Ray Serve's proxy, takes some 35 s."""
+"""How long a hook waits for a service that is not there. One that is frozen is replaced after some 35 s."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def being_cancelled() -> bool:
 async def unless_cancelled_within(work: Awaitable[T], whose: str) -> T:
     """The result of a model's work. A CancelledError that nobody sent to the current task is a failure of the model.
 
-    A handle of Ray Serve raises one when its replica's method does. Passed on, it would look as if the caller had hung
+    A client's library may raise one when the other end hangs up. Passed on, it would look as if the caller had hung
     up, and would end everything that waits for this task.
 
     Args:

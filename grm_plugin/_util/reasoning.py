@@ -79,6 +79,9 @@ _CHANNEL_CLOSES = re.compile(
 _CALLS = re.compile(rf"\s*+ {_CALL}", _FLAGS)
 _ANY_OPENS = re.compile(_OPEN, _FLAGS)
 
+# Every mark begins with one of these. Most critiques hold none: looking for it first spares them the search for marks.
+_BEGINS = re.compile(r"[<\[◁]")
+
 # gpt-oss where the tokens round the names of its channels were dropped in decoding.
 _BARE_OPENS = re.compile(r"""\s*+(?:analysis|commentary)(?=[\w"'*(\[]| ++[A-Z])""")
 _BARE_CLOSES = "assistantfinal"
@@ -145,6 +148,8 @@ def after_reasoning(text: str) -> str | None:
     if _BARE_OPENS.match(text):
         _, closed, answer = text.rpartition(_BARE_CLOSES)
         return answer if closed else None
+    if not _BEGINS.search(text):
+        return text
     end = 0
     if _MAY_CLOSE.search(text):
         for closing in _CLOSES.finditer(text):

@@ -16,6 +16,7 @@ from grm_plugin.attacks.prompt_check import Change, attacked, shown_together
 from grm_plugin.config import Config, JudgeConfig, SamplingConfig
 from grm_plugin.judging.answers import to_vote
 from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.read_verdict import A_WINS, B_WINS, TIE
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Prompt, Sampling
 
@@ -93,7 +94,8 @@ async def check_quoting(attacks: Sequence[Attack], config: Config) -> QuotingRes
         return QuotingResult()
     truth = [on_scale(score, config.judge) for score in TRUTH[:n]]
     sampling = SamplingConfig(k=n * QuotingGRM.ways, orders=n)
-    judge = Judge(config.model_copy(update={"sampling": sampling}), QuotingGRM(TRUTH, ""))
+    lists = ListJudge(config.model_copy(update={"sampling": sampling}), QuotingGRM(TRUTH, ""))
+    judge = Judge(config, lists)
     result = QuotingResult()
     for attack in attacks:
         for place in range(n):
@@ -102,8 +104,8 @@ async def check_quoting(attacks: Sequence[Attack], config: Config) -> QuotingRes
             if not members or not config.judge.reads(len(members)):
                 continue
             shown = [truth[member] for member in members]
-            judge.lists.generator = QuotingGRM(shown, group.responses[place], config.judge)
-            judged = await judge.lists.judge(group, members)
+            lists.generator = QuotingGRM(shown, group.responses[place], config.judge)
+            judged = await lists.judge(group, members)
             result.votes += judged.asked
             result.lost += len(judged.unparsed)
             for critique in judged.critiques:

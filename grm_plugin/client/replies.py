@@ -16,11 +16,7 @@ _NUMBER: TypeAdapter[float] = TypeAdapter(Number)
 
 
 def is_away(response: httpx.Response) -> bool:
-    """Whether the service was away: a 503, or plain text from Ray Serve's proxy.
-
-    The proxy says 500 when the service dies under a request, 404 when it was restarted itself and does not know the
-    service yet.
-    """
+    """Whether the service was away: a 503, or a 5xx or 404 in plain text, which comes from a proxy in front of it."""
     is_json = response.headers.get("Content-Type", "").startswith("application/json")
     return response.status_code == 503 or (not is_json and (response.is_server_error or response.status_code == 404))
 

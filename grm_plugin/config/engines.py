@@ -30,7 +30,7 @@ RequestFields = Annotated[dict[str, Any], AfterValidator(json_mapping(_OF_A_REQU
 
 
 class VLLMConfig(Section):
-    """A model that vLLM runs on GPUs of its own: for a service in replicas on Ray Serve."""
+    """A model that vLLM runs on GPUs of its own: for a service in replicas on Ray."""
 
     type: Literal["vllm"] = "vllm"
     """What runs the model; it decides which other keys this section has."""
@@ -50,7 +50,7 @@ class VLLMConfig(Section):
     trust_remote_code: bool = False
     """Whether to run Python code that comes with the weights. Leave it off unless you trust their author."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Most requests that a replica works on at once; further ones wait in Ray Serve's router."""
+    """Most requests that a replica works on at once, one per order of a list; further lists wait in the service."""
     chat_template_kwargs: TemplateArguments = Field(default_factory=dict)
     """Further arguments of the model's chat template, by name. For example `{enable_thinking: false}` makes a hybrid
     model judge without thinking first."""
@@ -104,10 +104,10 @@ class FakeConfig(Section):
     delay_s: float = Field(default=0.0, ge=0)
     """Seconds that each answer takes."""
     replicas: int = Field(default=0, ge=0)
-    """Processes to start on Ray Serve, as for a model but without GPUs; 0 answers inside the service's process."""
+    """Processes to start on Ray, as for a model but without GPUs; 0 answers inside the service's process."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Most requests that a replica works on at once; further ones wait in Ray Serve's router. Without replicas there is
-    no bound."""
+    """Most requests that a replica works on at once, one per order of a list; further lists wait in the service. There
+    is no bound without replicas."""
 
 
 EngineConfig = Annotated[VLLMConfig | OpenAIConfig | FakeConfig, Field(discriminator="type")]
@@ -148,5 +148,5 @@ ENGINE_TYPES: tuple[str, ...] = tuple(
 
 
 def replicas_of(model: Section | None) -> int:
-    """How many processes a model has on Ray Serve; 0 where it runs inside the service, elsewhere, or not at all."""
+    """How many processes a model has on Ray; 0 where it runs inside the service, elsewhere, or not at all."""
     return int(getattr(model, "replicas", 0))

@@ -1,9 +1,11 @@
-"""The GRM and the meta RM on vLLM's AsyncLLM, in this process. `serving.ray.app` puts them into Ray's replicas."""
+"""The GRM and the meta RM on vLLM's AsyncLLM, in this process. `serving.ray.replicas` puts them into Ray's actors."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from grm_plugin._util.concurrency import all_of
@@ -39,16 +41,14 @@ class VLLMEngine:
     """
 
     def __init__(self, config: VLLMConfig) -> None:
-        self._template_kwargs = config.chat_template_kwargs
-        self._llm, self._tokenizer, self._max_len = start_vllm(config, "generate", enable_prefix_caching=True)
+        self._llm, tokenizer, self._max_len = start_vllm(config, "generate", enable_prefix_caching=True)
+        self._tokenize = _Tokenize(tokenizer, True, config.chat_template_kwargs)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        tokens = token_ids(
-            self._tokenizer, prompt.messages, add_generation_prompt=True, template_kwargs=self._template_kwargs
-        )
+        tokens = await self._tokenize(prompt.messages)
         left = self._max_len - len(tokens)
         if left < tokens_left_free(sampling.max_tokens, self._max_len):
             raise PromptTooLong(
@@ -95,9 +95,9 @@ class VLLMMetaRM:
     """
 
     def __init__(self, config: VLLMConfig, named: str = "meta_rm.model", too_long: str = SHOW_META_RM_LESS) -> None:
-        self._template_kwargs = config.chat_template_kwargs
         self._too_long = too_long
-        self._llm, self._tokenizer, self._max_len = start_vllm(config, "pooling", named)
+        self._llm, tokenizer, self._max_len = start_vllm(config, "pooling", named)
+        self._tokenize = _Tokenize(tokenizer, False, config.chat_template_kwargs)
 
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
         return await all_of(self._rate(conversation) for conversation in conversations)
@@ -105,9 +105,7 @@ class VLLMMetaRM:
     async def _rate(self, conversation: Conversation) -> float:
         from vllm import PoolingParams
 
-        tokens = token_ids(
-            self._tokenizer, conversation, add_generation_prompt=False, template_kwargs=self._template_kwargs
-        )
+        tokens = await self._tokenize(conversation)
         if len(tokens) > self._max_len:
             raise PromptTooLong(
                 f"the conversation has {len(tokens)} tokens but the model takes {self._max_len}: {self._too_long}"
@@ -124,6 +122,24 @@ class VLLMMetaRM:
     def shutdown(self) -> None:
         """End vLLM's processes."""
         _shut_down(self._llm)
+
+
+class _Tokenize:
+    """`token_ids` in a thread: the event loop, which passes on what vLLM has written, does not wait for it.
+
+    In one thread, because tokenizers are not made for several at once.
+    """
+
+    def __init__(self, tokenizer: Any, add_generation_prompt: bool, template_kwargs: Mapping[str, Any]) -> None:
+        self._tokenizer = tokenizer
+        self._add_generation_prompt = add_generation_prompt
+        self._template_kwargs = template_kwargs
+        self._thread = ThreadPoolExecutor(1, "grm-tokenizer")
+
+    async def __call__(self, conversation: Conversation) -> list[int]:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, token_ids, self._tokenizer, conversation, self._add_generation_prompt, self._template_kwargs
+        )
 
 
 def token_ids(

@@ -15,7 +15,7 @@ from grm_plugin.batch.vote_store import ItemVotes, StoredVote, votes_of
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.lists import ListJudge
-from grm_plugin.judging.seams import Generator, MetaRM
+from grm_plugin.judging.seams import Generator, MetaRM, Wanted
 from grm_plugin.types import UnparsedReason
 
 ITEM_DEADLINE_S = 1800.0
@@ -80,7 +80,7 @@ class VoteCollector:
         members = tuple(range(len(item.responses)))
         deadline = Deadline.after(ITEM_DEADLINE_S)
         drawn = self._drawn(item.id)
-        asked = [self._sampled.judge(item.group, members, deadline, drawn)]
+        asked = [self._sampled.judge(item.group, members, deadline, Wanted(drawn=drawn))]
         if not drawn:
             asked.append(self._greedy.judge(item.group, members, deadline))
         sampled, *greedy = await all_of(asked)

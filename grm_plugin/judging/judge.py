@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from dataclasses import replace
 from types import MappingProxyType
 
 from grm_plugin._util.concurrency import all_of, let_go
@@ -18,11 +19,11 @@ from grm_plugin._util.log_once import OncePerMinute
 from grm_plugin.config import Config, lone_response
 from grm_plugin.errors import GroupError
 from grm_plugin.judging.grouping import split_evenly
-from grm_plugin.judging.lists import ListJudge, Sanitize, Timed
+from grm_plugin.judging.lists import ListJudge, Sanitize
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.rewards import rewards_of
 from grm_plugin.judging.sanitizing import sanitize, says_nothing
-from grm_plugin.judging.seams import Generator, MetaRM
+from grm_plugin.judging.seams import Generator, ListVoter, MetaRM, Wanted
 from grm_plugin.types import Group, Judgement, ListJudgement, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
@@ -35,32 +36,35 @@ class Judge:
 
     Args:
         config: sampling, judging, filtering and normalising; the engine sections are not looked at.
-        generator: runs the GRM.
+        grm: runs the GRM; or judges whole lists, with a meta RM of its own.
         meta_rm: rates critiques; None votes over all of them.
         on_judgement: called with every finished judgement (counters, traces); must not block.
-        sanitize, timed: of `ListJudge`.
+        sanitize: of `ListJudge`.
     """
 
     def __init__(
         self,
         config: Config,
-        generator: Generator,
+        grm: Generator | ListVoter,
         meta_rm: MetaRM | None = None,
         on_judgement: Callable[[Judgement], None] | None = None,
         sanitize: Sanitize = sanitize,
-        timed: Timed = lambda _: nullcontext(),
     ) -> None:
         self.config = config
-        self.lists = ListJudge(config, generator, meta_rm, sanitize, timed)
+        self.lists = grm if isinstance(grm, ListVoter) else ListJudge(config, grm, meta_rm, sanitize)
+        self._sanitize = sanitize
         self.normalizer = Normalizer(config.normalize)
         self.on_judgement = on_judgement
         self.no_pair = OncePerMinute(logger)
 
-    async def judge(self, groups: Sequence[Group], deadline: Deadline = NEVER, learn: bool = True) -> list[Judgement]:
+    async def judge(
+        self, groups: Sequence[Group], deadline: Deadline = NEVER, learn: bool = True, texts: bool = True
+    ) -> list[Judgement]:
         """Judge groups concurrently; one `Judgement` per group, its rewards in the order of its responses.
 
         Votes that are not in by `deadline` are lost votes; a response without any has the value None. What one group
-        raises ends the others. `learn=False` is for evaluation: method `running` does not learn from the groups.
+        raises ends the others. `learn=False` is for evaluation: method `running` does not learn from the groups. With
+        `texts=False` the critiques come without their texts.
 
         Raises:
             GroupError: a group without a conversation or without responses; or, unless it is evaluation, one of a
@@ -73,9 +77,11 @@ class Judge:
             alone = learn and lone_response(self.config.normalize.method, len(group.responses))
             if alone:
                 raise GroupError(f"{alone}: give all responses to the prompt, or set normalize.method to unit")
-        return await all_of(self.judge_group(group, deadline, learn) for group in groups)
+        return await all_of(self.judge_group(group, deadline, learn, texts) for group in groups)
 
-    async def judge_group(self, group: Group, deadline: Deadline = NEVER, learn: bool = True) -> Judgement:
+    async def judge_group(
+        self, group: Group, deadline: Deadline = NEVER, learn: bool = True, texts: bool = True
+    ) -> Judgement:
         """Judge one group, as `judge` does; also what is left of one whose other responses did not come."""
         shown: dict[str, int] = {}
         copies: dict[int, int] = {}
@@ -83,14 +89,14 @@ class Judge:
             first = shown.setdefault(self.as_shown(group.responses[index]), index)
             if first != index:
                 copies[index] = first
-        judged = self.begin(deadline, learn)
+        judged = self.begin(deadline, learn, texts)
         for members in split_evenly(list(shown.values()), self.config.judge.list_size):
             judged.put(group, members)
         return await judged.conclude(group, copies)
 
-    def begin(self, deadline: Deadline = NEVER, learn: bool = True) -> GroupInProgress:
-        """A group whose lists may be put before the GRM one by one, as their responses arrive."""
-        return GroupInProgress(self, deadline, learn)
+    def begin(self, deadline: Deadline = NEVER, learn: bool = True, texts: bool = True) -> GroupInProgress:
+        """A group whose lists may be put before the GRM one by one, as their responses arrive. See `judge`."""
+        return GroupInProgress(self, deadline, learn, texts)
 
     def without_votes(self, group: Group) -> Judgement:
         """The judgement of a group of which no list was judged: blank responses have their reward by rule."""
@@ -99,7 +105,7 @@ class Judge:
 
     def as_shown(self, response: str) -> str:
         """The response as the GRM reads it. Responses that read the same share their votes."""
-        shown, _ = self.lists.sanitize(Group((), (response,)), (0,), self.config.judge, None)
+        shown, _ = self._sanitize(Group((), (response,)), (0,), self.config.judge, None)
         return shown.responses[0]
 
     def blank(self, group: Group) -> set[int]:
@@ -119,9 +125,10 @@ class Judge:
 class GroupInProgress:
     """A group on its way: the lists that the GRM has already, then the rewards."""
 
-    def __init__(self, judge: Judge, deadline: Deadline, learn: bool) -> None:
+    def __init__(self, judge: Judge, deadline: Deadline, learn: bool, texts: bool) -> None:
         self.deadline = deadline
         self.learn = learn
+        self._texts = texts
         self._judge = judge
         self._began = time.monotonic()
         self._lists: list[asyncio.Task[list[ListJudgement]]] = []
@@ -169,6 +176,8 @@ class GroupInProgress:
         alone.
 
         Otherwise a response that confuses the GRM, as a flood of repeats may, would take its siblings' rewards with it.
+        Alone, each gets its share of k votes, rounded up: all of them together cost about as much as the list again,
+        and a GRM that cannot be read at all costs twice what it should and not n + 1 times.
         """
         lists = self._judge.lists
         pairs = self._judge.config.judge.pairs
@@ -181,12 +190,17 @@ class GroupInProgress:
                 )
                 return [_no_pair(members)]
             members = (*members, partner)
-        together = await lists.judge(group, members, self.deadline)
+        wanted = Wanted(texts=self._texts)
+        together = await lists.judge(group, members, self.deadline, wanted)
         silent = all(vote.reason.engine_failed for vote in together.unparsed)
         if together.critiques or silent or pairs or len(members) == 1:
             return [together]
         logger.warning("no critique of a list of %d responses could be read: each is judged alone", len(members))
-        return [together, *await all_of(lists.judge(group, (member,), self.deadline) for member in members)]
+        # By another replica than the one that may be to blame.
+        k = math.ceil(self._judge.config.sampling.k / len(members))
+        wanted = replace(wanted, k=k, not_by=together.judged_by)
+        alone = (lists.judge(group, (member,), self.deadline, wanted) for member in members)
+        return [together, *await all_of(alone)]
 
     def _partner(self, group: Group, member: int) -> int | None:
         """Whom a response left over is compared with: the nearest one of its group, if possible with another text."""

@@ -5,10 +5,11 @@ Names the order of these stages, as `judge.py` names that of a group. Serving, e
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from grm_plugin._util.concurrency import unless_cancelled_within
@@ -20,7 +21,7 @@ from grm_plugin.judging.orders import Draw, plan_draws
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sampling import Sampled, sample_all
 from grm_plugin.judging.sanitizing import sanitize
-from grm_plugin.judging.seams import Generator, MetaRM, check_logits
+from grm_plugin.judging.seams import ALL_VOTES, Generator, MetaRM, Wanted, check_logits
 from grm_plugin.judging.stopping import RankingSettled
 from grm_plugin.judging.voting import keep_best, tally, with_ratings
 from grm_plugin.types import DETAIL_CHARS, Critique, Group, ListJudgement, Sampling, Unparsed, UnparsedReason
@@ -29,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 Sanitize = Callable[[Group, tuple[int, ...], JudgeConfig, int | None], tuple[Group, tuple[int, ...]]]
 """What of a group's members the GRM sees, each of at most so many characters, and how many were left out of each."""
-
-Timed = Callable[[str], AbstractContextManager[None]]
-"""Makes a context in which a list goes through the stage "grm" or "meta_rm"."""
 
 SHORTEST_SHOWN = 100
 """Characters of a response that are always shown; if that does not fit, the conversation itself is too long."""
@@ -65,7 +63,7 @@ class ListJudge:
         generator: runs the GRM.
         meta_rm: rates critiques; None votes over all of them.
         sanitize: makes texts fit to be seen; `grm_plugin.attacks` measures what the defences in it are worth.
-        timed: is told how long the stages take.
+        prompts: renders the prompts; None reads the templates that `config` names.
 
     Raises:
         PromptError: a template is missing or is no template.
@@ -77,31 +75,29 @@ class ListJudge:
         generator: Generator,
         meta_rm: MetaRM | None = None,
         sanitize: Sanitize = sanitize,
-        timed: Timed = lambda _: nullcontext(),
+        prompts: PromptBuilder | None = None,
     ) -> None:
         self.config = config
         self.generator = generator
         self.meta_rm = meta_rm
-        self.prompts = PromptBuilder.of(config)
+        self.prompts = prompts or PromptBuilder.of(config)
         adaptive = config.sampling.adaptive
         self.stopping = RankingSettled(adaptive.z) if adaptive else None
         self.sanitize = sanitize
-        self._timed = timed
 
     async def judge(
-        self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER, drawn: int = 0
+        self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER, wanted: Wanted = ALL_VOTES
     ) -> ListJudgement:
         """Votes on the group's responses `members`, put before the GRM together.
 
         Votes that are not in by `deadline` are lost. Where the responses do not fit into the GRM's context the longest
-        ones are cut further, until they do.
+        ones are cut further, until they do; not in a part of a list, whose other parts would show other texts.
 
         Args:
             group: what is judged.
             members: which of its responses.
             deadline: for all votes together.
-            drawn: how many of the k votes there are from before: only the others are sampled, with other seeds, and
-                over the orders so that all k votes together are balanced. Needs `sampling.seed`.
+            wanted: which votes, and how much of them.
 
         Raises:
             GroupError: one of the texts is no text.
@@ -110,14 +106,15 @@ class ListJudge:
         # A GRM request that hangs must not take the meta RM's time too.
         sampled_by = deadline if self.meta_rm is None else deadline.earlier(META_RM_SHARE)
         limit = self.config.judge.max_response_chars
+        began = time.monotonic()
         while True:
-            shown, rng = self._show(group, members, limit)
-            with self._timed("grm"):
-                critiques, unparsed = await self._critique(shown, rng, sampled_by, drawn)
+            shown, rng = self._show(group, members, limit, wanted.seed)
+            critiques, unparsed = await self._critique(shown, rng, sampled_by, wanted)
             too_long = bool(unparsed) and all(vote.reason is UnparsedReason.TOO_LONG for vote in unparsed)
-            if critiques or not too_long or limit <= SHORTEST_SHOWN:
+            if critiques or not too_long or limit <= SHORTEST_SHOWN or wanted.parts > 1:
                 break
             limit = next_shorter(limit, shown.group)
+        grm_s = time.monotonic() - began
 
         meta_error, meta_too_long = "", False
         try:
@@ -131,7 +128,14 @@ class ListJudge:
             meta_too_long = isinstance(error, PromptTooLong)
         kept = keep_best(critiques, self.config.kept_of(len(critiques) + len(unparsed)))
         votes = tally(kept, len(members))
-        return ListJudgement(members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, meta_error, meta_too_long)
+        if not wanted.texts:
+            kept = [replace(critique, text="", principles="", analysis="") for critique in kept]
+            unparsed = [replace(lost, text="") for lost in unparsed]
+        return ListJudgement(
+            *(members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, meta_error, meta_too_long),
+            grm_s=grm_s,
+            meta_rm_s=time.monotonic() - began - grm_s if self.meta_rm is not None and critiques else 0.0,
+        )
 
     async def rate(self, shown: ShownList, critiques: Sequence[Critique], deadline: Deadline = NEVER) -> list[Critique]:
         """Critiques, fresh or stored ones, with the meta RM's logits; as they are where there is no meta RM.
@@ -148,37 +152,45 @@ class ListJudge:
         if self.meta_rm is None or not critiques:
             return list(critiques)
         conversations = [self.prompts.meta(shown.group, item.order, shown.marker, item.text) for item in critiques]
-        with working_until(deadline), self._timed("meta_rm"):
+        with working_until(deadline):
             async with deadline.timeout():
                 ratings = await unless_cancelled_within(self.meta_rm.rate(conversations), "the meta RM")
         check_logits(ratings, len(critiques))
         return with_ratings(critiques, ratings)
 
-    def _show(self, group: Group, members: tuple[int, ...], limit: int) -> tuple[ShownList, random.Random]:
-        """The list, and what draws its marker and its orders: with `sampling.seed` the same ones for the same list."""
-        seed = self.config.sampling.seed
+    def _show(
+        self, group: Group, members: tuple[int, ...], limit: int, seed: int | None
+    ) -> tuple[ShownList, random.Random]:
+        """The list, and what draws its marker and its orders: with a seed the same ones for the same list."""
+        seed = seed if self.config.sampling.seed is None else self.config.sampling.seed
         shown, cut = self.sanitize(group, members, self.config.judge, limit)
         rng = random.SystemRandom() if seed is None else random.Random(f"{seed} {shown}")
         return ShownList(shown, draw_marker(rng, shown), cut), rng
 
     async def _critique(
-        self, shown: ShownList, rng: random.Random, deadline: Deadline, drawn: int
+        self, shown: ShownList, rng: random.Random, deadline: Deadline, wanted: Wanted
     ) -> tuple[list[Critique], list[Unparsed]]:
         """Sample k completions less the `drawn` ones over balanced orders, in rounds if there is a stopping rule."""
         n = len(shown.group.responses)
         critiques: list[Critique] = []
         unparsed: list[Unparsed] = []
-        rounds = plan_draws(n, self.config.sampling, rng, drawn)
-        if drawn:  # the same seeds would sample the votes again that there are
-            rng = random.Random(f"{drawn} {rng.getrandbits(31)}")
+        rounds = plan_draws(n, self.config.sampling, rng, wanted.k, wanted.drawn)
+        if wanted.drawn:  # the same seeds would sample the votes again that there are
+            rng = random.Random(f"{wanted.drawn} {rng.getrandbits(31)}")
+        planned = 0
         for draws in rounds:
+            firsts = itertools.accumulate((draw.n for draw in draws), initial=planned)
+            planned += sum(draw.n for draw in draws)
+            # Seeds are drawn for the whole list, and then its part is taken: they do not depend on how it is split.
+            asked = [(draw, self._sampling(draw, rng), first) for draw, first in zip(draws, firsts, strict=False)]
+            asked = asked[wanted.part :: wanted.parts]
             requests = [
-                (self.prompts.listwise(shown.group, draw.order, shown.marker), self._sampling(draw, rng))
-                for draw in draws
+                (self.prompts.listwise(shown.group, draw.order, shown.marker), sampling) for draw, sampling, _ in asked
             ]
-            for draw, outcomes in zip(draws, await sample_all(self.generator, requests, deadline), strict=True):
-                for outcome in outcomes:
-                    vote = self._read(outcome, draw.order, sample=len(critiques) + len(unparsed))
+            answers = await sample_all(self.generator, requests, deadline)
+            for (draw, _, first), outcomes in zip(asked, answers, strict=True):
+                for sample, outcome in enumerate(outcomes, first):
+                    vote = self._read(outcome, draw.order, sample)
                     if isinstance(vote, Critique):
                         critiques.append(vote)
                     else:

@@ -39,19 +39,28 @@ def balanced_orders(n: int, m: int, rng: random.Random) -> list[Order]:
     return orders[:m]
 
 
-def plan_draws(n: int, sampling: SamplingConfig, rng: random.Random, drawn: int = 0) -> list[list[Draw]]:
+def number_of_orders(n: int, sampling: SamplingConfig, k: int | None = None) -> int:
+    """In how many orders a list of n responses is shown, for k votes (None: `sampling.k`)."""
+    return min(sampling.orders or n, k or sampling.k, math.factorial(n))
+
+
+def plan_draws(
+    n: int, sampling: SamplingConfig, rng: random.Random, k: int | None = None, drawn: int = 0
+) -> list[list[Draw]]:
     """The draws on a list of n responses; in rounds where a stopping rule looks at the votes after each.
 
     Args:
         n: responses of the list.
-        sampling: k samples in all, over so many orders, with a stopping rule or without.
+        sampling: over how many orders, with a stopping rule or without.
         rng: draws the orders: the same ones for any k, as far as k asks for them.
-        drawn: how many of the k samples there are already, planned with the same `rng`: only the others are.
+        k: samples in all; None takes `sampling.k`.
+        drawn: how many of them there are already, planned with the same `rng`: only the others are.
     """
-    orders = balanced_orders(n, min(sampling.orders or n, sampling.k), rng)
-    batch = sampling.adaptive.batch if sampling.adaptive else sampling.k
+    k = k or sampling.k
+    orders = balanced_orders(n, number_of_orders(n, sampling, k), rng)
+    batch = sampling.adaptive.batch if sampling.adaptive else k
     batch = -(-batch // len(orders)) * len(orders)  # whole sets of orders, or stopping would leave a position bias
-    return plan_rounds(orders, sampling.k, batch, drawn)
+    return plan_rounds(orders, k, batch, drawn)
 
 
 def plan_rounds(orders: list[Order], k: int, batch: int, drawn: int = 0) -> list[list[Draw]]:

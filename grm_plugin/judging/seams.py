@@ -1,13 +1,14 @@
-"""The two seams of the judge: the protocols of everything that runs a model, and the checks of its answers."""
+"""The seams of the judge: protocols of what runs a model or judges a list elsewhere, and the checks of its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
+from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.errors import EngineError
-from grm_plugin.types import Completion, Conversation, Prompt, Sampling
+from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Conversation, Group, ListJudgement, Prompt, Sampling
 
 
 class Generator(Protocol):
@@ -28,6 +29,51 @@ class MetaRM(Protocol):
         """One logit per conversation `(user: request, assistant: critique)`, higher is better; finite.
 
         Raises `EngineError` when they cannot be rated.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which votes on a list are wanted, and how much of them.
+
+    Attributes:
+        k: votes; None takes `sampling.k`.
+        texts: whether the texts of the completions are wanted, and not only what was read off them.
+        seed: draws marker and orders where `sampling.seed` does not; None draws fresh ones.
+        part, parts: where the orders of a list are spread over several that judge it, this one asks in every order
+            whose number is `part` (from 0) modulo `parts`. All parts of a list need the same seed.
+        drawn: how many of the k votes there are from before: only the others are sampled, with other seeds, and over
+            the orders so that all k votes together are balanced. Needs `sampling.seed`.
+        not_by: a replica (`ListJudgement.judged_by`) that is not to judge it, if there is another one.
+    """
+
+    k: int | None = None
+    texts: bool = True
+    seed: int | None = None
+    part: int = 0
+    parts: int = 1
+    drawn: int = 0
+    not_by: str = ""
+
+
+ALL_VOTES = Wanted()
+
+
+@runtime_checkable
+class ListVoter(Protocol):
+    """Puts lists before the GRM and counts its votes: `lists.ListJudge`, or what calls one in another process."""
+
+    async def judge(
+        self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER, wanted: Wanted = ALL_VOTES
+    ) -> ListJudgement:
+        """Votes on the group's responses `members`, put before the GRM together.
+
+        Votes that are not in by `deadline`, or that the engine does not give, are lost votes and no error.
+
+        Raises:
+            GroupError: one of the texts is no text.
+            PromptError: the template cannot be rendered.
         """
         ...
 
@@ -82,6 +128,16 @@ def check_logits(answer: Any, n: int) -> None:
         raise EngineError(
             "the meta RM answered with a logit that is NaN or infinite: its weights or meta_rm.dtype are wrong"
         )
+
+
+def check_list(answer: Any, members: tuple[int, ...]) -> None:
+    """Raises `EngineError` unless this is a judgement of the list `members`, with scores in range."""
+    if not isinstance(answer, ListJudgement) or answer.members != members or len(answer.votes) != len(members):
+        raise EngineError(f"a list of {len(members)} responses was answered with {_shown(answer)}")
+    for critique in answer.critiques:
+        in_range = [MIN_SCORE <= score <= MAX_SCORE for score in critique.scores]
+        if len(in_range) != len(members) or not all(in_range):
+            raise EngineError(f"a list was answered with a vote that is not {len(members)} scores in range")
 
 
 def _shown(answer: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -23,11 +24,14 @@ ENVIRONMENT = jinja2.Environment(
 
 @dataclass(frozen=True, slots=True)
 class TemplateFile:
-    """A template, with its source and the name by which messages call it."""
+    """A template, with its source and the name by which messages call it. Pickles as its source."""
 
     name: str
     source: str
     compiled: jinja2.Template
+
+    def __reduce__(self) -> tuple[Callable[[str, str], TemplateFile], tuple[str, str]]:
+        return _compiled, (self.name, self.source)
 
 
 def load_template(name: str) -> TemplateFile:
@@ -44,6 +48,10 @@ def load_template(name: str) -> TemplateFile:
             source = read_text(Path(name))
     except (OSError, ValueError) as error:
         raise PromptError(f"template {name} cannot be read: {error}") from None
+    return _compiled(name, source)
+
+
+def _compiled(name: str, source: str) -> TemplateFile:
     try:
         compiled = ENVIRONMENT.from_string(source)
     except jinja2.TemplateSyntaxError as error:

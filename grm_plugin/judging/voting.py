@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from grm_plugin.types import Critique, Vote
+from grm_plugin.types import Critique, ListJudgement, Vote
 
 
 def with_ratings(critiques: Sequence[Critique], ratings: Sequence[float]) -> list[Critique]:
@@ -37,6 +37,25 @@ def tally(critiques: Sequence[Critique], n: int) -> list[Vote | None]:
 def vote_of(scores: Sequence[float]) -> Vote:
     """The vote of one response: sum, mean and population standard deviation of its scores (at least one)."""
     return Vote(tuple(scores), float(sum(scores)), statistics.fmean(scores), statistics.pstdev(scores))
+
+
+def join_parts(parts: Sequence[ListJudgement], k_meta: int) -> ListJudgement:
+    """The judgement of a list whose orders were spread over several (`judging.seams.Wanted.parts`), from theirs."""
+    critiques = sorted((item for part in parts for item in part.critiques), key=lambda critique: critique.sample)
+    # What a part has kept was the best of its own.
+    kept = keep_best([replace(critique, kept=True) for critique in critiques], k_meta)
+    failed = next((part for part in parts if part.meta_error), parts[0])
+    return replace(
+        parts[0],
+        votes=tuple(tally(kept, len(parts[0].members))),
+        critiques=tuple(kept),
+        cut=tuple(map(max, zip(*(part.cut for part in parts), strict=True))),
+        unparsed=tuple(lost for part in parts for lost in part.unparsed),
+        meta_error=failed.meta_error,
+        meta_too_long=failed.meta_too_long,
+        grm_s=max(part.grm_s for part in parts),
+        meta_rm_s=max(part.meta_rm_s for part in parts),
+    )
 
 
 def lead(scores: Sequence[float], best: Collection[int]) -> float:

@@ -1,4 +1,4 @@
-"""The reward service: a judge behind HTTP, in one process or on Ray Serve.
+"""The reward service: a judge behind HTTP, in one process or on Ray.
 
 `service.py` is the service itself, `http/` its routes, `ray/` its actors on a Ray cluster.
 """

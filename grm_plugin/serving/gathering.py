@@ -24,10 +24,15 @@ logger = logging.getLogger(__name__)
 
 
 class Gatherer:
-    """Turns concurrent single samples into judged groups."""
+    """Turns concurrent single samples into judged groups.
 
-    def __init__(self, judge: Judge, config: Config, counters: Counters) -> None:
+    Args:
+        texts: whether judgements are to hold the texts of the critiques, which callers of single samples do not get.
+    """
+
+    def __init__(self, judge: Judge, config: Config, counters: Counters, texts: bool = True) -> None:
         self.judge = judge
+        self.texts = texts
         self.config = config
         self._counters = counters
         self._incomplete = OncePerMinute(logger)
@@ -129,7 +134,7 @@ class _GroupUnderWay:
         self.group = group
         left_s = math.inf if deadline.left_s is None else deadline.left_s
         self.wait_s = min(gatherer.config.group.wait_s, left_s / 2)
-        self.judged = gatherer.judge.begin(deadline, learn)
+        self.judged = gatherer.judge.begin(deadline, learn, gatherer.texts)
         self.waited = asyncio.Event()
         """Set when the group is complete, or no longer waits for siblings."""
         self.judgement: asyncio.Future[Judgement] = asyncio.get_running_loop().create_future()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as PromCounter
@@ -102,7 +100,7 @@ class Metrics:
         )
 
     def set_replicas(self, states: Mapping[str, Mapping[str, int]]) -> None:
-        """Set how many replicas of each deployment are in which state, both under Ray Serve's names."""
+        """Set how many replicas of each deployment (Engine, MetaRM) are in which state (RUNNING, DOWN)."""
         self._replicas.clear()
         for deployment, counts in states.items():
             for state, count in counts.items():
@@ -116,6 +114,9 @@ class Metrics:
                 self._mean.observe(reward.mean)
                 self._spread.observe(reward.spread)
         for judged in judgement.lists:
+            for stage, seconds in (("grm", judged.grm_s), ("meta_rm", judged.meta_rm_s)):
+                if seconds:
+                    self.observe(stage, seconds)
             for vote in judged.unparsed:
                 self._unparsed.labels(vote.reason).inc()
         self.count_missing(judgement)
@@ -134,15 +135,6 @@ class Metrics:
     def observe(self, stage: str, seconds: float) -> None:
         """Record that one pass of a stage of `STAGES` took so long."""
         self._stage.labels(stage).observe(seconds)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Record how long the block takes, as one pass of a stage of `STAGES`."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.observe(stage, time.monotonic() - started)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics as text and their media type, in the format that the Accept header `accept` asks for."""

@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Protocol, TypeVar
 
 from grm_plugin._util.concurrency import all_of, unless_cancelled_within
+from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.orders import plan_draws
-from grm_plugin.judging.seams import Generator, MetaRM, as_asked, check_completions, check_logits
-from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
+from grm_plugin.judging.seams import (
+    ALL_VOTES,
+    Generator,
+    ListVoter,
+    MetaRM,
+    Wanted,
+    as_asked,
+    check_completions,
+    check_logits,
+)
+from grm_plugin.types import Completion, Conversation, Group, ListJudgement, Message, Prompt, Sampling
 
 PROBLEM_CHARS = 400
 """Longest reason in the reply of `/ready`: an error of Ray brings its traceback along."""
@@ -65,7 +76,7 @@ class _Watched:
             return "" if self._busy_and_answering() else f"{self.named} did not answer within {PROBE_TIMEOUT_S:g} s"
         except EngineError as error:
             return str(error)
-        except Exception as error:  # Ray's own errors while Serve restarts: they are reported, not a 500 of `/ready`
+        except Exception as error:  # Ray's own errors while an actor restarts: they are reported, not a 500 of `/ready`
             return f"{type(error).__name__}: {error}"[:PROBLEM_CHARS]
         return ""
 
@@ -74,19 +85,30 @@ class _Watched:
 
     async def _watch(self, work: Awaitable[list[AnswerT]]) -> list[AnswerT]:
         """The answer to a call."""
+        with self.busy():
+            try:
+                answer = await unless_cancelled_within(work, self.named)
+                self.heard(bool(answer))
+            except PromptTooLong:  # the model works: it has measured the prompt and refused it
+                self.heard(True)
+                raise
+            except Exception:
+                self.heard(False)
+                raise
+        return answer
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Within the block the model has a request."""
         self._under_way += 1
         try:
-            answer = await unless_cancelled_within(work, self.named)
-            self._answered_at = self._clock() if answer else None
-        except PromptTooLong:  # the model works: it has measured the prompt and refused it
-            self._answered_at = self._clock()
-            raise
-        except Exception:
-            self._answered_at = None
-            raise
+            yield
         finally:
             self._under_way -= 1
-        return answer
+
+    def heard(self, answered: bool) -> None:
+        """Tell that the model has answered a request, or failed."""
+        self._answered_at = self._clock() if answered else None
 
     def _busy_and_answering(self) -> bool:
         at = self._answered_at
@@ -140,12 +162,59 @@ class ProbedMetaRM(_Watched):
         check_logits(await self.meta_rm.rate([PROBE_CRITIQUE]), 1)
 
 
-async def problem_of(*models: ProbedGenerator | ProbedMetaRM | None) -> str:
+class RemoteVoter(ListVoter, Protocol):
+    """Judges lists in other processes."""
+
+    async def probe(self, sampling: Sampling) -> list[Completion]:
+        """The GRM's answer to `PROBE`, from any of them."""
+        ...
+
+
+class ProbedLists(_Watched):
+    """A `ListVoter` that passes all lists on to a remote one, and tells by its judgements how the models are.
+
+    Args:
+        lists: judges them.
+        meta_rm: the meta RM that rates their critiques, as this process reaches it; None where there is none.
+        sampling: of the probe.
+    """
+
+    named = "the GRM"
+
+    def __init__(
+        self,
+        lists: RemoteVoter,
+        meta_rm: ProbedMetaRM | None,
+        sampling: Sampling = ONE_TOKEN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(clock)
+        self._lists = lists
+        self._meta_rm = meta_rm
+        self._sampling = sampling
+
+    async def judge(
+        self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER, wanted: Wanted = ALL_VOTES
+    ) -> ListJudgement:
+        """See `ListVoter.judge`."""
+        with self.busy(), self._meta_rm.busy() if self._meta_rm else nullcontext():
+            judged = await self._lists.judge(group, members, deadline, wanted)
+        self.heard(bool(judged.critiques) or not all(lost.reason.engine_failed for lost in judged.unparsed))
+        if self._meta_rm and judged.critiques:
+            self._meta_rm.heard(not judged.meta_error or judged.meta_too_long)
+        return judged
+
+    async def _probe(self) -> None:
+        answer = await self._lists.probe(self._sampling)
+        check_completions(answer, len(answer) or 1)
+
+
+async def problem_of(*models: ProbedGenerator | ProbedLists | ProbedMetaRM | None) -> str:
     """Why models cannot answer now, or an empty string. All but the GRM, whose problems come first, are named."""
     present = [model for model in models if model]
     problems = zip(present, await all_of(model.problem() for model in present), strict=True)
     return "; ".join(
-        why if isinstance(model, ProbedGenerator) or why.startswith(model.named) else f"{model.named}: {why}"
+        why if not isinstance(model, ProbedMetaRM) or why.startswith(model.named) else f"{model.named}: {why}"
         for model, why in problems
         if why
     )

@@ -23,13 +23,21 @@ from grm_plugin.engines.fingerprint import reward_fingerprint
 from grm_plugin.errors import ConfigError, PromptError, ServiceBusy, WireError
 from grm_plugin.judging.fallback import SettledReward, settle, with_logs
 from grm_plugin.judging.judge import Judge
-from grm_plugin.judging.seams import Generator, MetaRM
+from grm_plugin.judging.prompts import PromptBuilder
+from grm_plugin.judging.seams import Generator, ListVoter, MetaRM
 from grm_plugin.serving.admission import STOPPING, Admission
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
 from grm_plugin.serving.lone_responses import LoneResponses
 from grm_plugin.serving.metrics import Metrics
-from grm_plugin.serving.probing import ProbedGenerator, ProbedMetaRM, probe_sampling, problem_of
+from grm_plugin.serving.probing import (
+    ProbedGenerator,
+    ProbedLists,
+    ProbedMetaRM,
+    RemoteVoter,
+    probe_sampling,
+    problem_of,
+)
 from grm_plugin.serving.read_prompts import ReadPrompts
 from grm_plugin.serving.refusals import Refusals
 from grm_plugin.serving.sample_calls import SampleCalls
@@ -64,8 +72,8 @@ class RewardService:
 
     Args:
         config: the whole configuration; the engine sections are only shown (`info`).
-        generator: runs the GRM.
-        meta_rm: rates critiques, if there is a meta RM.
+        grm: runs the GRM in this process; or judges whole lists in other ones.
+        meta_rm: rates critiques, if there is a meta RM; where lists are judged elsewhere, it only says if it is ready.
 
     Raises:
         PromptError: the prompt template does not render (checked now, not in the first step of a job).
@@ -73,7 +81,7 @@ class RewardService:
         StoreError: the trace store cannot be written, or comes from another version of grm_plugin.
     """
 
-    def __init__(self, config: Config, generator: Generator, meta_rm: MetaRM | None = None) -> None:
+    def __init__(self, config: Config, grm: Generator | RemoteVoter, meta_rm: MetaRM | None = None) -> None:
         self.config = config
         self.counters = Counters()
         self.refusals = Refusals()
@@ -85,17 +93,21 @@ class RewardService:
             lambda: self._admission.waiting,
             lambda: self.traces.status if self.traces else None,
         )
-        self.grm = ProbedGenerator(generator, sampling=probe_sampling(config))
         self.meta_rm = ProbedMetaRM(meta_rm) if meta_rm else None
-        self.judge = Judge(config, self.grm, self.meta_rm, on_judgement=self._record, timed=self.metrics.timed)
-        for left_out in self.judge.lists.prompts.check():
+        self.grm: ProbedGenerator | ProbedLists
+        if isinstance(grm, ListVoter):
+            self.grm = ProbedLists(grm, self.meta_rm, probe_sampling(config))
+        else:
+            self.grm = ProbedGenerator(grm, sampling=probe_sampling(config))
+        self.judge = Judge(config, self.grm, self.meta_rm, on_judgement=self._record)
+        for left_out in PromptBuilder.of(config).check():
             logger.warning(left_out)
         self._fingerprint = reward_fingerprint(config)  # now: its files may change while the service runs
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
         self.prompts = ReadPrompts(reader)
         self._calls = SampleCalls(self.prompts, config.failure, self.counters, self.metrics)
-        self._gatherer = Gatherer(self.judge, config, self.counters)
+        self._gatherer = Gatherer(self.judge, config, self.counters, texts=self.traces is not None)
         self._replies: SingleFlight[GetRewardReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._samples: SingleFlight[SettledReward] = SingleFlight(keep_s=config.failure.deadline_s)
         self._groups: SingleFlight[ScoreReply] = SingleFlight(keep_s=config.failure.deadline_s)
@@ -218,16 +230,17 @@ class RewardService:
         groups = [group.to_group(self._conversation(index, group)) for index, group in enumerate(request.groups)]
         with self._admission.admit(sum(len(group.responses) for group in groups)):
             deadline = Deadline.after(self.config.failure.deadline_s)
-            judgements = await all_of(self._judge_group(group, deadline, request.learn) for group in groups)
+            texts = request.detail or self.traces is not None
+            judgements = await all_of(self._judge_group(group, deadline, request.learn, texts) for group in groups)
         settled = [settle(judgement.rewards, self.config.failure) for judgement in judgements]
         self.counters.fallbacks += sum(row.fallback for rows in settled for row in rows)
         pairs = zip(judgements, settled, strict=True)
         return ScoreReply(judgements=[judgement_to_wire(*pair, request.detail) for pair in pairs])
 
-    async def _judge_group(self, group: Group, deadline: Deadline, learn: bool) -> Judgement:
+    async def _judge_group(self, group: Group, deadline: Deadline, learn: bool, texts: bool) -> Judgement:
         try:
             async with deadline.timeout():
-                return await self.judge.judge_group(group, deadline.earlier(REPLY_SHARE), learn)
+                return await self.judge.judge_group(group, deadline.earlier(REPLY_SHARE), learn, texts)
         except TimeoutError:
             return self._judged_too_late(group)
 

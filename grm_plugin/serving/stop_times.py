@@ -5,8 +5,8 @@ an error that makes clients ask again. Then:
 
 - Without Ray: connections have until `CONNECTIONS_S` (after the start of the stop) to take their replies, then traces
   and statistics are saved. All of that takes less than 30 s; `grm-plugin stop` kills the process after `KILL_AFTER_S`.
-- On Ray Serve: the keeper waits `DRAIN_S + DRAIN_MARGIN_S` for the drain, then Serve ends the replicas, usually within
-  5 to 10 s. The stop is reported as failed after `RAY_STOP_S`.
+- On Ray: the keeper waits `DRAIN_S + DRAIN_MARGIN_S` for the drain, then ends the actors. The stop is
+  reported as failed after `RAY_STOP_S`.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ KILL_AFTER_S = 35.0
 RAY_STOP_S = 60.0
 """For a service on Ray to stop; then the stop is reported as failed."""
 
-FAILED_START_S = 120.0
-"""For a service on Ray that could not start to be removed. Long, because Serve itself waits up to 60 s for replicas."""
+FAILED_START_S = 60.0
+"""For a service on Ray that could not start to be removed."""

@@ -1,6 +1,6 @@
 """The routes of the trace page: list of groups, live rows, one group, exports, static files. They only read the store.
 
-Every link of the page is relative, so that it works at `/`, below the route prefix of Ray Serve, and behind a proxy.
+Every link of the page is relative, so that it works at `/`, below a proxy's prefix, and where another app mounts it.
 """
 
 from __future__ import annotations

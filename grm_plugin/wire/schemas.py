@@ -146,7 +146,7 @@ class WireReward(WireReply):
     spread: Number | None
     """Standard deviation of the kept votes."""
     votes_asked: Count
-    """k; twice that where no critique of a list could be read and the response was judged once more, alone."""
+    """k; and k / n more, rounded up, where no critique of a list of n could be read and each was judged alone too."""
     votes_parsed: Count
     """Critiques that could be read."""
     votes_kept: Count

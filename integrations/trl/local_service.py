@@ -61,7 +61,7 @@ def find_or_start(url: str | None, config: Config | str | Path | None) -> FoundS
     if world > 1 and handle.url != (expected := http_url(*address)):
         stop_service(handle)
         raise ConfigError(
-            f"the service answers at {handle.url}, where Ray Serve runs already, and the other ranks look for it at "
+            f"the service answers at {handle.url}, on the Ray cluster's head node, and the other ranks look for it at "
             f"{expected}: start it once with grm-plugin serve, and give every rank its url=..."
         )
     return FoundService(handle.url, handle.token, handle)

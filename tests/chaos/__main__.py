@@ -1,6 +1,6 @@
 """The chaos suite: `make chaos`, or `python tests/chaos --engines fake --rewards 2400 --seed 5`.
 
-A load of rewards with known right answers runs through real Ray Serve while its processes are killed, frozen, slowed
+A load of rewards with known right answers runs through a service on Ray while its processes are killed, frozen, slowed
 and made to talk garbage; then the same in small with real vLLM engines. Prints what became of every reward, leaves
 runs/chaos/summary.json, and fails unless every reward came, in time, and right or flagged as the failure policy's.
 """

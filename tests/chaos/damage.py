@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from support.ray_cluster import living_actors, session_processes, vllm_processes
+from support.ray_cluster import actor_pids, session_processes, vllm_processes
 
 
 class Damage:
@@ -31,14 +31,11 @@ class Damage:
         self._frozen: list[int] = []
 
     def pids(self, what: str) -> list[int]:
-        """Processes of the replicas of a deployment (Engine, MetaRM, RewardService), or of Serve's proxy or controller.
+        """Processes of the service's actors: Engine, MetaRM, RewardService, or keeper.
 
         Ray says which they are: a process's title does not always.
         """
-        names = {"proxy": "ProxyActor", "controller": "ServeController"}
-        name = names.get(what, f"ServeReplica:{self._service}:{what}")
-        ours = session_processes(self._session)
-        return sorted(pid for actor, pid in living_actors() if actor.rpartition(".")[2] == name and pid in ours)
+        return sorted(actor_pids(self._session, "Keeper" if what == "keeper" else f" {self._service}:{what}"))
 
     def kill(self, what: str, count: int = 1) -> None:
         """kill -9."""

@@ -57,8 +57,7 @@ def fake_phases(rewards: int) -> list[Phase]:
         "MetaRM slow, silent, garbage": _spoilt("MetaRM", SLOW, "hang", "garbage", "nan", "empty", "few"),
         "RewardService killed": (_at(0.3, kill, "RewardService"),),
         "all Engines killed at once": (_at(0.3, kill, "Engine", 99),),
-        "Serve's controller killed": (_at(0.2, kill, "controller"),),
-        "Serve's proxy killed": (_at(0.3, kill, "proxy"),),
+        "RewardService frozen": (_at(0.3, freeze, "RewardService"),),
         "everything at once": (
             _at(0.1, freeze, "Engine"),
             _at(0.2, spoil, "Engine", SLOW),
@@ -67,10 +66,12 @@ def fake_phases(rewards: int) -> list[Phase]:
             _at(0.6, kill, "Engine"),
             _at(0.7, spoil, "MetaRM", "hang"),
         ),
+        # The last one, for nobody replaces the keeper.
+        "keeper killed, then RewardService": (_at(0.1, kill, "keeper"), _at(0.4, kill, "RewardService")),
     }
-    # OpenRLHF's own call gives up when a connection is refused for five seconds, and the proxy is away for longer. The
-    # other hooks wait.
-    without = {"Serve's proxy killed": ("OpenRLHF http",)}
+    # OpenRLHF's own call gives up when connections are refused for five seconds. The keeper holds the socket that they
+    # wait in; without it they are refused for longer. The other hooks wait.
+    without = {"keeper killed, then RewardService": ("OpenRLHF http",)}
     return [Phase(name, rewards, done, without.get(name, ())) for name, done in steps.items()]
 
 

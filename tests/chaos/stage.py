@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from tally import Tally
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
 from support.engine_faults import environment
-from support.ray_cluster import free_port, ray_cluster
+from support.ray_cluster import free_port, living_actors, ray_cluster
 
 MENDED_DEADLINE_S = 300.0
 """Longest wait after a phase until all replicas are there again."""
@@ -98,11 +99,9 @@ class Stage:
             time.sleep(0.5)
 
     def _running(self) -> dict[str, int]:
-        """Replicas that have loaded what they need, by deployment."""
-        from ray import serve
-
-        deployments = serve.status().applications[self.config.service.name].deployments
-        return {name: status.replica_states.get("RUNNING", 0) for name, status in deployments.items()}
+        """Actors that have loaded what they need, by what they are."""
+        prefix = f" {self.config.service.name}:"
+        return dict(Counter(name.split(prefix)[1].split(":")[0] for name, _ in living_actors() if prefix in name))
 
     def _answers(self) -> bool:
         try:
@@ -137,7 +136,6 @@ def fake_config(port: int) -> Config:
 def staged(make_config: Callable[[int], Config], folder: Path, num_gpus: int = 0) -> Iterator[Stage]:
     """Start a cluster and the service on it; both are gone at the end."""
     import ray
-    from ray.serve.context import _set_global_client
 
     from grm_plugin.serving.ray import launch
 
@@ -151,7 +149,6 @@ def staged(make_config: Callable[[int], Config], folder: Path, num_gpus: int = 0
             with launch.start(config) as service:
                 yield Stage(config, service.url, session, faults, make_callers(service.url, config))
         finally:
-            _set_global_client(None)  # or Serve would look for its controller on this cluster in the next run, too
             ray.shutdown()
             if before is None:
                 del os.environ["RAY_ADDRESS"]

@@ -1,4 +1,4 @@
-"""The short version of `make chaos`: one of each kind of fault, on real Ray Serve with fake engines."""
+"""The short version of `make chaos`: one of each kind of fault, on a real Ray cluster with fake engines."""
 
 from __future__ import annotations
 

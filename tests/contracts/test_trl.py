@@ -459,7 +459,7 @@ async def test_the_token_of_a_configuration_is_that_of_its_service(monkeypatch: 
 
 
 def test_ranks_that_could_not_find_the_service_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray Serve listens already on the cluster, at an address of its own."""
+    """The cluster's head node, where the service listens, is another machine."""
     stopped: list[ServiceHandle | None] = []
     handle = ServiceHandle("grm", NOWHERE)
     monkeypatch.setattr(local_service, "start", lambda _: handle)

@@ -27,7 +27,7 @@ from support.ray_cluster import actor_pids, end_session, free_port, get, ray_clu
 ray = pytest.importorskip("ray")
 
 from grm_plugin.serving.ray import launch  # noqa: E402
-from grm_plugin.serving.ray.app import FROZEN_S  # noqa: E402
+from grm_plugin.serving.ray.own_process import FROZEN_S  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -133,10 +133,7 @@ class TestAlone:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    # Serve looks at its proxy every ten seconds and replaces it after three looks: half a minute, in which nothing else
-    # is seen than in three seconds.
-    environ = {**os.environ, "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1"}
-    with ray_cluster(tmp_path_factory.mktemp("serve") / "ray.log", environ=environ) as (address, session):
+    with ray_cluster(tmp_path_factory.mktemp("serve") / "ray.log") as (address, session):
         ray.init(address=address, log_to_driver=False)
         try:
             yield address, session
@@ -158,7 +155,7 @@ class TestServeOnRay:
         with serving(data, there, log) as service:
             assert service.poll() is None, log.read_text()
             [keeper] = actor_pids(session, "Keeper")
-            replicas = set(actor_pids(session, "ServeReplica:grm"))
+            replicas = set(actor_pids(session, " grm:"))
             assert replicas
             if how == "stop":
                 subprocess.run([str(GRM_PLUGIN), "stop"], env=there, check=True, timeout=BACK_DEADLINE_S)
@@ -228,7 +225,7 @@ class TestOnRay:
                 votes |= set(service.rewards(40))
             return votes
 
-        replica = service.one("ServeReplica:grm:Engine")
+        replica = service.one("grm:Engine")
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(ask_until_struck)
             try:
@@ -246,24 +243,29 @@ class TestOnRay:
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(service.rewards, 20)
             time.sleep(0.05)
-            service.kill("ServeReplica:grm:RewardService")
+            service.kill("grm:RewardService")
             assert asked.result() == [VOTES] * 20
         assert service.rewards(10) == [VOTES] * 10  # those before the kill may be in nobody's state
         wait_for(lambda: json.loads(state.read_text())["count"] >= before + 10, 20.0, "what was learnt since")
 
     def test_a_killed_service_with_a_damaged_state_comes_back_all_the_same(self, service: OnRay) -> None:
         state = Path(str(service.config.normalize.state_path))
-        replica = service.one("ServeReplica:grm:RewardService")
+        replica = service.one("grm:RewardService")
         os.kill(replica, signal.SIGSTOP)  # what it saves late would mend the file
         state.write_text('{"count": 1')
         os.kill(replica, signal.SIGKILL)
         assert service.rewards(4) == [VOTES] * 4
         assert (state.parent / f"{state.name}.damaged").exists()
 
-    @pytest.mark.parametrize("process", ["ProxyActor", "ServeController"])
-    def test_serves_own_processes_may_die(self, service: OnRay, process: str) -> None:
-        service.kill(process)
+    def test_a_frozen_service_is_replaced(self, service: OnRay) -> None:
+        os.kill(service.one("grm:RewardService"), signal.SIGSTOP)
         assert service.rewards(4) == [VOTES] * 4
+
+    def test_connections_wait_while_a_killed_service_comes_back(self, service: OnRay) -> None:
+        """They are not refused: OpenRLHF's HTTP call gives up after five seconds of refusals."""
+        for _ in range(3):
+            service.kill("grm:RewardService")
+            assert get(f"{service.handle.url}/health").status_code == 200
 
     def test_a_supervised_service_comes_back_at_its_address(self, service: OnRay) -> None:
         with Supervisor(service.config, service.handle.url, period_s=2.0) as supervisor:
@@ -274,7 +276,7 @@ class TestOnRay:
             assert service.rewards(4) == [VOTES] * 4
 
     def test_a_service_without_a_keeper_is_found_and_stopped(self, service: OnRay) -> None:
-        processes = set(service.pids("ServeReplica:grm"))
+        processes = set(service.pids(" grm:"))
         service.kill("Keeper")
         wait_for(lambda: not launch.exists("grm"), 20.0, "the end of the keeper")
         assert service.rewards(1) == [VOTES]

@@ -1,4 +1,4 @@
-"""The service as users run it: real Ray Serve, real vLLM, the nano GRM; one cluster and one service for most tests.
+"""The service as users run it: a real Ray cluster, real vLLM, the nano GRM; one service for most tests.
 
 The cluster claims to have two GPUs and the CPU profile is off, so that GPUs are reserved as on a GPU machine.
 """
@@ -143,13 +143,11 @@ def test_a_wrong_payload_names_the_field(service: launch.ServiceHandle) -> None:
     assert "query" in reply.text
 
 
-def test_it_answers_over_a_serve_handle_too(service: launch.ServiceHandle) -> None:
-    from ray import serve
-
+def test_it_answers_as_an_actor_too(service: launch.ServiceHandle) -> None:
     from grm_plugin.wire.schemas import ScoreReply, ScoreRequest
 
-    handle = serve.get_app_handle(service.name)
-    reply = handle.judge_groups.remote(ScoreRequest.model_validate(COLOURS)).result(timeout_s=60)
+    actor = ray.get_actor(f"{service.name}:RewardService", "grm_plugin")
+    reply = ray.get(actor.judge_groups.remote(ScoreRequest.model_validate(COLOURS)), timeout=60)
     assert isinstance(reply, ScoreReply)
     assert len(reply.judgements[0].rewards) == 2
 
@@ -180,9 +178,11 @@ def test_started_inside_a_placement_group_it_is_not_captured(service: launch.Ser
     from ray.util.placement_group import placement_group, remove_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+    port = free_port()
+
     class Rollout:  # in here, so that Ray ships the class itself: its workers cannot import this module
         def start(self) -> str:
-            data = {"engine": {"type": "fake"}, "sampling": {"k": 4}, "service": {"name": "inside"}}
+            data = {"engine": {"type": "fake"}, "sampling": {"k": 4}, "service": {"name": "inside", "port": port}}
             return launch.start(load_config(data)).url
 
     group = placement_group([{"CPU": 1}])
@@ -201,12 +201,12 @@ def test_started_inside_a_placement_group_it_is_not_captured(service: launch.Ser
     finally:
         ray.kill(rollout)
         remove_placement_group(group)
-    wait_for(lambda: launch.attach(nano(name="inside")) is None, GONE_DEADLINE_S, "the actor's service ends with it")
+    wait_for(lambda: not launch.exists("inside"), GONE_DEADLINE_S, "the actor's service ends with it")
 
 
 def test_too_few_gpus_are_counted_and_their_holder_is_named(service: launch.ServiceHandle) -> None:
     with pytest.raises(ServiceError) as error:
-        launch.start(nano(name="greedy", engine__replicas="2"))
+        launch.start(nano(name="greedy", port=str(free_port()), engine__replicas="2"))
     assert "needs 2 GPU(s) (1 + 1" in str(error.value)
     assert "1 of 2 are free" in str(error.value)
     assert "Engine" in str(error.value)
@@ -215,13 +215,13 @@ def test_too_few_gpus_are_counted_and_their_holder_is_named(service: launch.Serv
 
 def test_a_model_that_does_not_load_ends_the_start_with_its_reason(service: launch.ServiceHandle) -> None:
     with pytest.raises(ServiceError, match="vLLM cannot start nobody/nothing"):
-        launch.start(nano(name="broken", engine__model="nobody/nothing"))
+        launch.start(nano(name="broken", port=str(free_port()), engine__model="nobody/nothing"))
     gpus_are_free(1)
 
 
 def test_a_killed_replica_costs_no_vote(service: launch.ServiceHandle, cluster: tuple[str, int]) -> None:
     (before,) = vllm_processes(cluster[1])
-    (replica,) = actor_pids(cluster[1], "ServeReplica:grm:Engine")
+    (replica,) = actor_pids(cluster[1], "grm:Engine")
     os.kill(replica, signal.SIGKILL)
     assert votes(post(f"{service.url}/v1/score", COLOURS)) >= 4
     (after,) = vllm_processes(cluster[1])
@@ -235,15 +235,15 @@ def test_a_killed_vllm_process_costs_no_vote(service: launch.ServiceHandle, clus
 
 
 def test_a_service_dies_with_its_killed_owner(service: launch.ServiceHandle, cluster: tuple[str, int]) -> None:
-    """On a cluster that stays, where the owner may use /name of a Serve that runs already."""
+    """On a cluster that stays, beside another service."""
     before = set(grm_processes(cluster[1]))
-    with _cli(NANO, "--grm.service.name", "second") as (owner, out):
+    with _cli(NANO, "--grm.service.name", "second", "--grm.service.port", str(free_port())) as (owner, out):
         wait_for(
             lambda: "GRM service at" in out.read_text() or owner.poll() is not None,
             START_DEADLINE_S,
             "the second service",
         )
-        url = next(word for word in out.read_text().split() if word.endswith("/second"))
+        url = next(word for word in out.read_text().split() if word.startswith("http://"))
         assert votes(post(f"{url}/v1/score", COLOURS)) >= 4
         assert set(grm_processes(cluster[1])) - before
         owner.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A service with a token on real Ray Serve: it asks for it, its clients know it, and no log of Ray shows it."""
+"""A service with a token on a real Ray cluster: it asks for it, its clients know it, and no log of Ray shows it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = "s3cret-Token_of.this~service"
 SENTINEL = "XYZZY-the-magic-word-7431"
 
 
-def test_a_token_on_ray_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(
         sampling__k=2, service__name="guarded", service__port=free_port(), service__host="0.0.0.0", engine__type="fake",
         engine__replicas=1, service__max_body_mb=1,

@@ -1,4 +1,4 @@
-"""A real GRPOTrainer run on the CPU: nano policy, nano GRM on vLLM behind Ray Serve, started and stopped by the job.
+"""A real GRPOTrainer run on the CPU: nano policy, nano GRM on vLLM on Ray, started and stopped by the job.
 
 What counts is the policy's true quality on prompts that nobody trained on, by a rule that the GRM never saw.
 """

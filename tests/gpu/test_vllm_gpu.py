@@ -145,7 +145,7 @@ async def test_both_models_run_in_one_process() -> None:
 
 
 @pytest.mark.parametrize("with_meta_rm", [False, pytest.param(True, marks=needs_two)])
-def test_a_service_on_ray_serve_rewards(with_meta_rm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_on_ray_rewards(with_meta_rm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each replica on a GPU that Ray gave it, in a cluster of this process."""
     ray = pytest.importorskip("ray")
     from grm_plugin.serving.ray import launch

@@ -63,20 +63,25 @@ def session_processes(session: int) -> dict[int, str]:
 
 
 def living_actors() -> list[tuple[str, int]]:
-    """Class and process of every actor on the cluster that this process is connected to, if Ray takes it for alive.
+    """Every actor on the cluster that this process is connected to, if Ray takes it for alive.
 
-    Ray says which process is which: its title does not always.
+    Its class and its name, for example `EngineReplica grm:Engine:0`, and its process. Ray says which process is which:
+    its title does not always.
     """
     from ray._private import state
     from ray.core.generated import gcs_pb2
 
     rows = state.state._connect_and_get_accessor().get_actor_table(None, None)
     actors = [gcs_pb2.ActorTableData.FromString(row) for row in rows]
-    return [(actor.class_name, actor.pid) for actor in actors if actor.state == gcs_pb2.ActorTableData.ALIVE]
+    return [
+        (f"{actor.class_name} {actor.name}", actor.pid)
+        for actor in actors
+        if actor.state == gcs_pb2.ActorTableData.ALIVE
+    ]
 
 
 def actor_pids(session: int, name: str) -> list[int]:
-    """Processes of the `living_actors` with this in their class, if they are in the Unix session."""
+    """Processes of the `living_actors` with this in their class or name, if they are in the Unix session."""
     ours = session_processes(session)
     return [pid for actor, pid in living_actors() if name in actor and pid in ours]
 
@@ -92,14 +97,14 @@ def vllm_processes(session: int) -> dict[int, str]:
             maps = Path(f"/proc/{pid}/maps").read_text()
         except OSError:  # just ended
             continue
-        if VLLM_KERNELS in maps and "ServeReplica" not in command:
+        if VLLM_KERNELS in maps and "Replica" not in command:
             found[pid] = command
     return found
 
 
 def grm_processes(session: int) -> dict[int, str]:
     """Those of `session_processes` that belong to a GRM service."""
-    ours = ("ServeReplica", "Keeper", "Lease")
+    ours = ("EngineReplica", "MetaRMReplica", "RewardActor", "Keeper", "Lease")
     named = {
         pid: command for pid, command in session_processes(session).items() if any(name in command for name in ours)
     }

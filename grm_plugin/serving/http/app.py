@@ -1,6 +1,6 @@
 """The HTTP app of the service: all its routes, as one FastAPI app.
 
-It runs under plain uvicorn (`without_ray.py`) and as the ingress of Ray Serve (`serving/ray/app.py`).
+It runs under plain uvicorn (`without_ray.py`) and in an actor on Ray (`serving/ray/service_actor.py`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
     """The FastAPI app of a service.
 
     Args:
-        service: returns the service. Called for every request: on Ray Serve the app exists before the service does.
+        service: returns the service. Called for every request.
         token: returns what requests must carry to any path but /health; None lets all requests in.
     """
     app = FastAPI(

@@ -45,7 +45,7 @@ class RequireToken:
 
 
 def path_of(scope: Scope) -> str:
-    """The path of a request inside the app, without the prefix under which Ray Serve or a proxy mounts the app."""
+    """The path of a request inside the app, without the prefix under which another app or a proxy mounts it."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
 

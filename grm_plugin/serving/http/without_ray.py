@@ -1,6 +1,6 @@
 """The service in one process under uvicorn, without Ray: for engines that load no model here (openai, fake).
 
-Nothing restarts this process when it is killed, as Ray Serve does with its replicas: let systemd or the like do that.
+Nothing restarts this process when it is killed, as Ray does with its actors: let systemd or the like do that.
 """
 
 from __future__ import annotations

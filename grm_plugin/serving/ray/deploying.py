@@ -1,25 +1,38 @@
-"""Puts the application on Ray Serve and takes it off. Runs in the keeper, on the head node."""
+"""Starts the actors of a service and ends them. Runs in the keeper, on the head node."""
 
 from __future__ import annotations
 
 import logging
 import re
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import ray
-from ray import serve
-from ray.serve.context import _get_global_client
-from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
+from ray._private import state
+from ray.core.generated import gcs_pb2
+from ray.exceptions import ActorUnavailableError, RayActorError
 
+from grm_plugin import __version__
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.config import Config, ServiceConfig
+from grm_plugin.config import AnyMetaRMConfig, Config, EngineConfig, ServiceConfig, VLLMConfig, replicas_of
 from grm_plugin.errors import ServiceError
 from grm_plugin.judging.normalize import Normalizer
-from grm_plugin.serving.ports import check_port, http_url
-from grm_plugin.serving.ray.app import INGRESS, build_app
-from grm_plugin.serving.ray.gpus import GPUs, cluster_gpus, needed_gpus, shortage
-from grm_plugin.serving.stop_times import DRAIN_MARGIN_S
+from grm_plugin.judging.prompts import PromptBuilder
+from grm_plugin.serving.ports import http_url
+from grm_plugin.serving.ray.actors import NAMESPACE, SERVICE, actor_name, end_actors, head_node
+from grm_plugin.serving.ray.gpus import (
+    CPUS_PER_REPLICA,
+    GPUs,
+    cluster_gpus,
+    gpus_per_replica,
+    needed_gpus,
+    shortage,
+)
+from grm_plugin.serving.ray.held_socket import HeldSocket
+from grm_plugin.serving.ray.replicas import EngineReplica, MetaRMReplica
+from grm_plugin.serving.ray.service_actor import RewardActor
 from grm_plugin.wire.token import Token, exposure, is_loopback
 
 logger = logging.getLogger(__name__)
@@ -27,12 +40,27 @@ logger = logging.getLogger(__name__)
 GPU_PATIENCE_S = 10.0
 """A start waits so long for GPUs: Ray notices a moment late that a job which has just ended has freed its own."""
 
+PORT_PATIENCE_S = 3.0
+"""A start waits so long for its port: the listener of a service that has just been stopped may be about to end."""
+
 POLL_S = 0.25
 """Pause between two looks at what a start waits for."""
 
+DEATHS = 2
+"""A process that dies so often while it starts would die the next time too."""
 
-class ServeApp:
-    """Starts and ends the service as one application of Ray Serve.
+MOST_CALLS = 10_000
+"""Calls that an actor takes at once. Work is bounded by those who send it; a ping must never wait behind it."""
+
+
+Model = EngineConfig | AnyMetaRMConfig | None
+
+
+class Deployment:
+    """Starts and ends the actors of one service.
+
+    They are detached, so that they outlive the keeper, and Ray restarts each that dies: on any node, but the one that
+    listens on the head node.
 
     Args:
         config: what to deploy.
@@ -44,44 +72,80 @@ class ServeApp:
         self._token = token
         self._service = config.service
         self._given_up = threading.Event()
-        self._owns_serve = False
-        """Whether Ray Serve runs for this service only, and is to be shut down with it."""
+        self._held: HeldSocket | None = None
 
     def deploy(self) -> tuple[str, tuple[str, ...]]:
-        """Deploy the service and wait until the GRM answers; its URL, and notes for the user.
+        """Start the service and wait until the GRM answers; its URL, and notes for the user.
 
         Raises:
             ServiceError: too few GPUs, the port is in use, a replica fails, `service.ready_timeout_s` is over, or the
                 start was given up.
             ConfigError: `normalize.state_path` holds no saved state.
+            PromptError: a template cannot be read.
         """
         deadline = Deadline.after(self._service.ready_timeout_s)
-        Normalizer(self._config.normalize)  # fails for a damaged saved state, at once and not in a replica
-        gpus = self._wait_for_gpus()
-        url, prefix, notes = self._open_http()
-        app = build_app(self._config, gpus.total, self._token)
-        self._check_not_given_up()  # the last chance to fail before there is something on Serve to take off again
-        serve.run_many(
-            [serve.RunTarget(app, name=self._service.name, route_prefix=prefix)],
-            wait_for_ingress_deployment_creation=False,
-            wait_for_applications_running=False,
-        )
-        self._wait_until_running(deadline)
+        Normalizer(self._config.normalize)  # fails for a damaged saved state, at once and not in an actor
+        prompts = PromptBuilder.of(self._config)
+        end_actors(self._service.name)  # those of a service whose keeper has died
+        gpus = self._wait_for_gpus().total
+        self._held = self._hold_socket()
+        self._check_not_given_up()  # the last chance to fail before there is something to take down again
+        models = self._config.meta_rm, self._config.engine
+        meta_rms = self._start_replicas("MetaRM", MetaRMReplica, models[0], gpus, (self._config,))
+        engines = self._start_replicas("Engine", EngineReplica, models[1], gpus, (self._config, prompts, meta_rms))
+        self._wait_until_started({**meta_rms, **engines}, deadline)
+        arguments = (self._config, engines, meta_rms, self._held.path, self._token)
+        service = self._start(RewardActor, SERVICE, arguments, num_cpus=0, scheduling_strategy=head_node())
+        self._wait_until_started({SERVICE: service}, deadline)
+        url = http_url(self._service.host, self._service.port)
         self._wait_until_ready(url, deadline)
-        return url, notes
+        notes = exposure(self._service.host, self._token, self._service.token_env)
+        return url, _loopback_note(self._service) + notes
 
     def give_up(self) -> None:
         """Make the `deploy` that another thread runs fail soon."""
         self._given_up.set()
 
     def delete(self, patience_s: float = 0.0) -> None:
-        """Take the application off Serve, and end Serve if it was started for this service and nothing else uses it.
+        """End the service; its processes end within a moment.
 
         Requests under way have `patience_s` seconds to finish; the rest fails so that clients ask again.
         """
-        delete_app(self._service.name, patience_s)
-        if self._owns_serve and serve_runs() and not serve.status().applications:
-            serve.shutdown()
+        if self._held:
+            self._held.close()
+        end_actors(self._service.name, patience_s)
+
+    def _hold_socket(self) -> HeldSocket:
+        """Listen; a process that is just ending may still have the port for a moment."""
+        deadline = Deadline.after(PORT_PATIENCE_S)
+        while True:
+            try:
+                return HeldSocket(self._service.host, self._service.port)
+            except ServiceError as error:
+                self._pause(deadline, str(error))
+
+    def _start_replicas(
+        self, name: str, replica: type, model: Model, cluster_gpus: float, arguments: tuple[Any, ...]
+    ) -> dict[str, Any]:
+        """The actors of a model, by their names; none where it has no replicas."""
+        gpus = gpus_per_replica(model, cluster_gpus) if isinstance(model, VLLMConfig) else 0
+        options = {"num_cpus": CPUS_PER_REPLICA, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
+        ids = [f"{name}:{number}" for number in range(replicas_of(model))]
+        return {id: self._start(replica, id, (id, *arguments), **options) for id in ids}
+
+    def _start(self, actor: type, id: str, arguments: tuple[Any, ...], **options: Any) -> Any:
+        return (
+            ray.remote(actor)
+            .options(
+                name=actor_name(self._service.name, id),
+                namespace=NAMESPACE,
+                lifetime="detached",
+                max_restarts=-1,
+                max_concurrency=MOST_CALLS,
+                **options,
+            )
+            .remote(*arguments)
+        )
 
     def _wait_for_gpus(self) -> GPUs:
         deadline = Deadline.after(GPU_PATIENCE_S)
@@ -89,45 +153,32 @@ class ServeApp:
             self._pause(deadline, problem)
         return gpus
 
-    def _open_http(self) -> tuple[str, str, tuple[str, ...]]:
-        """Start Serve with its HTTP proxy, or use those that run; the service's URL, its route prefix, notes."""
-        client = _get_global_client(raise_if_no_controller_running=False)
-        if client is None:
-            check_port(self._service)
-            self._owns_serve = True
-            serve.start(
-                proxy_location="HeadOnly", http_options={"host": self._service.host, "port": self._service.port}
-            )
-            notes = _loopback_note(self._service) + self._exposure(self._service.host)
-            return http_url(self._service.host, self._service.port), "/", notes
-        http = client.http_config
-        apps = client.get_serve_details()["applications"]
-        others = {app["route_prefix"] for name, app in apps.items() if name != self._service.name}
-        if (http.host, http.port) == (self._service.host, self._service.port) and "/" not in others:
-            # Serve was started for a service at the same address that is gone; this one takes its place.
-            self._owns_serve = not others
-            return http_url(http.host, http.port), "/", self._exposure(http.host)
-        if http.host is None:
-            raise ServiceError(
-                "Ray Serve runs on this cluster without an HTTP proxy: shut it down (serve shutdown) first"
-            )
-        prefix = f"/{self._service.name}"
-        url = f"{http_url(http.host, http.port)}{http.root_path}{prefix}"
-        note = f"Ray Serve already runs on this cluster: its address is used, not service.host and service.port: {url}"
-        return url, prefix, (note, *self._exposure(http.host))
-
-    def _exposure(self, host: str) -> tuple[str, ...]:
-        return exposure(host, self._token, self._service.token_env)
-
-    def _wait_until_running(self, deadline: Deadline) -> None:
-        """Wait until all replicas have started."""
-        while True:
-            status = serve.status().applications.get(self._service.name)
-            if status is not None and status.status == ApplicationStatus.RUNNING:
-                return
-            if status is not None and status.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
-                raise ServiceError(f"the service cannot start: {_reason(status)}")
-            self._pause(deadline, self._late(_reason(status) if status else "Serve does not know the application"))
+    def _wait_until_started(self, actors: Mapping[str, Any], deadline: Deadline) -> None:
+        """Wait until all actors have started."""
+        waiting = {actor.ping.remote(): id for id, actor in actors.items()}
+        while waiting:
+            done, _ = ray.wait([*waiting], timeout=POLL_S)
+            for ping in done:
+                id = waiting.pop(ping)
+                try:
+                    version = ray.get(ping)
+                except ActorUnavailableError:  # its process has died
+                    if _deaths(actors[id]) >= DEATHS:
+                        raise ServiceError(
+                            f"the service cannot start: the process of {id} died while it loaded (out of memory?); see "
+                            "the logs of Ray"
+                        ) from None
+                    waiting[actors[id].ping.remote()] = id
+                    continue
+                except RayActorError as error:
+                    raise ServiceError(f"the service cannot start: {_reason(error)}") from None
+                if version != __version__:
+                    raise ServiceError(
+                        f"{id} was started on a node with grm_plugin {version}, the service is {__version__}: install "
+                        "one version on all nodes"
+                    )
+            names = ", ".join(sorted(waiting.values()))
+            self._pause(deadline, self._late(f"{names} not started (no room on the cluster, or still loading)"), 0.0)
 
     def _wait_until_ready(self, url: str, deadline: Deadline) -> None:
         """Wait until the GRM answers."""
@@ -148,13 +199,13 @@ class ServeApp:
             f"the service is not ready after service.ready_timeout_s ({self._service.ready_timeout_s:g} s): {problem}"
         )
 
-    def _pause(self, deadline: Deadline, problem: str) -> None:
+    def _pause(self, deadline: Deadline, problem: str, seconds: float = POLL_S) -> None:
         """Wait a moment before the next look.
 
         Raises:
             ServiceError: the deadline has passed (the message is `problem`), or the start was given up.
         """
-        self._given_up.wait(POLL_S)
+        self._given_up.wait(seconds)
         self._check_not_given_up()
         if deadline.over:
             raise ServiceError(problem)
@@ -164,23 +215,15 @@ class ServeApp:
             raise ServiceError("the process that started the service is gone")
 
 
-def serve_runs() -> bool:
-    """Whether Ray Serve runs on the cluster that this process is connected to."""
-    return _get_global_client(_health_check_controller=True, raise_if_no_controller_running=False) is not None
-
-
-def delete_app(name: str, patience_s: float = 0.0) -> bool:
-    """Drain the service of this name and take it off Ray Serve; False if it is not there. See `ServeApp.delete`."""
-    app = serve.status().applications.get(name) if serve_runs() else None
-    if app is None or INGRESS not in app.deployments:
-        return False
+def _deaths(actor: Any) -> int:
+    """How often the process of an actor has died so far; 0 where Ray does not say."""
     try:
-        drained = serve.get_app_handle(name).drain.remote(patience_s)
-        drained.result(timeout_s=patience_s + DRAIN_MARGIN_S)
-    except Exception as error:  # whatever keeps it from draining, the service is taken off
-        logger.warning("the requests under way in the service %s are lost, it did not drain: %s", name, error)
-    serve.delete(name)
-    return True
+        accessor: Any = state.state._connect_and_get_accessor()
+        row = gcs_pb2.ActorTableData.FromString(accessor.get_actor_info(actor._actor_id))
+        return int(row.num_restarts)
+    except Exception as error:  # private functions of Ray may change
+        logger.warning("cannot tell how often an actor has died: %s", error)
+        return 0
 
 
 def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:
@@ -191,9 +234,8 @@ def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:
     return (f"{service.host} is reached from the head node only: set service.host to 0.0.0.0 for all {nodes} nodes",)
 
 
-def _reason(status: ApplicationStatusOverview) -> str:
-    """Why an application does not run: a failed replica's last error without its traceback, else Serve's message."""
-    messages = [f"{name}: {item.message}" for name, item in status.deployments.items() if item.message]
-    text = "\n".join(messages) or status.message or status.status
+def _reason(error: RayActorError) -> str:
+    """Why an actor did not start: its own error without the traceback, else what Ray says."""
+    text = str(error)
     errors = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception)\b.*$", text, re.M)
     return (errors[-1] if errors else text).removeprefix("grm_plugin.errors.")

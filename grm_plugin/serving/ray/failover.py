@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from grm_plugin._util.concurrency import let_go
 from grm_plugin._util.deadline import current_deadline
-from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.errors import EngineError, EngineTimeout, GroupError, PromptError, PromptTooLong
 from grm_plugin.serving.ray.replica_watch import Attempt, ReplicaWatch
 
 logger = logging.getLogger(__name__)
@@ -25,12 +25,12 @@ TRIES = 4
 LOOK_S = 0.5
 """Pause between two looks for attempts that are stuck."""
 
-Send = Callable[[int], Coroutine[Any, Any, T]]
-"""Sends the request once, as the attempt with this id. Raises `EngineError` for whatever goes wrong."""
+Send = Callable[[Attempt], Coroutine[Any, Any, T]]
+"""Sends the request once. Raises `EngineError` for whatever goes wrong with its replica."""
 
 
 class Failover:
-    """Calls the replicas of one deployment, from one event loop.
+    """Calls the replicas of one model, from one event loop.
 
     Args:
         watch: knows the replicas. It is asked which of them are stuck, and told how each attempt ended.
@@ -40,25 +40,26 @@ class Failover:
         self._watch = watch
         self._stuck_finder: asyncio.Task[None] | None = None
 
-    async def call(self, send: Send[T], check: Callable[[T], None], timed: bool = True) -> T:
+    async def call(self, send: Send[T], check: Callable[[T], None], timed: bool = True, not_by: str = "") -> T:
         """The first answer that passes `check`.
 
         Args:
             send: sends the request to a replica.
             check: raises `EngineError` for an answer that is garbage.
             timed: whether the time of the answer says how long others take. False for a request that is much shorter.
+            not_by: a replica that is to be avoided, as if it had failed the request.
 
         Raises:
             EngineError: of the last try, when no further try is allowed or the time does not suffice for one.
         """
         tries: dict[asyncio.Task[T], Attempt] = {}  # those under way
-        failed: set[str] = set()  # replicas
+        failed = {not_by}  # replicas
         begun = 0
 
         def begin_try() -> None:
             nonlocal begun
             attempt = self._watch.begin(failed | {attempt.replica for attempt in tries.values()})
-            tries[asyncio.create_task(send(attempt.id))] = attempt
+            tries[asyncio.create_task(send(attempt))] = attempt
             begun += 1
             self._find_stuck()
 
@@ -91,7 +92,7 @@ class Failover:
 
     def _checked_answer(self, task: asyncio.Task[T], attempt: Attempt, check: Callable[[T], None], timed: bool) -> T:
         """The answer of a try that has ended; tells the watch whether it was a good one."""
-        good = False
+        good: bool | None = False
         try:
             if task.cancelled():  # not by `call`, which has forgotten the tries that it cancels
                 raise EngineError("the replica cancelled the request by itself")
@@ -102,6 +103,12 @@ class Failover:
         except PromptTooLong:
             # The replica works: it has measured the prompt and refused it, without asking the model.
             good, timed = True, False
+            raise
+        except (PromptError, GroupError):  # its texts are wrong for every replica
+            good = None
+            raise
+        except EngineTimeout:  # it was late, as the one that its model is busy for may be
+            good = None
             raise
         finally:
             self._watch.end(attempt, good, timed)

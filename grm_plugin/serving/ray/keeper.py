@@ -1,8 +1,8 @@
 """The keeper: an actor that deploys the service, and takes it down when it is stopped or its owner is gone.
 
 The owner is the process that started the service. Each service has one keeper, a detached named actor on the head node,
-where Serve's HTTP proxy is. It imports Serve and waits for it in place of the owner, which may be a training driver. It
-outlives an owner that is killed, so that the service is taken down in any case.
+as the service's listener is, whose socket it holds. It waits for the replicas in place of the owner, which may be a
+training driver. It outlives an owner that is killed, so that the service is taken down in any case.
 """
 
 from __future__ import annotations
@@ -22,20 +22,12 @@ from grm_plugin.errors import GRMError
 from grm_plugin.wire.token import Token
 
 if TYPE_CHECKING:
-    from grm_plugin.serving.ray.deploying import ServeApp
+    from grm_plugin.serving.ray.deploying import Deployment
 
 logger = logging.getLogger(__name__)
 
 GIVE_UP_S = 30.0
 """The keeper waits this long for a start to end that it has given up because the owner is gone."""
-
-NAMESPACE = "grm_plugin"
-"""Ray namespace of the keepers' names."""
-
-
-def keeper_name(service: str) -> str:
-    """The name of the keeper of the service with this name, in `NAMESPACE`."""
-    return f"grm-keeper-{service}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ class Started:
 
 
 class Keeper:
-    """Deploys one service in a thread and watches its lease in another; an actor with threads, as calls to Serve block.
+    """Deploys one service in a thread and watches its lease in another; an actor with threads, as both of them wait.
 
     Args:
         config: what to deploy.
@@ -66,12 +58,12 @@ class Keeper:
     """
 
     def __init__(self, config: Config, lease: Any, token: Token | None = None) -> None:
-        # Imported here and not in the process that starts the keeper: importing Ray Serve takes seconds.
-        from grm_plugin.serving.ray.deploying import ServeApp
+        # Imported here and not in the process that starts the keeper: it brings the whole service along.
+        from grm_plugin.serving.ray.deploying import Deployment
 
         self._config = config
         self._token = token
-        self._app: ServeApp = ServeApp(config, token)
+        self._deployment: Deployment = Deployment(config, token)
         self._started: Future[Started] = Future()
         self._closing = threading.Lock()
         self._own_handle = ray.get_runtime_context().current_actor
@@ -83,18 +75,18 @@ class Keeper:
         return self._started.result()
 
     def close(self, patience_s: float = 0.0) -> None:
-        """Take the service down; its replicas have ended when this returns. See `ServeApp.delete`."""
+        """Take the service down; its replicas have ended when this returns. See `Deployment.delete`."""
         with self._closing:
-            self._app.delete(patience_s)
+            self._deployment.delete(patience_s)
 
     def _start(self) -> None:
         began = time.monotonic()
         try:
-            url, notes = self._app.deploy()
+            url, notes = self._deployment.deploy()
             started = Started(url, notes, token=self._token)
         except GRMError as error:
             started = Started(error=str(error))
-        except Exception as error:  # whatever Ray or Serve raise: the owner waits for an answer
+        except Exception as error:  # whatever Ray raises: the owner waits for an answer
             logger.exception("the service cannot be started")
             started = Started(error=f"{type(error).__name__}: {error}")
         if started.error:
@@ -105,7 +97,7 @@ class Keeper:
     def _take_down(self) -> None:
         try:
             self.close()
-        except Exception:  # whatever Ray or Serve raise: the owner still hears why the start failed
+        except Exception:  # whatever Ray raises: the owner still hears why the start failed
             logger.exception("the service %s could not be taken down", self._config.service.name)
 
     def _watch(self, lease: Any) -> None:
@@ -116,7 +108,7 @@ class Keeper:
             if self._config.service.lifetime == "shared" and self._started.done():
                 return
             logger.info("the owner of %s is gone: taking it down", self._config.service.name)
-            self._app.give_up()
+            self._deployment.give_up()
             # A service that is taken down while its start goes on would be deployed after that.
             with suppress(TimeoutError):
                 self._started.result(GIVE_UP_S)

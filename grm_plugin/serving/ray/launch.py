@@ -3,15 +3,14 @@
     with start(load_config("configs/nano_cpu.yaml")) as service:
         print(service.reward_url)
 
-The calling process imports neither Ray Serve nor any engine: the service's keeper, an actor on the cluster's head node
-(`keeper.py`), does the work.
+The calling process imports neither the service nor any engine: the service's keeper, an actor on the cluster's head
+node (`keeper.py`), does the work.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from grm_plugin._util.packages import require
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving import pid_file
+from grm_plugin.serving.ray.actors import NAMESPACE, actors_of, end_actors, head_node, keeper_name
 from grm_plugin.serving.ray.cluster_address import listens, resolve
 from grm_plugin.serving.stop_times import DRAIN_S, FAILED_START_S, RAY_STOP_S
 from grm_plugin.wire.token import Token, read_token
@@ -68,7 +68,7 @@ class ServiceHandle:
         """
         while _find_keeper(self.name) is not None:
             time.sleep(WATCH_PERIOD_S)
-        if _is_deployed(self.name):
+        if actors_of(self.name):
             raise ServiceError(f"the keeper of the service {self.name!r} has died; see the logs of Ray")
 
     def __enter__(self) -> ServiceHandle:
@@ -174,7 +174,7 @@ def stop_on_ray(name: str) -> bool:
         ray.get(keeper.close.remote(DRAIN_S), timeout=RAY_STOP_S)
     except ray.exceptions.GetTimeoutError:
         raise ServiceError(f"the service {name!r} does not stop within {RAY_STOP_S:g} s; try again") from None
-    except ray.exceptions.RayError as error:  # the keeper has just ended with the owner, or Serve has died
+    except ray.exceptions.RayError as error:  # the keeper has just ended with the owner
         logger.warning("the keeper of the service %s could not close it: %s", name, type(error).__name__)
         ray.kill(keeper)
         _stop_orphan(name)
@@ -184,19 +184,8 @@ def stop_on_ray(name: str) -> bool:
 
 
 def _stop_orphan(name: str) -> bool:
-    """Take a service without a keeper off Ray Serve."""
-    from grm_plugin.serving.ray.deploying import delete_app
-
-    return delete_app(name, DRAIN_S)
-
-
-def _is_deployed(name: str) -> bool:
-    from ray import serve
-
-    from grm_plugin.serving.ray.deploying import serve_runs
-
-    app = serve.status().applications.get(name) if serve_runs() else None
-    return app is not None and app.status != "DELETING"
+    """End a service without a keeper."""
+    return end_actors(name, DRAIN_S)
 
 
 def connect(default: str = "local") -> None:
@@ -227,8 +216,6 @@ def connect(default: str = "local") -> None:
         raise ServiceError(
             f"no Ray cluster at {address!r} ({error}): set RAY_ADDRESS, or run `ray start --head`"
         ) from None
-    if "ray.serve.context" in sys.modules:  # Serve keeps its client of an earlier cluster, even after ray.shutdown()
-        sys.modules["ray.serve.context"]._set_global_client(None)
 
 
 def _new_keeper(config: Config) -> Any:
@@ -240,7 +227,7 @@ def _new_keeper(config: Config) -> Any:
     """
     import ray
 
-    from grm_plugin.serving.ray.keeper import NAMESPACE, Keeper, keeper_name
+    from grm_plugin.serving.ray.keeper import Keeper
     from grm_plugin.serving.ray.lease import new_lease
 
     return (
@@ -251,7 +238,7 @@ def _new_keeper(config: Config) -> Any:
             lifetime="detached",
             num_cpus=0,
             max_concurrency=64,  # threads: each process that attaches blocks one in `started`, and `close` needs one
-            scheduling_strategy=_head_node(),
+            scheduling_strategy=head_node(),
         )
         .remote(config, new_lease(), read_token(config.service.token_env))
     )
@@ -259,8 +246,6 @@ def _new_keeper(config: Config) -> Any:
 
 def _find_keeper(service: str) -> Any:
     import ray
-
-    from grm_plugin.serving.ray.keeper import NAMESPACE, keeper_name
 
     try:
         return ray.get_actor(keeper_name(service), NAMESPACE)
@@ -293,11 +278,3 @@ def _wait(keeper: Any, config: Config) -> ServiceHandle:
     for note in started.notes:
         logger.warning(note)
     return ServiceHandle(name, started.url, started.notes, started.token)
-
-
-def _head_node() -> Any:
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    head = next(node for node in ray.nodes() if node["Alive"] and "node:__internal_head__" in node["Resources"])
-    return NodeAffinitySchedulingStrategy(head["NodeID"], soft=False)

@@ -1,4 +1,4 @@
-"""What a caller knows about the replicas of a deployment, and which of them it chooses for a request.
+"""What a caller knows about the replicas of a model, and which of them it chooses for a request.
 
 Two kinds of replicas get no requests. A replica is *stalled* when it does not answer pings (a frozen process, a lost
 node); it gets none until it answers again. A replica is *suspended* for some seconds when it is *silent* (it has
@@ -8,11 +8,11 @@ requests and answers none of them) or has failed several in a row; it gets none 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 STALLED_S = 4.0
@@ -41,7 +41,6 @@ request at a time, until it gives a good answer."""
 class Attempt:
     """A request on its way to one replica."""
 
-    id: int
     avoid: frozenset[str]
     """Replicas that have failed the same request, or have it already."""
     stuck: asyncio.Future[None]
@@ -58,81 +57,73 @@ class _Replica:
 
     ping_answered: float
     answered: float
-    attempts: dict[int, Attempt] = field(default_factory=dict)
+    attempts: set[Attempt] = field(default_factory=set)
     failures: int = 0
     """In a row, until now."""
     suspended_until: float = 0.0
 
 
 class ReplicaWatch:
-    """The replicas of one deployment. Its methods may be called from several threads: Serve's router has its own."""
+    """The replicas of one model. To be used on one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.RLock()
         self._replicas: dict[str, _Replica] = {}
-        self._attempts: dict[int, Attempt] = {}
+        self._attempts: set[Attempt] = set()
         self._latencies: deque[float] = deque(maxlen=RECENT_ANSWERS)
-        self._next_id = 0
+        self.freed = asyncio.Event()
+        """Set when a replica may have a free place; to be cleared by who waits for one."""
 
     def set_replicas(self, ids: Collection[str]) -> None:
-        """Tell which replicas run now. A new one counts as if it had just answered a ping."""
-        with self._lock:
-            now = self._clock()
-            self._replicas = {id: self._replicas.get(id) or _Replica(ping_answered=now, answered=now) for id in ids}
+        """Tell which replicas there are. A new one counts as if it had just answered a ping."""
+        now = self._clock()
+        self._replicas = {id: self._replicas.get(id) or _Replica(ping_answered=now, answered=now) for id in ids}
 
     def ping_answered(self, id: str) -> None:
         """Tell that a replica has answered a ping."""
-        with self._lock:
-            if id in self._replicas:
-                self._replicas[id].ping_answered = self._clock()
+        self._replicas[id].ping_answered = self._clock()
+        self.freed.set()
 
-    def is_alive(self, id: str) -> bool:
-        """Whether the replica answers pings."""
-        with self._lock:
-            return not self._stalled(id, self._clock())
+    def lost(self, id: str) -> None:
+        """Tell that a replica's process has ended: it is stalled until it answers a ping."""
+        self._replicas[id].ping_answered = -math.inf
 
-    def choose(self, places: Mapping[str, int], attempt_id: int | None) -> str | None:
+    @property
+    def alive(self) -> int:
+        """How many replicas answer pings."""
+        now = self._clock()
+        return sum(not self._stalled(id, now) for id in self._replicas)
+
+    def choose(self, places: int, attempt: Attempt) -> str | None:
         """Choose the replica for an attempt.
 
         Stalled replicas are left out; so are, unless there is no other, suspended ones and those that the attempt
         avoids. Among the rest the one with the fewest attempts is taken.
 
         Args:
-            places: how many requests each replica takes at once.
-            attempt_id: the attempt; None for a request that is none, which avoids no replica.
+            places: how many requests a replica takes at once.
+            attempt: the attempt.
 
         Returns:
             The replica's id, or None if all that are left are full.
         """
-        with self._lock:
-            now = self._clock()
-            alive = [id for id in places if not self._stalled(id, now)]
-            best = [id for id in alive if self._usable(id, now)] or alive
-            attempt = self._attempts.get(attempt_id) if attempt_id is not None else None
-            if attempt is not None:
-                best = [id for id in best if id not in attempt.avoid] or best
-            best = [id for id in best if len(self._replicas[id].attempts) < places[id]]
-            if not best:
-                return None
-            id = min(best, key=lambda id: (len(self._replicas[id].attempts), random.random()))
-            if attempt is not None:
-                self._assign(attempt, id, now)
-            return id
-
-    def avoided(self, attempt_id: int | None) -> frozenset[str]:
-        """The replicas that `choose` leaves out for an attempt, unless there is no other."""
-        with self._lock:
-            attempt = self._attempts.get(attempt_id) if attempt_id is not None else None
-            return frozenset() if attempt is None else attempt.avoid
+        now = self._clock()
+        alive = [id for id in self._replicas if not self._stalled(id, now)]
+        best = [id for id in alive if self._usable(id, now)] or alive
+        best = [id for id in best if id not in attempt.avoid] or best
+        best = [id for id in best if len(self._replicas[id].attempts) < places]
+        if not best:
+            return None
+        id = min(best, key=lambda id: (len(self._replicas[id].attempts), random.random()))
+        attempt.replica, attempt.sent = id, now
+        self._replicas[id].attempts.add(attempt)
+        return id
 
     def begin(self, avoid: Collection[str] = ()) -> Attempt:
-        """A new attempt, which avoids these replicas; to be called on its event loop."""
-        with self._lock:
-            self._next_id += 1
-            attempt = Attempt(self._next_id, frozenset(avoid), asyncio.get_running_loop().create_future())
-            self._attempts[attempt.id] = attempt
-            return attempt
+        """A new attempt, which avoids these replicas."""
+        attempt = Attempt(frozenset(avoid), asyncio.get_running_loop().create_future())
+        self._attempts.add(attempt)
+        return attempt
 
     def end(self, attempt: Attempt, good: bool | None, timed: bool = True) -> None:
         """Tell that an attempt is over.
@@ -143,42 +134,41 @@ class ReplicaWatch:
             timed: False for an answer that came without the model's work, or with less than others need. It says
                 neither how long others take, nor that the replica answers them.
         """
-        with self._lock:
-            self._attempts.pop(attempt.id, None)
-            attempt.stuck.cancel()
-            replica = self._replicas.get(attempt.replica)
-            if replica is None:
-                return
-            replica.attempts.pop(attempt.id, None)
-            now = self._clock()
-            if good:
-                replica.failures, replica.suspended_until = 0, 0.0
-                if timed:
-                    replica.answered = now
-                    self._latencies.append(now - attempt.sent)
-            elif good is False:
-                self._fail(replica, now)
+        self._attempts.discard(attempt)
+        attempt.stuck.cancel()
+        self.freed.set()
+        replica = self._replicas.get(attempt.replica)
+        if replica is None:
+            return
+        replica.attempts.discard(attempt)
+        now = self._clock()
+        if good:
+            replica.failures, replica.suspended_until = 0, 0.0
+            if timed:
+                replica.answered = now
+                self._latencies.append(now - attempt.sent)
+        elif good is False:
+            self._fail(replica, now)
 
     def find_stuck(self) -> None:
         """Suspend silent replicas, and mark the attempts that another replica should get too.
 
-        To be called on the attempts' event loop, every now and then.
+        To be called every now and then.
         """
-        with self._lock:
-            now = self._clock()
-            silent = {id for id in self._replicas if self._silent(id, now)}
-            for id in silent:
-                if self._replicas[id].suspended_until <= now:
-                    # Silence suspends at once: it counts as the last of the failures in a row that it takes.
-                    self._replicas[id].failures = max(FAILURES - 1, self._replicas[id].failures)
-                    self._fail(self._replicas[id], now)
-            bad = silent | {id for id in self._replicas if self._stalled(id, now)}
-            if not any(self._usable(id, now) for id in self._replicas.keys() - bad):
-                return
-            for attempt in self._attempts.values():
-                lost = attempt.replica in bad or attempt.replica not in self._replicas
-                if attempt.replica and lost and not attempt.stuck.done():
-                    attempt.stuck.set_result(None)
+        now = self._clock()
+        silent = {id for id in self._replicas if self._silent(id, now)}
+        for id in silent:
+            if self._replicas[id].suspended_until <= now:
+                # Silence suspends at once: it counts as the last of the failures in a row that it takes.
+                self._replicas[id].failures = max(FAILURES - 1, self._replicas[id].failures)
+                self._fail(self._replicas[id], now)
+        bad = silent | {id for id in self._replicas if self._stalled(id, now)}
+        if not any(self._usable(id, now) for id in self._replicas.keys() - bad):
+            return
+        for attempt in self._attempts:
+            lost = attempt.replica in bad or attempt.replica not in self._replicas
+            if attempt.replica and lost and not attempt.stuck.done():
+                attempt.stuck.set_result(None)
 
     @property
     def busy(self) -> bool:
@@ -188,20 +178,13 @@ class ReplicaWatch:
     @property
     def usual_s(self) -> float:
         """Seconds that an answer takes: the median of the recent ones; 0 if none is known."""
-        with self._lock:
-            return sorted(self._latencies)[len(self._latencies) // 2] if self._latencies else 0.0
+        return sorted(self._latencies)[len(self._latencies) // 2] if self._latencies else 0.0
 
     @property
     def patience_s(self) -> float:
         """Seconds after which a replica that has requests and answers none is silent. See `PATIENCE_FACTOR`."""
         shortest = PATIENCE_S if len(self._latencies) < ENOUGH_ANSWERS else SHORTEST_PATIENCE_S
         return max(shortest, PATIENCE_FACTOR * max(self._latencies, default=0.0))
-
-    def _assign(self, attempt: Attempt, id: str, now: float) -> None:
-        if attempt.replica in self._replicas:  # chosen before, but it turned out to be full
-            self._replicas[attempt.replica].attempts.pop(attempt.id, None)
-        attempt.replica, attempt.sent = id, now
-        self._replicas[id].attempts[attempt.id] = attempt
 
     def _fail(self, replica: _Replica, now: float) -> None:
         replica.failures += 1
@@ -216,7 +199,7 @@ class ReplicaWatch:
         replica = self._replicas[id]
         if not replica.attempts:
             return False
-        oldest = min(attempt.sent for attempt in replica.attempts.values())
+        oldest = min(attempt.sent for attempt in replica.attempts)
         return now - max(oldest, replica.answered) > self.patience_s
 
     def _usable(self, id: str, now: float) -> bool:
@@ -224,11 +207,3 @@ class ReplicaWatch:
         replica = self._replicas[id]
         on_probation = replica.failures >= FAILURES
         return replica.suspended_until <= now and not (on_probation and replica.attempts) and not self._stalled(id, now)
-
-
-_watches: dict[tuple[str, str], ReplicaWatch] = {}
-
-
-def watch_of(app: str, deployment: str) -> ReplicaWatch:
-    """The watch over a deployment of a Serve application, which the router and the callers of this process share."""
-    return _watches.setdefault((app, deployment), ReplicaWatch())

@@ -1,7 +1,6 @@
 """Starts a job's service again when all of it is gone. Runs in a thread of the process that started the service.
 
-Ray Serve replaces the parts of a service that die: replicas, proxy, controller. It brings back neither a service that
-is gone as a whole nor its keeper.
+Ray restarts the actors of a service that die. It brings back neither a service that is gone as a whole nor its keeper.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ PERIOD_S = 10.0
 HEALTH_TIMEOUT_S = 10.0
 
 SILENT_LOOKS = 3
-"""After so many looks in a row without an answer the service counts as gone: in half a minute Ray Serve would have
-replaced whatever it can."""
+"""After so many looks in a row without an answer the service counts as gone: in half a minute Ray would have
+restarted whatever it can."""
 
 RESTARTS = 3
 """Restarts per job. What makes a service die more often is nothing that a restart mends."""

@@ -121,15 +121,15 @@ async def test_lost_votes_are_counted_and_are_no_score() -> None:
         return completions(*[[gullible(response) for response in shown]] * sampling.n)
 
     rows = await rows_of([MAGIC], Scripted(reply))
-    # Two votes on both responses, then two on each alone, of which the good one's can be read.
-    assert [(row.attacked, row.inflation, row.votes_asked, row.votes_lost) for row in rows] == [(None, None, 6, 4)] * 2
+    # Two votes on both responses, then one on each alone, of which the good one's can be read.
+    assert [(row.attacked, row.inflation, row.votes_asked, row.votes_lost) for row in rows] == [(None, None, 4, 3)] * 2
     (added, _) = summarise(rows)
-    assert (added.inflation, added.low, added.beat_good, added.votes_lost) == (None, None, None, 4 / 6)
+    assert (added.inflation, added.low, added.beat_good, added.votes_lost) == (None, None, None, 3 / 4)
 
 
 async def test_a_grm_that_cannot_be_read_is_named_at_once() -> None:
     mute = Scripted(lambda _, sampling: [Completion("Both are nice.")] * sampling.n)
-    with pytest.raises(EngineError, match=r"none of 18 critiques .* \(no_scores: no Scores line.*judge\.template"):
+    with pytest.raises(EngineError, match=r"none of 12 critiques .* \(no_scores: no Scores line.*judge\.template"):
         await measurement(mute).rehearse(PAIRS)
     await measurement(scoring(gullible)).rehearse(PAIRS)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -94,18 +93,15 @@ def test_a_dead_keeper_is_told_and_leaves_only_a_shared_service(
 
 
 @pytest.mark.parametrize(
-    ("deployed", "died"), [("RUNNING", True), ("UNHEALTHY", True), ("DELETING", False), (None, False)]
+    ("actors", "died"), [({"grm:Engine:0": object()}, True), ({}, False)], ids=["service", "nothing"]
 )
 def test_a_keeper_that_is_gone_has_died_where_the_service_is_still_there(
-    monkeypatch: pytest.MonkeyPatch, deployed: str | None, died: bool
+    monkeypatch: pytest.MonkeyPatch, actors: dict[str, object], died: bool
 ) -> None:
-    serve_ = pytest.importorskip("ray.serve")
     found = iter([object(), None])
-    apps = {"grm": SimpleNamespace(status=deployed)} if deployed else {}
     monkeypatch.setattr(launch, "WATCH_PERIOD_S", 0.0)
     monkeypatch.setattr(launch, "_find_keeper", lambda name: next(found))
-    monkeypatch.setattr("grm_plugin.serving.ray.deploying.serve_runs", lambda: True)
-    monkeypatch.setattr(serve_, "status", lambda: SimpleNamespace(applications=apps))
+    monkeypatch.setattr(launch, "actors_of", lambda name: actors)
     with pytest.raises(ServiceError, match="the keeper of the service 'grm' has died") if died else nullcontext():
         launch.ServiceHandle("grm", "http://127.0.0.1:8790").wait()
 

@@ -15,7 +15,7 @@ pytest.importorskip("vllm")
 pytest.importorskip("transformers")
 
 from grm_plugin.config import VLLMConfig
-from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
+from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM, _Tokenize
 from grm_plugin.engines.vllm_start import unread_by_template
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Message, Prompt, Sampling
@@ -71,8 +71,9 @@ class LLM:
 
 def engine_of(llm: LLM, kind: Any = VLLMEngine, **template_kwargs: Any) -> Any:
     engine = kind.__new__(kind)
-    engine._llm, engine._tokenizer, engine._max_len = llm, Tokenizer(), 100_000
-    engine._template_kwargs = VLLMConfig(model="a/b", chat_template_kwargs=template_kwargs).chat_template_kwargs
+    engine._llm, engine._max_len = llm, 100_000
+    arguments = VLLMConfig(model="a/b", chat_template_kwargs=template_kwargs).chat_template_kwargs
+    engine._tokenize = _Tokenize(Tokenizer(), kind is VLLMEngine, arguments)
     return engine
 
 

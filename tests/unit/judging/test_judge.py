@@ -1,7 +1,6 @@
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +8,10 @@ from grm_plugin.config import NEUTRAL_REWARD
 from grm_plugin.engines.fake import FakeMetaRM
 from grm_plugin.errors import GroupError, PromptError
 from grm_plugin.judging.judge import Judge
-from grm_plugin.types import Completion, Group, Judgement, Message, Prompt, Sampling
+from grm_plugin.judging.lists import ListJudge
+from grm_plugin.judging.seams import Wanted
+from grm_plugin.judging.voting import join_parts
+from grm_plugin.types import Completion, Group, Judgement, ListJudgement, Message, Prompt, Sampling
 from support.factories import (
     Scripted,
     by_number,
@@ -174,17 +176,55 @@ async def test_adaptive_sampling_looks_after_every_round() -> None:
 
 
 async def test_the_stages_of_a_list_are_timed() -> None:
-    stages: list[str] = []
+    meta_rm = FakeMetaRM(lambda conversation: 0.0, delay_s=0.02)
+    alone = await judge_one(Judge(make_config(), scoring(by_number)), "1", "2")
+    rated = await judge_one(Judge(make_config(meta_rm__model="a/b"), scoring(by_number), meta_rm), "1")
+    ((timed,), (both,)) = alone.lists, rated.lists
+    assert timed.grm_s > 0 == timed.meta_rm_s
+    assert both.grm_s > 0
+    assert both.meta_rm_s >= 0.02
 
-    @contextmanager
-    def timed(stage: str) -> Iterator[None]:
-        yield
-        stages.append(stage)
 
-    meta_rm = FakeMetaRM(lambda conversation: 0.0)
-    await judge_one(Judge(make_config(), scoring(by_number), timed=timed), "1", "2")
-    await judge_one(Judge(make_config(meta_rm__model="a/b"), scoring(by_number), meta_rm, timed=timed), "1")
-    assert stages == ["grm", "grm", "meta_rm"]
+async def test_critiques_come_without_texts_where_nobody_reads_them() -> None:
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        return [*completions(*[[5, 7]] * (sampling.n - 1), tokens=9), Completion("no scores", tokens=4)]
+
+    with_texts, without = [
+        (await Judge(make_config(sampling__seed=1), Scripted(reply)).judge([make_group("a", "b")], texts=texts))[0]
+        for texts in (True, False)
+    ]
+    assert with_texts.rewards == without.rewards
+    ((read,), (stripped,)) = with_texts.lists, without.lists
+    assert all(critique.text and critique.analysis for critique in read.critiques)
+    assert {(item.text, item.principles, item.analysis) for item in stripped.critiques} == {("", "", "")}
+    assert [lost.text for lost in stripped.unparsed] == ["", ""]
+    assert [lost.reason for lost in stripped.unparsed] == [lost.reason for lost in read.unparsed]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+@pytest.mark.parametrize("meta", [False, True])
+@pytest.mark.parametrize("overrides", [{"sampling__seed": 5}, {}], ids=["seeded", "not"])
+async def test_a_list_in_parts_is_the_same_list(parts: int, meta: bool, overrides: dict[str, Any]) -> None:
+    """The same orders, markers and seeds are asked for, and the same critiques vote."""
+    config = make_config(**overrides, sampling__k=10, **({"meta_rm__type": "fake"} if meta else {}))
+
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        first, *rest = [3.0 + index for index in prompt.order]
+        return completions(*[[first + turn % 2, *rest] for turn in range(sampling.n)])
+
+    async def judged(part: int, of: int) -> tuple[ListJudgement, list[tuple[Prompt, Sampling]]]:
+        generator = Scripted(reply)
+        meta_rm = FakeMetaRM(lambda conversation: hash(conversation) % 97) if meta else None
+        lists = ListJudge(config, generator, meta_rm)
+        wanted = Wanted(seed=77, part=part, parts=of)
+        return await lists.judge(make_group(*"abcd"), (0, 1, 2, 3), wanted=wanted), generator.calls
+
+    whole, asked = await judged(0, 1)
+    each = [await judged(part, parts) for part in range(parts)]
+    together = [call for _, calls in each for call in calls]
+    assert sorted(map(repr, together)) == sorted(map(repr, asked))
+    assert join_parts([part for part, _ in each], config.kept_of(10)) == whole
+    assert len(whole.critiques) == 10
 
 
 async def test_a_group_that_cannot_be_judged_ends_the_others(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ async def test_an_engine_that_fails_costs_votes_and_is_never_a_score(
     judge = Judge(make_config(normalize__method=method), Scripted(reply))
     judgement = await judge_one(judge, "a", "b", timeout_s=0.05 if reason is UnparsedReason.TIMEOUT else 60.0)
     assert set(reasons(judgement)) == {reason}
-    asked = 8 if reason.engine_failed else 16  # what was read in vain is asked once more for each response alone
+    # What was read in vain is asked once more, for each response alone, with its share of the votes.
+    asked = 8 if reason.engine_failed else 8 + 4
     for reward in judgement.rewards:
         assert (reward.value, reward.status, reward.mean, reward.unit_mean) == (None, "no_votes", None, None)
         assert (reward.votes_asked, reward.votes_parsed, reward.votes_kept) == (asked, 0, 0)
@@ -101,11 +102,11 @@ async def test_a_response_that_confuses_the_grm_does_not_take_its_siblings_votes
 
     judgement = await judge_one(Judge(make_config(), Scripted(reply)), "abc", "flood", "abcde")
     assert [reward.mean for reward in judgement.rewards] == [3, None, 5]
-    assert [reward.votes_parsed for reward in judgement.rewards] == [8, 0, 8]
+    assert [reward.votes_parsed for reward in judgement.rewards] == [3, 0, 3], "8 votes shared by three, rounded up"
     assert [judged.members for judged in judgement.lists] == [(0, 1, 2), (0,), (1,), (2,)]
-    assert len(reasons(judgement)) == 8 + 8, "the votes on the whole list are lost too"
-    assert [reward.votes_asked for reward in judgement.rewards] == [16] * 3
-    assert [reward.tokens for reward in judgement.rewards] == [80, 80 + 240, 80]
+    assert len(reasons(judgement)) == 8 + 3, "the votes on the whole list are lost too"
+    assert [reward.votes_asked for reward in judgement.rewards] == [8 + 3] * 3
+    assert [reward.tokens for reward in judgement.rewards] == [80, 80 + 90, 80]
 
 
 async def test_a_second_try_is_counted_like_the_first() -> None:
@@ -116,7 +117,7 @@ async def test_a_second_try_is_counted_like_the_first() -> None:
     counters = Counters()
     config = make_config(judge__max_response_chars=100)
     await judge_one(Judge(config, Scripted(reply), on_judgement=counters.add), "a", "b" * 200)
-    assert (counters.votes_asked, counters.votes_parsed, counters.cut_responses) == (24, 16, 1)
+    assert (counters.votes_asked, counters.votes_parsed, counters.cut_responses) == (8 + 2 * 4, 8, 1)
 
 
 async def test_an_engine_that_is_down_is_not_asked_again_for_each_response() -> None:

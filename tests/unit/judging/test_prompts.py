@@ -8,6 +8,7 @@ import pytest
 
 from grm_plugin.errors import PromptError
 from grm_plugin.judging.judge import Judge
+from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.types import Group, Message
 from support.factories import by_number, make_config, make_group, responses_shown, scoring
@@ -97,6 +98,7 @@ def test_markers_are_fresh_and_follow_the_generator() -> None:
 
 
 async def _markers(judge: Judge, *groups: Group) -> list[str]:
+    assert isinstance(judge.lists, ListJudge)
     judge.lists.generator = generator = scoring(by_number)
     await judge.judge(groups)
     return [prompt.messages[0].content.split("carry the code ")[1][:6] for prompt, _ in generator.calls]

@@ -118,6 +118,6 @@ def test_the_dashboard_names_metrics_that_exist(tmp_path: Path) -> None:
 def test_a_state_that_no_replica_is_in_any_more_is_not_shown() -> None:
     service = RewardService(make_config(), scoring(by_number))
     service.metrics.set_replicas({"Engine": {"RUNNING": 2}, "MetaRM": {"STARTING": 1}})
-    service.metrics.set_replicas({"Engine": {"RUNNING": 1, "STOPPING": 1}})
+    service.metrics.set_replicas({"Engine": {"RUNNING": 1, "DOWN": 1}})
     shown = {name: value for name, value in samples(service).items() if name.startswith("grm_replicas")}
-    assert shown == {"grm_replicas{Engine}{RUNNING}": 1, "grm_replicas{Engine}{STOPPING}": 1}
+    assert shown == {"grm_replicas{Engine}{RUNNING}": 1, "grm_replicas{Engine}{DOWN}": 1}

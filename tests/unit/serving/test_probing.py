@@ -6,16 +6,39 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.judging.seams import ALL_VOTES, Wanted
 from grm_plugin.serving import probing
-from grm_plugin.serving.probing import PROBE_TIMEOUT_S, ProbedGenerator, ProbedMetaRM, probe_sampling
+from grm_plugin.serving.probing import PROBE_TIMEOUT_S, ProbedGenerator, ProbedLists, ProbedMetaRM, probe_sampling
 from grm_plugin.serving.service import RewardService
-from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
-from support.factories import Scripted, by_number, completions, make_config, make_group, never, scoring
+from grm_plugin.types import (
+    Completion,
+    Conversation,
+    Group,
+    ListJudgement,
+    Message,
+    Prompt,
+    Sample,
+    Sampling,
+    Unparsed,
+    UnparsedReason,
+)
+from grm_plugin.wire.schemas import ScoreRequest, WireGroup
+from support.factories import (
+    Scripted,
+    by_number,
+    completions,
+    make_config,
+    make_critique,
+    make_group,
+    never,
+    scoring,
+)
 
 PROMPT = Prompt((Message("user", "Judge these."),), (0,))
 SAMPLING = Sampling(n=1, temperature=0.5, top_p=1.0, max_tokens=64)
@@ -213,3 +236,96 @@ async def test_a_readiness_look_that_is_given_up_is_no_problem_of_the_model() ->
     looking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await looking
+
+
+class Elsewhere:
+    """Judges lists as a test says, and answers probes."""
+
+    def __init__(self, judgement: ListJudgement, probe: Any = None) -> None:
+        self.judgement: ListJudgement | None = judgement
+        self.probe_says = completions([5]) if probe is None else probe
+        self.probes: list[Sampling] = []
+        self.wanted: list[Wanted] = []
+
+    async def judge(self, group: Group, members: Any, deadline: Any = None, wanted: Wanted = ALL_VOTES) -> Any:
+        self.wanted.append(wanted)
+        if self.judgement is None:
+            await asyncio.Event().wait()
+        assert self.judgement is not None
+        return self.judgement
+
+    async def probe(self, sampling: Sampling) -> list[Completion]:
+        self.probes.append(sampling)
+        if isinstance(self.probe_says, Exception):
+            raise self.probe_says
+        return list(self.probe_says)
+
+
+def judged(*reasons: UnparsedReason, votes: int = 0, meta_error: str = "") -> ListJudgement:
+    critiques = tuple(make_critique(5, sample=index) for index in range(votes))
+    return ListJudgement((0,), (None,), critiques, tuple(map(Unparsed, reasons)), (0,), meta_error)
+
+
+@asynccontextmanager
+async def judging(lists: ProbedLists, elsewhere: Elsewhere) -> AsyncIterator[None]:
+    """Within the block a list waits for its votes."""
+    answer, elsewhere.judgement = elsewhere.judgement, None
+    busy = asyncio.create_task(lists.judge(make_group("1"), (0,)))
+    await asyncio.sleep(0)
+    elsewhere.judgement = answer
+    yield
+    busy.cancel()
+    await asyncio.wait([busy])
+
+
+@pytest.mark.parametrize(
+    ("judgement", "well"),
+    [
+        (judged(votes=1), True),
+        (judged(UnparsedReason.NO_SCORES), True),
+        (judged(UnparsedReason.TOO_LONG), True),
+        (judged(UnparsedReason.ENGINE, votes=1), True),
+        (judged(UnparsedReason.ENGINE), False),
+        (judged(UnparsedReason.TIMEOUT), False),
+    ],
+)
+async def test_lists_judged_elsewhere_tell_how_the_grm_is(judgement: ListJudgement, well: bool) -> None:
+    elsewhere = Elsewhere(judgement)
+    lists = ProbedLists(elsewhere, None)
+    async with judging(lists, elsewhere):
+        await lists.judge(make_group("1"), (0,))
+        assert await lists.problem() == ""
+    assert bool(elsewhere.probes) is not well, "who answers is not asked"
+
+
+@pytest.mark.parametrize(("meta_error", "probes"), [("", 0), ("EngineError: gone", 1)])
+async def test_lists_judged_elsewhere_tell_how_the_meta_rm_is(meta_error: str, probes: int) -> None:
+    meta = Meta(0.5)
+    meta_rm = ProbedMetaRM(meta)
+    elsewhere = Elsewhere(judged(votes=2, meta_error=meta_error))
+    lists = ProbedLists(elsewhere, meta_rm)
+    async with judging(lists, elsewhere):
+        await lists.judge(make_group("1"), (0,))
+        assert await meta_rm.problem() == ""
+    assert len(meta.asked) == probes
+
+
+@pytest.mark.parametrize("probe", [EngineError("no replica answers"), []])
+async def test_a_service_whose_replicas_do_not_answer_is_not_ready(probe: Any) -> None:
+    elsewhere = Elsewhere(judged(votes=1), probe)
+    config = make_config(sampling__k=8)
+    service = RewardService(config, elsewhere)
+    problem = await service.problem()
+    assert "no replica answers" in problem if probe else "0 completions" in problem
+    assert elsewhere.probes[0] == probe_sampling(config)
+
+
+async def test_texts_travel_where_somebody_reads_them(tmp_path: Path) -> None:
+    """A single sample's caller does not; the traces and the caller of whole groups do."""
+    for traces in ({}, {"trace__path": str(tmp_path / "traces.db")}):
+        elsewhere = Elsewhere(judged(votes=1))
+        service = RewardService(make_config(**traces), elsewhere)
+        await service.reward_sample(Sample((Message("user", "?"),), "1"), 1)
+        await service.judge_groups(ScoreRequest(groups=[WireGroup(prompt="?", responses=["1"])]))
+        assert [wanted.texts for wanted in elsewhere.wanted] == [bool(traces), True]
+        await service.close()

@@ -225,7 +225,7 @@ async def test_openrlhfs_call_is_answered_in_its_time_whatever_the_deadline(monk
     service = make_service(failure__deadline_s=1200)
     given: list[float | None] = []
 
-    async def late(_group: Any, _members: Any, deadline: Deadline) -> Any:
+    async def late(_group: Any, _members: Any, deadline: Deadline, *_: Any) -> Any:
         given.append(deadline.left_s)
         await asyncio.Event().wait()
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from grm_plugin._util.deadline import Deadline, working_until
-from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.errors import EngineError, GRMError, GroupError, PromptError, PromptTooLong
 from grm_plugin.serving.ray.failover import TRIES, Failover
 from grm_plugin.serving.ray.replica_watch import (
     ENOUGH_ANSWERS,
     FAILURES,
     PATIENCE_S,
     STALLED_S,
+    Attempt,
     ReplicaWatch,
 )
 from support.clock import Clock
@@ -33,8 +34,8 @@ class Replicas:
         self.cancelled: list[str] = []
         watch.set_replicas(behaviour)
 
-    async def send(self, attempt: int) -> Any:
-        replica = self._watch.choose(dict.fromkeys(self._behaviour, 8), attempt)
+    async def send(self, attempt: Attempt) -> Any:
+        replica = self._watch.choose(8, attempt)
         assert replica is not None
         self.asked.append(replica)
         try:
@@ -134,7 +135,7 @@ async def test_near_the_deadline_nothing_is_tried_again() -> None:
     replicas = Replicas(watch, a=good, b=good)
     for _ in range(4):
         attempt = watch.begin()
-        watch.choose({"a": 8}, attempt.id)
+        watch.choose(8, attempt)
         clock.now += 3
         watch.end(attempt, True)
     watch.ping_answered("a"), watch.ping_answered("b")
@@ -185,6 +186,20 @@ async def test_a_prompt_that_is_too_long_says_nothing_about_the_time_of_others()
         with pytest.raises(PromptTooLong):
             await Failover(watch).call(replicas.send, accept)
     assert watch.patience_s == PATIENCE_S
+
+
+@pytest.mark.parametrize("kind", [PromptError, GroupError])
+async def test_texts_that_no_replica_can_show_are_no_replicas_fault(kind: type[GRMError]) -> None:
+    def refuse() -> str:
+        raise kind("wrong for all")
+
+    watch = ReplicaWatch()
+    replicas = Replicas(watch, a=refuse, b=refuse)
+    for _ in range(2 * FAILURES):
+        with pytest.raises(kind):
+            await Failover(watch).call(replicas.send, accept)
+    assert len(replicas.asked) == 2 * FAILURES
+    assert all(replica.suspended_until == 0 for replica in watch._replicas.values())
 
 
 async def test_a_frozen_replicas_work_is_done_by_another(quick: None) -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from grm_plugin.errors import ServiceError
 from support.factories import make_config
+from support.ray_cluster import free_port
 
 ray = pytest.importorskip("ray")
-
-from ray import serve  # noqa: E402
 
 from grm_plugin.serving.ray import deploying  # noqa: E402
 from grm_plugin.serving.ray.keeper import Keeper  # noqa: E402
@@ -26,7 +25,7 @@ Killed = SimpleQueue[object]
 
 
 class App:
-    """Stands for ServeApp: a start waits for `go_on`, and then fails unless `works`; taking it down always fails."""
+    """Stands for Deployment: a start waits for `go_on`, and then fails unless `works`; taking it down always fails."""
 
     def __init__(self, *_: Any) -> None:
         self.works = False
@@ -68,7 +67,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Killed:
     killed: Killed = SimpleQueue()
     monkeypatch.setattr(ray, "kill", killed.put)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(current_actor=OWN_HANDLE))
-    monkeypatch.setattr(deploying, "ServeApp", App)
+    monkeypatch.setattr(deploying, "Deployment", App)
     return killed
 
 
@@ -86,8 +85,8 @@ def shared(lease: threading.Event, killed: Killed) -> Keeper:
 
 
 def app_of(keeper: Keeper) -> App:
-    assert isinstance(keeper._app, App)
-    return keeper._app
+    assert isinstance(keeper._deployment, App)
+    return keeper._deployment
 
 
 def test_the_reason_of_a_failed_start_is_told_even_if_it_cannot_be_taken_down(keeper: Keeper) -> None:
@@ -148,18 +147,19 @@ def test_a_shared_service_that_is_not_ready_yet_ends_with_its_owner(
     assert app.deploying_at_delete == [False]
 
 
-def test_a_start_that_was_given_up_sends_nothing_to_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = deploying.ServeApp(make_config(engine__replicas=1))
+def test_a_start_that_was_given_up_starts_no_actor(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = deploying.Deployment(make_config(engine__replicas=1, service__port=free_port()))
 
-    def open_http() -> tuple[str, str, tuple[str, ...]]:
-        app.give_up()  # the owner dies while Serve starts
-        return "http://127.0.0.1:1", "/", ()
+    def wait_for_gpus() -> SimpleNamespace:
+        app.give_up()  # the owner dies meanwhile
+        return SimpleNamespace(total=0.0)
 
-    def send(*_: object, **__: object) -> None:
-        pytest.fail("sent")
+    def start(*_: object, **__: object) -> None:
+        pytest.fail("started")
 
-    monkeypatch.setattr(app, "_wait_for_gpus", lambda: SimpleNamespace(total=0.0))
-    monkeypatch.setattr(app, "_open_http", open_http)
-    monkeypatch.setattr(serve, "run_many", send)
+    monkeypatch.setattr(app, "_wait_for_gpus", wait_for_gpus)
+    monkeypatch.setattr(app, "_start", start)
+    monkeypatch.setattr(deploying, "end_actors", lambda *_: False)
     with pytest.raises(ServiceError, match="the process that started the service is gone"):
         app.deploy()
+    app.delete()

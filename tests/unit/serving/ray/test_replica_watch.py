@@ -1,4 +1,4 @@
-"""What a caller knows about the replicas of a deployment, and which of them it chooses."""
+"""What a caller knows about the replicas of a model, and which of them it chooses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from grm_plugin.serving.ray.replica_watch import (
 )
 from support.clock import Clock
 
-PLACES = {"a": 8, "b": 8}
+REPLICAS = ["a", "b"]
+PLACES = 8
 
 
 @pytest.fixture
@@ -27,42 +28,52 @@ def clock() -> Clock:
 @pytest.fixture
 def watch(clock: Clock) -> ReplicaWatch:
     watch = ReplicaWatch(clock)
-    watch.set_replicas(PLACES)
+    watch.set_replicas(REPLICAS)
     return watch
 
 
 def send_to(watch: ReplicaWatch, *avoid: str) -> Attempt:
     attempt = watch.begin(avoid)
-    assert watch.choose(PLACES, attempt.id) == attempt.replica
+    assert watch.choose(PLACES, attempt) == attempt.replica
     return attempt
 
 
 async def test_work_goes_to_the_least_busy_replica_that_has_a_place(watch: ReplicaWatch) -> None:
     first, second = send_to(watch), send_to(watch)
     assert {first.replica, second.replica} == {"a", "b"}
-    assert watch.choose({"a": 1, "b": 1}, watch.begin().id) is None
+    assert watch.choose(1, watch.begin()) is None
     watch.end(first, True)
-    assert watch.choose({"a": 1, "b": 1}, watch.begin().id) == first.replica
+    assert watch.choose(1, watch.begin()) == first.replica
 
 
 async def test_a_replica_that_failed_a_request_does_not_get_it_again(watch: ReplicaWatch) -> None:
     assert [send_to(watch, "a").replica for _ in range(5)] == ["b"] * 5
     watch.set_replicas(["a"])
-    assert watch.choose({"a": 8}, watch.begin({"a"}).id) == "a", "it is the only one"
+    assert watch.choose(PLACES, watch.begin({"a"})) == "a", "it is the only one"
 
 
 async def test_a_frozen_replica_gets_nothing_until_it_answers_again(watch: ReplicaWatch, clock: Clock) -> None:
     clock.now += STALLED_S + 1
     watch.ping_answered("b")
     assert [send_to(watch).replica for _ in range(5)] == ["b"] * 5
-    assert not watch.is_alive("a")
+    assert watch.alive == 1
+    watch.ping_answered("a")
+    assert send_to(watch).replica == "a"
+
+
+async def test_a_replica_whose_process_has_ended_gets_nothing_from_then_on(watch: ReplicaWatch) -> None:
+    attempt = send_to(watch, "b")
+    watch.lost("a")
+    assert [send_to(watch).replica for _ in range(5)] == ["b"] * 5
+    watch.find_stuck()
+    assert attempt.stuck.done()
     watch.ping_answered("a")
     assert send_to(watch).replica == "a"
 
 
 async def test_where_all_are_frozen_work_waits(watch: ReplicaWatch, clock: Clock) -> None:
     clock.now += STALLED_S + 1
-    assert watch.choose(PLACES, watch.begin().id) is None
+    assert watch.choose(PLACES, watch.begin()) is None
 
 
 async def test_work_of_a_frozen_replica_is_stuck_where_another_could_do_it(watch: ReplicaWatch, clock: Clock) -> None:
@@ -84,16 +95,24 @@ async def test_work_of_a_replica_that_was_taken_off_is_stuck(watch: ReplicaWatch
 
 async def test_failures_in_a_row_suspend_a_replica_for_longer_and_longer(watch: ReplicaWatch, clock: Clock) -> None:
     def end(good: bool) -> None:
+        suspended = is_suspended()
+        if suspended:  # then it gets a request only where there is no other
+            watch.set_replicas(["a"])
         attempt = watch.begin({"b"})
-        watch.choose(PLACES if not is_suspended() else {"a": 8}, attempt.id)
+        assert watch.choose(PLACES, attempt) == "a"
         watch.end(attempt, good)
+        watch.set_replicas(REPLICAS)
 
     def is_suspended() -> bool:
-        return all(watch.choose(PLACES, None) == "b" for _ in range(40))
+        tried = [watch.begin({"b"}) for _ in range(4)]
+        chosen = {watch.choose(PLACES, attempt) for attempt in tried}
+        for attempt in tried:
+            watch.end(attempt, None)
+        return chosen == {"b"}
 
     def pass_time(seconds: float) -> None:
         clock.now += seconds
-        for id in PLACES:
+        for id in REPLICAS:
             watch.ping_answered(id)
 
     for good_one in (False, True, False):
@@ -104,7 +123,7 @@ async def test_failures_in_a_row_suspend_a_replica_for_longer_and_longer(watch: 
     pass_time(FIRST_SUSPENSION_S)
     assert not is_suspended(), "the suspension is over"
     only_one = watch.begin({"b"})
-    assert watch.choose(PLACES, only_one.id) == "a"
+    assert watch.choose(PLACES, only_one) == "a"
     assert is_suspended(), "with one request at a time"
     watch.end(only_one, None)
     end(False)
@@ -125,7 +144,7 @@ async def test_a_replica_may_fail_for_ever(watch: ReplicaWatch) -> None:
     watch.set_replicas(["a"])
     for _ in range(1100):
         watch.end(send_to(watch), False)
-    watch.set_replicas(PLACES)
+    watch.set_replicas(REPLICAS)
     assert send_to(watch).replica == "b"
 
 

@@ -1,0 +1,122 @@
+"""The actor of the reward service: it listens for HTTP requests, and sends lists to the replicas of the GRM.
+
+    HTTP -> RewardActor (CPU, exactly one: it gathers groups)
+              -> EngineReplica x replicas: they judge lists (the GRM, on GPUs of its own, with the judge beside it)
+                   -> MetaRMReplica x replicas (likewise)
+
+An engine without replicas (type openai, or fake) runs in the actor's own process, and lists are judged there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import uvicorn
+
+from grm_plugin import __version__
+from grm_plugin._util.garbage import collect_rarely
+from grm_plugin.config import Config
+from grm_plugin.engines.build import build_generator
+from grm_plugin.judging.normalize import set_aside_if_damaged
+from grm_plugin.serving.http.app import create_app
+from grm_plugin.serving.ray.held_socket import take
+from grm_plugin.serving.ray.own_process import guard_this_process, starting
+from grm_plugin.serving.ray.remote_lists import RemoteLists
+from grm_plugin.serving.ray.remote_meta_rm import RemoteMetaRM
+from grm_plugin.serving.ray.replica_pool import ReplicaPool
+from grm_plugin.serving.ray.replicas import lists_per_replica, meta_rm_of
+from grm_plugin.serving.service import RewardService
+from grm_plugin.wire.schemas import GetRewardReply, GetRewardRequest, ScoreReply, ScoreRequest
+from grm_plugin.wire.token import Token
+
+logger = logging.getLogger(__name__)
+
+STATES_PERIOD_S = 2.0
+"""Pause between two looks at the states of the replicas for the metrics."""
+
+CONNECTIONS_S = 2
+"""For connections to take their replies after a drain; whole seconds, because uvicorn takes an integer."""
+
+
+class RewardActor:
+    """It answers HTTP requests and, as an actor, the calls of its public methods.
+
+    Args:
+        config: what the service does.
+        engines, meta_rms: the actors of the models, by a name of each; empty where they have no replicas.
+        held_socket: the path of the keeper's `HeldSocket`.
+        token: what requests must carry.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        engines: Mapping[str, Any],
+        meta_rms: Mapping[str, Any],
+        held_socket: str,
+        token: Token | None = None,
+    ) -> None:
+        with starting():
+            self._guard = guard_this_process()
+            # Damaged statistics end the start of a service with an error (`Deployment.deploy`). Here Ray may be
+            # bringing a dead service back, and every attempt would fail: so they are moved away.
+            set_aside_if_damaged(config.normalize)
+            self._pools = {}
+            if engines:
+                self._pools["Engine"] = ReplicaPool(engines, lists_per_replica(config))
+            lists = RemoteLists(config, self._pools["Engine"]) if engines else None
+            meta_rm = meta_rm_of(config, meta_rms)
+            if isinstance(meta_rm, RemoteMetaRM):
+                self._pools["MetaRM"] = meta_rm.pool
+            service = RewardService(config, lists or build_generator(config.engine), meta_rm)
+            self._service = service
+            collect_rarely()
+            app = create_app(lambda: service, lambda: token)
+            listening = take(held_socket, config.service.host, config.service.port)
+            self._server = uvicorn.Server(
+                uvicorn.Config(
+                    app,
+                    log_level="warning",
+                    access_log=False,
+                    lifespan="off",
+                    timeout_graceful_shutdown=CONNECTIONS_S,
+                )
+            )
+            self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+            self._serving.add_done_callback(self._ended)
+            self._states = asyncio.create_task(self._tell_states())
+
+    async def ping(self) -> str:
+        """The version of grm_plugin in this process, once it has started."""
+        return __version__
+
+    async def get_reward(self, request: GetRewardRequest, n: int | None = None, learn: bool = True) -> GetRewardReply:
+        """See `RewardService.get_reward`."""
+        return await self._service.get_reward(request, n, learn)
+
+    async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
+        """See `RewardService.judge_groups`."""
+        return await self._service.judge_groups(request)
+
+    async def drain(self, patience_s: float) -> None:
+        """See `RewardService.drain`. Then connections are closed, once they have their replies."""
+        await self._service.drain(patience_s)
+        self._serving.remove_done_callback(self._ended)
+        self._server.should_exit = True
+        await self._serving
+
+    def _ended(self, serving: asyncio.Task[None]) -> None:
+        """Nothing answers HTTP any more: Ray is to start this actor anew."""
+        error = None if serving.cancelled() else serving.exception()
+        logger.error("ending this service, its listener has ended: %r", error)
+        os._exit(1)
+
+    async def _tell_states(self) -> None:
+        """Keep the metric of the replicas' states up to date."""
+        while True:
+            self._service.metrics.set_replicas({name: pool.states() for name, pool in self._pools.items()})
+            await asyncio.sleep(STATES_PERIOD_S)
