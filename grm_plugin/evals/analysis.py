@@ -11,12 +11,12 @@ from grm_plugin._util.digests import digest
 from grm_plugin.batch.label_noise import NOISE
 from grm_plugin.batch.vote_store import ItemVotes, Manifest
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.benchmarks.suite import Metric
+from grm_plugin.evals.benchmarks.suite import OVERALL, Metric
 from grm_plugin.evals.benchmarks.suites import OWN_FORMAT, metric_of, missing_subsets, suite_named
 from grm_plugin.evals.comparisons import compare
 from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.official.rules import RULES, official_parts
-from grm_plugin.evals.report import OVERALL, Difference, Official, OfficialRow, Report, ResultRow
+from grm_plugin.evals.report import Difference, Official, OfficialRow, Report, ResultRow
 from grm_plugin.evals.statistics.bootstrap import Bootstrap
 from grm_plugin.evals.statistics.estimates import Estimate
 from grm_plugin.evals.strict import SubsetFigures, reduced, strict_figures
@@ -62,10 +62,11 @@ def analyse(manifest: Manifest, records: Sequence[ItemVotes], k_metas: Sequence[
     if not clean:
         raise ConfigError("the labels of all items are noise: there is nothing to measure")
     sound = [items[place] for place in clean]
-    figures = strict_figures(suite, metric, sound, [outcomes[place] for place in clean], Bootstrap(sound, seeds))
+    bootstrap = Bootstrap(items, seeds)
+    of_sound = bootstrap if len(sound) == len(items) else Bootstrap(sound, seeds)
+    figures = strict_figures(suite, metric, sound, [outcomes[place] for place in clean], of_sound)
     own = None
     if rule is not None:
-        bootstrap = Bootstrap(items, seeds)
         parts, missing = official_parts(rule, items, official_values, bootstrap, missing_subsets(suite, items))
         rows = [
             OfficialRow(name, method.name, part.metric, found.value, found.interval, part.n)

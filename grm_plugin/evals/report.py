@@ -7,16 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from grm_plugin.batch.vote_store import Manifest
-from grm_plugin.evals.benchmarks.suite import Metric
+from grm_plugin.evals.benchmarks.suite import OVERALL, Metric
 from grm_plugin.evals.diagnostics import Diagnostics
 from grm_plugin.evals.official.rule import OfficialRule
 from grm_plugin.evals.statistics.estimates import Estimate, Interval, Verdict
-
-OVERALL = ""
-"""Subset of the rows over all items."""
-
-OTHER = "other"
-"""Subset of the items that have none, where other items have one."""
 
 Rule = Literal["strict", "lenient", "official"]
 """How ties count: as wrong; broken by chance, as in the paper of SPCT; as the benchmark counts them."""

@@ -11,11 +11,10 @@ import numpy as np
 
 from grm_plugin.batch.items import Item
 from grm_plugin.errors import ConfigError
-from grm_plugin.evals.benchmarks.suite import Metric, Suite, by_items
-from grm_plugin.evals.report import OTHER, OVERALL
+from grm_plugin.evals.benchmarks.suite import OTHER, OVERALL, Metric, Suite, by_items
 from grm_plugin.evals.statistics.basis import Floats
 from grm_plugin.evals.statistics.bootstrap import Bootstrap, Ints, shares_ranked_below
-from grm_plugin.evals.statistics.estimates import Estimate, weighted_sum
+from grm_plugin.evals.statistics.estimates import Estimate, weighted_sums
 from grm_plugin.evals.voting_methods import ItemOutcome, Tally, outcome_of
 
 
@@ -124,19 +123,14 @@ def _sections(
 
 def _weighted_mean(parts: Sequence[tuple[float, SubsetFigures]]) -> SubsetFigures:
     """The mean of the figures of subsets, with weights that sum to 1."""
-    weights = [weight for weight, _ in parts]
 
     def weighed(pick: Callable[[SubsetFigures], list[float]]) -> list[float]:
         return list(np.sum([weight * np.array(pick(part)) for weight, part in parts], axis=0))
 
-    def added(pick: Callable[[SubsetFigures], list[Estimate]]) -> list[Estimate]:
-        columns = zip(*(pick(part) for _, part in parts), strict=True)
-        return [weighted_sum(list(zip(weights, column, strict=True))) for column in columns]
-
     return SubsetFigures(
         sum(part.n for _, part in parts),
-        added(lambda part: part.estimates),
-        added(lambda part: part.lenient),
+        weighted_sums([(weight, part.estimates) for weight, part in parts]),
+        weighted_sums([(weight, part.lenient) for weight, part in parts]),
         weighed(lambda part: part.ties),
         weighed(lambda part: part.lost),
         sum(weight * part.chance for weight, part in parts),

@@ -14,6 +14,12 @@ Metric = Literal["accuracy", "auc"]
 Weights = Callable[[Mapping[str, int]], dict[str, float]]
 """Number of items per subset -> the subset's weight in the overall figure; weights sum to 1."""
 
+OVERALL = ""
+"""Name of the part of a benchmark that is all of it: its headline figure."""
+
+OTHER = "other"
+"""Name of the part of the items without a subset, where others have one."""
+
 
 def by_items(counts: Mapping[str, int]) -> dict[str, float]:
     """Every item weighs the same."""

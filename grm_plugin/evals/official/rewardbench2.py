@@ -16,7 +16,7 @@ from grm_plugin.evals.benchmarks.rewardbench import SUBSETS_2, TIES
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored
 from grm_plugin.evals.statistics.basis import Floats
 from grm_plugin.evals.statistics.bootstrap import Ints
-from grm_plugin.evals.statistics.estimates import weighted_sum
+from grm_plugin.evals.statistics.estimates import weighted_sums
 from grm_plugin.evals.voting_methods import SUM_DECIMALS, Tally, outcome_of
 
 UNREADABLE = 0.25
@@ -77,8 +77,7 @@ def _ties(scored: Scored, places: Ints) -> dict[str, Part]:
     named = {f"{TIES} {name}": part for name, part in found.items()}
     if found.keys() < TIES_WEIGHTS.keys():
         return named
-    columns = zip(*(found[name].estimates for name in TIES_WEIGHTS), strict=True)
-    scores = [weighted_sum(list(zip(TIES_WEIGHTS.values(), column, strict=True))) for column in columns]
+    scores = weighted_sums([(weight, found[name].estimates) for name, weight in TIES_WEIGHTS.items()])
     return {TIES: Part("score", len(places), scores)} | named
 
 

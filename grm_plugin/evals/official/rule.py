@@ -11,14 +11,8 @@ import numpy as np
 from grm_plugin.batch.items import Item
 from grm_plugin.evals.statistics.basis import Floats
 from grm_plugin.evals.statistics.bootstrap import Bootstrap, Ints
-from grm_plugin.evals.statistics.estimates import Estimate, weighted_sum
+from grm_plugin.evals.statistics.estimates import Estimate, weighted_sums
 from grm_plugin.evals.voting_methods import Tally
-
-OVERALL = ""
-"""Name of the part that is the benchmark's headline figure."""
-
-OTHER = "other"
-"""Name of the part of the items without a subset, where the benchmark has subsets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +97,5 @@ class OfficialRule:
 
 def weighted(parts: Sequence[tuple[float, Part]]) -> Part:
     """The weighted sum of parts; the weights sum to 1."""
-    columns = zip(*(part.estimates for _, part in parts), strict=True)
-    weights = [weight for weight, _ in parts]
-    estimates = [weighted_sum(list(zip(weights, column, strict=True))) for column in columns]
+    estimates = weighted_sums([(weight, part.estimates) for weight, part in parts])
     return Part(parts[0][1].metric, sum(part.n for _, part in parts), estimates)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grm_plugin._util.files import replacing
-from grm_plugin.evals.report import OVERALL, Report
+from grm_plugin.evals.benchmarks.suite import OVERALL
+from grm_plugin.evals.report import Report
 from grm_plugin.evals.reports.result_tables import OfficialFigure, as_latex, as_markdown, result_table
 
 LEADERBOARD_NAME, MARKDOWN_NAME, LATEX_NAME = "leaderboard.json", "table.md", "table.tex"

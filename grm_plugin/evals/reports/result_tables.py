@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from grm_plugin.evals.benchmarks.suite import OVERALL
 from grm_plugin.evals.benchmarks.suites import suite_named
-from grm_plugin.evals.report import OVERALL, Report
+from grm_plugin.evals.report import Report
 from grm_plugin.evals.reports.escaping import latex_cell, markdown_cell
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grm_plugin.errors import ConfigError
+from grm_plugin.evals.benchmarks.suite import OVERALL
 from grm_plugin.evals.comparisons import differences
-from grm_plugin.evals.report import OVERALL, Difference, Report, Rule
+from grm_plugin.evals.report import Difference, Report, Rule
 from grm_plugin.evals.statistics.estimates import Estimate, Gap, Interval, gap, weighted_sum
 
 PAPERS_FOUR = ("rewardbench", "ppe-preference", "ppe-correctness", "rmb")

@@ -137,6 +137,13 @@ def weighted_sum(parts: Sequence[tuple[float, Estimate]], apart: bool = False) -
     return Estimate(value, draws, side_by_side(bases) if apart else mixed(bases))
 
 
+def weighted_sums(parts: Sequence[tuple[float, Sequence[Estimate]]]) -> list[Estimate]:
+    """`weighted_sum` of every column: each part has one estimate per method, and so has the result."""
+    weights = [weight for weight, _ in parts]
+    columns = zip(*(estimates for _, estimates in parts), strict=True)
+    return [weighted_sum(list(zip(weights, column, strict=True))) for column in columns]
+
+
 def student_t(freedom: float) -> float:
     """The 97.5 % quantile of Student's t; `freedom` below 1 counts as 1.
 

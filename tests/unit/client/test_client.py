@@ -370,7 +370,7 @@ def test_what_a_newer_service_says_beside_is_left_out(service: RewardService) ->
 
 
 CRASH = PlainTextResponse("Internal Server Error", status_code=500)
-"""What Ray Serve's proxy sends when the service dies under a request."""
+"""What a proxy before the service sends when it dies under a request."""
 
 
 def test_a_crash_under_a_request_is_survived(service: RewardService) -> None:

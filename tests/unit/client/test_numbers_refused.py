@@ -45,7 +45,7 @@ class Saying:
         self.body = ""
         self.status = 200
         self.proxied = 0
-        """Answers of Ray Serve's proxy that come first."""
+        """Answers of a proxy before the service that come first."""
         self.url = ""
 
     async def answer(self, _: Request) -> Response:
