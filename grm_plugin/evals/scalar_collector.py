@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin.batch.items import Item
@@ -11,7 +9,7 @@ from grm_plugin.batch.resumable_run import EngineFailed
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.evals.vote_collector import ITEM_DEADLINE_S
-from grm_plugin.judging.seams import LARGEST_LOGIT, MetaRM
+from grm_plugin.judging.seams import MetaRM, check_logits
 from grm_plugin.types import DETAIL_CHARS, Message, UnparsedReason
 
 
@@ -50,8 +48,5 @@ class ScalarCollector:
         with working_until(deadline):
             async with deadline.timeout():
                 logits = await unless_cancelled_within(self._model.rate(conversations), "the scalar reward model")
-        if len(logits) != len(conversations):
-            raise EngineError(f"the model answered with {len(logits)} logits for {len(conversations)} responses")
-        if not all(math.isfinite(logit) and abs(logit) <= LARGEST_LOGIT for logit in logits):
-            raise EngineError("the model answered with a logit that is NaN or infinite: its weights or dtype are wrong")
+        check_logits(logits, len(conversations), "the model", "responses", "dtype")
         return tuple(map(float, logits))

@@ -118,16 +118,16 @@ def check_completions(answer: Any, n: int) -> None:
             raise EngineError("the GRM answered with a completion whose fields have wrong types")
 
 
-def check_logits(answer: Any, n: int) -> None:
-    """Raises `EngineError` unless this is a list of `n` finite numbers."""
+def check_logits(
+    answer: Any, n: int, model: str = "the meta RM", rated: str = "critiques", dtype: str = "meta_rm.dtype"
+) -> None:
+    """Raises `EngineError` unless this is a list of `n` finite numbers; the others say whose and of what, for it."""
     if not isinstance(answer, list) or not all(isinstance(item, float | int) for item in answer):
-        raise EngineError(f"the meta RM must answer with a list of logits, got {_shown(answer)}")
+        raise EngineError(f"{model} must answer with a list of logits, got {_shown(answer)}")
     if len(answer) != n:
-        raise EngineError(f"the meta RM answered with {len(answer)} logits for {n} critiques")
+        raise EngineError(f"{model} answered with {len(answer)} logits for {n} {rated}")
     if not all(abs(item) <= LARGEST_LOGIT for item in answer):
-        raise EngineError(
-            "the meta RM answered with a logit that is NaN or infinite: its weights or meta_rm.dtype are wrong"
-        )
+        raise EngineError(f"{model} answered with a logit that is NaN or infinite: its weights or {dtype} are wrong")
 
 
 def check_list(answer: Any, members: tuple[int, ...]) -> None:
