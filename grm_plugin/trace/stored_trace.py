@@ -57,6 +57,9 @@ class Trace:
 
 _JSON = TypeAdapter(Trace)
 
+_NOT_KEPT: Any = {"judgement": {"lists": {"__all__": {"grm_s", "meta_rm_s", "judged_by"}}}}
+"""How a list was judged, not what came of it: for metrics, and to judge it again elsewhere."""
+
 
 def settled_or_empty(judgement: Judgement, policy: FailureConfig) -> tuple[Settled, ...]:
     """What the failure policy makes of a judgement's rewards; empty if it raises."""
@@ -69,10 +72,10 @@ def settled_or_empty(judgement: Judgement, policy: FailureConfig) -> tuple[Settl
 def pack(trace: Trace) -> bytes:
     """Compressed JSON. Lone surrogates, which JSON cannot carry, become U+FFFD."""
     try:
-        text = _JSON.dump_json(trace, by_alias=True)
+        text = _JSON.dump_json(trace, by_alias=True, exclude=_NOT_KEPT)
     except PydanticSerializationError:
         cleaned = _JSON.validate_python(_encodable(_JSON.dump_python(trace, by_alias=True)))
-        text = _JSON.dump_json(cleaned, by_alias=True)
+        text = _JSON.dump_json(cleaned, by_alias=True, exclude=_NOT_KEPT)
     return zlib.compress(text, 1)  # level 1: three times as fast as the default level, and a tenth larger
 
 

@@ -136,6 +136,7 @@ class TestConnections:
 
         async with RawServer(answer_and_wait) as server:
             engine = engine_of(server.url)
+            gc.collect()  # what other tests have left behind warns now
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
                 assert await asyncio.to_thread(asyncio.run, ask(engine)) == "one"

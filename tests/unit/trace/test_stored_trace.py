@@ -79,8 +79,8 @@ def test_the_row_of_a_group_without_votes_holds_what_the_trainer_got() -> None:
     judgement = judged("1", "2", generator=silent())
     found = row(judgement, FailureConfig(constant=0.25))
     assert (found["reward_min"], found["reward_max"], found["fallbacks"]) == (0.25, 0.25, 2)
-    # Two critiques of the pair, and, as neither can be read, two of each response alone.
-    assert (found["asked"], found["parsed"], found["spread"], found["bias"]) == (6, 0, None, None)
+    # Two critiques of the pair, and, as neither can be read, one of each response alone.
+    assert (found["asked"], found["parsed"], found["spread"], found["bias"]) == (4, 0, None, None)
 
 
 def test_a_refused_reward_is_none() -> None:
