@@ -18,13 +18,17 @@ from grm_plugin.types import Group, Message
 PROBE_WORDS = 15
 """Of the beginning and of the end of a probe text."""
 
+WORD_CHARS = 7
+"""Of a probe text."""
+
 PROBE_CHARS = 24_000
 """Of a long probe text. All of them have lines, paragraphs and special characters, so that a template that cuts or
 changes them is noticed. `judge.max_response_chars` is the place to cut, where it is counted."""
 
 _ROLES = ("system", "user", "assistant", "tool", "assistant", "user", "assistant", "user", "assistant", "user")
 _FILLING = ". . .\n\n"
-_WORD = re.compile(r"[a-zA-Z]{7}")
+_WORD = re.compile(rf"[a-zA-Z]{{{WORD_CHARS}}}")
+_LETTER_OF = bytes(string.ascii_letters.encode()[byte % len(string.ascii_letters)] for byte in range(256))
 _SINGLE_BRACES = re.compile(r"(?<![{\\\w])\{ ?([a-zA-Z_][^{}\n%#\"]{0,60})\}(?!\})")
 
 Render = Callable[[Group, tuple[int, ...], str], str]
@@ -53,7 +57,7 @@ def check_template(
     """
     # Seeded by the system once: its own generator is slow.
     rng = random.Random(random.SystemRandom().getrandbits(128))
-    marker = _letters(rng, string.ascii_uppercase, 6)
+    marker = _letters(rng, 6).upper()
     rendered = [
         (group, order, render(group, order, marker))
         for size in sizes
@@ -152,7 +156,8 @@ def _hint(source: str) -> str:
 
 def _probe(rng: random.Random, long: bool = False) -> str:
     """A text that stands in no template by chance."""
-    words = [_letters(rng, string.ascii_letters, 7) for _ in range(2 * PROBE_WORDS)]
+    letters = _letters(rng, 2 * PROBE_WORDS * WORD_CHARS)
+    words = [letters[start : start + WORD_CHARS] for start in range(0, len(letters), WORD_CHARS)]
     one, tag, other, *first = words[:PROBE_WORDS]
     filling = _FILLING * (PROBE_CHARS // len(_FILLING) if long else 1)
     return f'{one} <{tag}> & "{other}" {" ".join(first)}\n\n{filling}{" ".join(words[PROBE_WORDS:])}'
@@ -173,5 +178,5 @@ def _find(probe: str, prompt: str) -> tuple[int, int] | None:
     return start, end
 
 
-def _letters(rng: random.Random, letters: str, length: int) -> str:
-    return "".join(rng.choices(letters, k=length))
+def _letters(rng: random.Random, length: int) -> str:
+    return rng.randbytes(length).translate(_LETTER_OF).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def load_template(name: str) -> TemplateFile:
     return _compiled(name, source)
 
 
+@lru_cache(maxsize=64)
 def _compiled(name: str, source: str) -> TemplateFile:
     try:
         compiled = ENVIRONMENT.from_string(source)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -28,9 +29,9 @@ class JudgingRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         hints = get_type_hints(endpoint, include_extras=True)
-        self._payload: TypeAdapter[Any] = TypeAdapter(hints["payload"])
-        self._parameters: dict[str, TypeAdapter[Any]] = {
-            name: TypeAdapter(hints[name])
+        self._payload = _reader(hints["payload"])
+        self._parameters = {
+            name: _reader(hints[name])
             for name in inspect.signature(endpoint).parameters
             if name not in ("payload", "request")
         }
@@ -74,6 +75,11 @@ class JudgingRoute(APIRoute):
         except ValidationError:
             return None
         return arguments
+
+
+@lru_cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _received(body: bytes, receive: Receive) -> Receive:

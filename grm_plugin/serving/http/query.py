@@ -36,9 +36,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     Raises:
         RequestValidationError: becomes a 422 that names the parameter.
     """
-    path = request.scope["route"].path
-    described = request.app.openapi()["paths"][path][request.method.lower()]
-    known = [parameter["name"] for parameter in described.get("parameters", ())]
+    known = [parameter.alias for parameter in request.scope["route"].dependant.query_params]
     given = request.query_params
     problems = [
         (
