@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import msgspec
 
+from grm_plugin._util.http_calls import NoReplyError, Reply
 from grm_plugin.config import OpenAIConfig
 from grm_plugin.engines.openai_dialect import Dialect
 from grm_plugin.engines.openai_refusals import TEXT_CHARS, Refusal, read_refusal
 from grm_plugin.engines.openai_replies import NoCompletionError, read_answer, read_refusal_body
 from grm_plugin.engines.openai_retries import post_repeatedly
-from grm_plugin.engines.openai_transport import Connections, NoReplyError, Reply, Transport
+from grm_plugin.engines.openai_transport import Connections, Transport
 from grm_plugin.engines.proxies import proxy_variable
 from grm_plugin.errors import EngineError, EngineTimeout, PromptTooLong
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 
 from grm_plugin._util.deadline import current_deadline
-from grm_plugin.engines.openai_transport import LostConnectionError, NoReplyError, Reply
+from grm_plugin._util.http_calls import LostConnectionError, NoReplyError, Reply
 
 REQUEST_TIMEOUT_S = 600.0
 """Longest wait for an answer where the caller has no deadline."""

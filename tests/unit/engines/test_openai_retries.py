@@ -9,8 +9,8 @@ from email.utils import formatdate
 import pytest
 
 from grm_plugin._util.deadline import Deadline, working_until
+from grm_plugin._util.http_calls import LostConnectionError, NoReplyError, Reply
 from grm_plugin.engines.openai_retries import LONGEST_PAUSE_S, post_repeatedly, retry_after_s
-from grm_plugin.engines.openai_transport import LostConnectionError, NoReplyError, Reply
 
 GOOD = Reply(200, b"good", {})
 Outcome = Reply | Exception
