@@ -13,19 +13,20 @@ One client serves all threads and event loops of a process. A service with a tok
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import random
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 from pydantic import ValidationError
+from yarl import URL
 
 from grm_plugin._util.background import run_in_background
-from grm_plugin._util.text import encodable
+from grm_plugin._util.http_calls import LargeReplyError, NoReplyError, Reply, words
+from grm_plugin._util.per_loop import PerLoop
 from grm_plugin.client.call_slots import CallSlots
 from grm_plugin.client.connections import Connections
 from grm_plugin.client.replies import (
@@ -38,8 +39,8 @@ from grm_plugin.client.replies import (
     read_verdict,
     what_is_wrong,
 )
-from grm_plugin.client.transport_errors import explain_transport
-from grm_plugin.errors import GroupError, ServiceError, WireError
+from grm_plugin.client.requests import encoded, new_id, one_response, sample_path, to_wire
+from grm_plugin.errors import ServiceError, WireError
 from grm_plugin.types import Group
 from grm_plugin.wire.schemas import SampleReply, ScoreRequest, WireGroup, WireJudgement
 from grm_plugin.wire.token import Token, locate
@@ -79,15 +80,16 @@ class Client:
         self, url: str, timeout_s: float = 175.0, max_concurrency: int = 64, token: Token | None = None
     ) -> None:
         self.url, found = locate(url)
-        if not self.url.startswith(("http://", "https://")):
+        if not _is_address(self.url):
             raise ServiceError(f"{self.url!r} is no address of a service; give http://HOST:PORT")
         self.timeout_s = timeout_s
         self.max_concurrency = max_concurrency
-        self._token = token or found
+        token = token or found
         self._has_answered = False
         self._gets_all = False
         """Whether the service is of a version that always sends the critiques."""
-        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
+        headers = token.headers if token else {}
+        self._sessions = PerLoop(functools.partial(_session, self.url, headers, max_concurrency, timeout_s))
 
     async def ajudge(
         self,
@@ -111,12 +113,11 @@ class Client:
         """
         wire = [to_wire(group) for group in groups]
         try:
-            request = ScoreRequest(groups=wire, request_id=_new_id(), learn=learn, detail=detail or self._gets_all)
+            request = ScoreRequest(groups=wire, request_id=new_id(), learn=learn, detail=detail or self._gets_all)
         except ValidationError as error:
             raise WireError(f"too much for one call: {explain(error.errors())}; make several calls") from None
-        # What a service of an older version does not know stays out. Not pydantic's JSON: messages may hold lone
-        # surrogates, which UTF-8 cannot hold and json escapes.
-        body = json.dumps(request.model_dump(exclude_defaults=True))
+        # What a service of an older version does not know stays out.
+        body = encoded(request.model_dump(exclude_defaults=True))
         answer = await self._in_place("/v1/score", body, on_place)
         if not request.detail and knows_no_detail(answer):
             self._gets_all = True
@@ -133,7 +134,7 @@ class Client:
             GroupError: `sample` does not hold exactly one response.
             ServiceError, WireError: as `ajudge`.
         """
-        return read_number(await self._call(_path("/v1/sample", n, learn), _one_response(sample)))
+        return read_number(await self._call(sample_path("/v1/sample", n, learn), one_response(sample)))
 
     async def areward_with_logs(self, sample: Group | WireGroup, n: int, *, learn: bool = True) -> SampleReply:
         """`areward` with the values to log beside the reward, under the keys `grm_plugin.judging.fallback.LOG_KEYS`.
@@ -141,8 +142,8 @@ class Client:
         Raises:
             GroupError, ServiceError, WireError: as `areward`.
         """
-        path = _path("/v1/sample", n, learn) + "&logs=true"
-        return read_sample(await self._call(path, _one_response(sample)))
+        path = sample_path("/v1/sample", n, learn) + "&logs=true"
+        return read_sample(await self._call(path, one_response(sample)))
 
     async def averify(self, rollout: Mapping[str, Any], n: int, *, learn: bool = True) -> dict[str, Any]:
         """A NeMo-Gym rollout with its reward (`serving.http.nemo_gym.VerifyReply`), judged in its cohort of n.
@@ -150,7 +151,7 @@ class Client:
         Raises:
             ServiceError, WireError: as `ajudge`.
         """
-        return read_verdict(await self._call(_path("/verify", n, learn), json.dumps(rollout)))
+        return read_verdict(await self._call(sample_path("/verify", n, learn), json.dumps(rollout).encode()))
 
     def judge(
         self, groups: Sequence[Group | WireGroup], *, learn: bool = True, detail: bool = False
@@ -159,10 +160,8 @@ class Client:
         return run_in_background(self.ajudge(groups, learn=learn, detail=detail))
 
     async def aclose(self) -> None:
-        """Close the connections that this event loop uses."""
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
-        if session is not None:
-            await session.connections.aclose()
+        """Close the connections that this event loop uses; calls that are under way keep theirs until they end."""
+        await self._sessions.aclose()
 
     def close(self) -> None:
         """Close the connections that `judge` uses."""
@@ -182,19 +181,8 @@ class Client:
     ) -> None:
         await self.aclose()
 
-    def _session(self) -> _Session:
-        loop = asyncio.get_running_loop()
-        if loop not in self._sessions:
-            for ended in [other for other in list(self._sessions) if other.is_closed()]:
-                self._sessions.pop(ended, None)
-            headers = self._token.headers if self._token else None
-            self._sessions[loop] = _Session(
-                Connections(self.url, headers), CallSlots(self.max_concurrency, self.timeout_s)
-            )
-        return self._sessions[loop]
-
-    async def _in_place(self, path: str, body: str, on_place: Callable[[], None]) -> httpx.Response:
-        session = self._session()
+    async def _in_place(self, path: str, body: bytes, on_place: Callable[[], None]) -> Reply:
+        session = await self._sessions.get()
         try:
             async with session.places.hold():
                 on_place()
@@ -202,13 +190,15 @@ class Client:
         except TimeoutError:
             raise self._late(session.problem) from None
 
-    async def _call(self, path: str, body: str) -> httpx.Response:
-        session = self._session()
+    async def _call(self, path: str, body: bytes) -> Reply:
+        session = await self._sessions.get()
         try:
-            async with session.connections.hold() as http, asyncio.timeout(self.timeout_s):
-                return await self._post(session, http, path, body)
+            async with session.connections.hold(), asyncio.timeout(self.timeout_s):
+                return await self._post(session, path, body)
         except TimeoutError:
             raise self._late(session.problem) from None
+        except LargeReplyError as error:
+            raise WireError(f"{self.url} answers with {error}: make several calls") from None
 
     def _late(self, problem: str) -> ServiceError:
         if problem:
@@ -224,25 +214,25 @@ class Client:
             f"this host reaches it: curl {self.url}/health"
         )
 
-    async def _post(self, session: _Session, http: httpx.AsyncClient, path: str, body: str) -> httpx.Response:
+    async def _post(self, session: _Session, path: str, body: bytes) -> Reply:
         failed = crashed = 0
         while True:
             try:
-                response = await http.post(path, content=body, headers={"Content-Type": "application/json"})
-            except httpx.TransportError as error:
-                session.problem = explain_transport(error)
+                reply = await session.connections.post(path, body)
+            except (TimeoutError, NoReplyError) as error:
+                session.problem = words(error)
             else:
                 session.problem = ""
-                crashed += response.status_code != 503
-                if not is_away(response) or crashed == TRIES:
+                crashed += reply.status != 503
+                if not is_away(reply) or crashed == TRIES:
                     self._has_answered = True
-                    return response
-                busy_s = response.headers.get("Retry-After", "")
+                    return reply
+                busy_s = reply.headers.get("Retry-After", "")
                 if busy_s.isdecimal():
                     pause_s = max(FIRST_PAUSE_S, min(float(busy_s), self.timeout_s))
                     await asyncio.sleep(pause_s * random.uniform(1, 2))
                     continue
-                session.problem = f"{response.status_code}: {what_is_wrong(response)}"
+                session.problem = f"{reply.status}: {what_is_wrong(reply)}"
             failed += 1
             if failed >= TRIES and not self._has_answered:
                 raise self._nowhere(session.problem)
@@ -251,7 +241,7 @@ class Client:
 
 @dataclass(slots=True)
 class _Session:
-    """What belongs to one event loop; httpx and asyncio objects must not be shared between loops."""
+    """What belongs to one event loop."""
 
     connections: Connections
     places: CallSlots
@@ -259,44 +249,19 @@ class _Session:
     """Why the last try of any call got no answer; empty where it got one."""
 
 
-def _new_id() -> str:
-    return uuid.uuid4().hex
-
-
-def _path(route: str, n: int, learn: bool) -> str:
-    """A route for single samples, with its query."""
-    return f"{route}?n={n}&request_id={_new_id()}" + ("" if learn else "&learn=false")
-
-
-def _one_response(sample: Group | WireGroup) -> str:
-    """The body of `/v1/sample`."""
-    wire = to_wire(sample)
-    if len(wire.responses) != 1:
-        raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
-    body = {
-        "prompt": wire.prompt if wire.messages is None else wire.messages,
-        "response": wire.responses[0],
-        "label": wire.reference,
-        "rubric": wire.rubric,
-    }
-    return json.dumps(body)
-
-
-def to_wire(group: Group | WireGroup) -> WireGroup:
-    """The group as it is sent.
-
-    Raises:
-        WireError: it does not fit the schema; the message names the field.
-    """
-    if isinstance(group, WireGroup):
-        return group
-    fields = {
-        "messages": [{"role": turn.role, "content": encodable(turn.content)} for turn in group.conversation],
-        "responses": [encodable(response) for response in group.responses],
-        "reference": group.reference and encodable(group.reference),
-        "rubric": group.rubric and encodable(group.rubric),
-    }
+async def _session(
+    url: str, headers: Mapping[str, str], max_concurrency: int, patience_s: float
+) -> AsyncGenerator[_Session, None]:
+    connections = Connections(url, headers)
     try:
-        return WireGroup.model_validate(fields)
-    except ValidationError as error:
-        raise WireError(f"this group cannot be sent: {explain(error.errors())}") from None
+        yield _Session(connections, CallSlots(max_concurrency, patience_s))
+    finally:
+        await connections.aclose()
+
+
+def _is_address(url: str) -> bool:
+    try:
+        address = URL(url)
+    except ValueError:
+        return False
+    return address.scheme in ("http", "https") and bool(address.host)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
-import httpx
 from pydantic import ValidationError
 
 from grm_plugin._util.digests import digest
-from grm_plugin.client.transport_errors import explain_transport
+from grm_plugin._util.http_calls import NoReplyError, get, words
 from grm_plugin.errors import ServiceError
 from grm_plugin.wire.ready import Ready
 from grm_plugin.wire.schemas import Info
@@ -51,10 +51,10 @@ def read_fingerprint(url: str) -> dict[str, str]:
     """
     url, token = locate(url)
     try:
-        answer = httpx.get(f"{url}/info", headers=token.headers if token else None, timeout=TIMEOUT_S, trust_env=False)
-        said = Info.model_validate(answer.json() | {"counters": {}})
-    except (httpx.TransportError, ValueError, TypeError) as error:
-        raise ServiceError(f"the GRM service at {url} does not say what it runs (/info): {error}") from None
+        answer = get(f"{url}/info", token.headers if token else None, TIMEOUT_S)
+        said = Info.model_validate(json.loads(answer.body) | {"counters": {}})
+    except (TimeoutError, NoReplyError, ValueError, TypeError) as error:
+        raise ServiceError(f"the GRM service at {url} does not say what it runs (/info): {words(error)}") from None
     return said.fingerprint or {"service": digest([said.model, said.k, said.k_meta, said.list_size])}
 
 
@@ -62,18 +62,17 @@ def _ask(url: str, token: Token | None) -> Ready | str:
     """The service's answer, or why it cannot be used now."""
     advice = f"start it (grm-plugin serve --config ...) and check that this host reaches it: curl {url}/ready"
     try:
-        headers = token.headers if token else None
-        answer = httpx.get(f"{url}/ready", headers=headers, timeout=TIMEOUT_S, trust_env=False)
-    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        return f"no GRM service answers at {url} ({explain_transport(error)}); {advice}"
-    if answer.status_code == 401:  # waiting does not help
+        answer = get(f"{url}/ready", token.headers if token else None, TIMEOUT_S)
+    except (TimeoutError, NoReplyError) as error:
+        return f"no GRM service answers at {url} ({words(error)}); {advice}"
+    if answer.status == 401:  # waiting does not help
         asks = "refuses the token that it was given" if token else "asks for its token"
         raise ServiceError(
             f"the service at {url} {asks}: set GRM_TOKEN (with a configuration: the variable that its "
             "service.token_env names) to it"
         )
     try:
-        ready = Ready.model_validate_json(answer.content)
+        ready = Ready.model_validate_json(answer.body)
     except ValidationError:
-        return f"what answers at {url} is no GRM service ({answer.status_code}); {advice}"
+        return f"what answers at {url} is no GRM service ({answer.status}); {advice}"
     return ready if ready.ready else f"the GRM service at {url} cannot judge: {ready.problem}"

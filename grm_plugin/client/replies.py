@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from grm_plugin._util.http_calls import Reply
 from grm_plugin.errors import ServiceError, WireError
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.wire.schemas import Number, SampleReply, ScoreReply, WireGroup, WireJudgement
@@ -15,24 +16,24 @@ from grm_plugin.wire.schemas import Number, SampleReply, ScoreReply, WireGroup, 
 _NUMBER: TypeAdapter[float] = TypeAdapter(Number)
 
 
-def is_away(response: httpx.Response) -> bool:
+def is_away(reply: Reply) -> bool:
     """Whether the service was away: a 503, or a 5xx or 404 in plain text, which comes from a proxy in front of it."""
-    is_json = response.headers.get("Content-Type", "").startswith("application/json")
-    return response.status_code == 503 or (not is_json and (response.is_server_error or response.status_code == 404))
+    is_json = reply.headers.get("Content-Type", "").startswith("application/json")
+    return reply.status == 503 or (not is_json and (500 <= reply.status < 600 or reply.status == 404))
 
 
-def read_judgements(response: httpx.Response, groups: Sequence[WireGroup]) -> list[WireJudgement]:
+def read_judgements(reply: Reply, groups: Sequence[WireGroup]) -> list[WireJudgement]:
     """One judgement of each group, with a reward of each response.
 
     Raises:
         ServiceError: the service has failed.
         WireError: it refuses the groups, or answers with something else.
     """
-    _check(response)
+    _check(reply)
     try:
-        judgements = ScoreReply.model_validate_json(response.content).judgements
+        judgements = ScoreReply.model_validate_json(reply.body).judgements
     except ValidationError as error:
-        raise _strange(response, f"{error.error_count()} fields, first {error.errors()[0]['loc']}") from None
+        raise _strange(reply, f"{error.error_count()} fields, first {error.errors()[0]['loc']}") from None
     got = [len(judgement.rewards) for judgement in judgements]
     asked = [len(group.responses) for group in groups]
     if got != asked:
@@ -40,53 +41,53 @@ def read_judgements(response: httpx.Response, groups: Sequence[WireGroup]) -> li
     return judgements
 
 
-def read_number(response: httpx.Response) -> float:
+def read_number(reply: Reply) -> float:
     """A finite number. Raises as `read_judgements`."""
-    _check(response)
+    _check(reply)
     try:
-        return _NUMBER.validate_json(response.content)
+        return _NUMBER.validate_json(reply.body)
     except ValidationError as error:
-        raise _strange(response, error.errors()[0]["msg"]) from None
+        raise _strange(reply, error.errors()[0]["msg"]) from None
 
 
-def read_sample(response: httpx.Response) -> SampleReply:
+def read_sample(reply: Reply) -> SampleReply:
     """A finite reward with all log values, in the order of `LOG_KEYS`, and no others. Raises as `read_judgements`."""
-    _check(response)
+    _check(reply)
     try:
-        reply = SampleReply.model_validate_json(response.content)
-        logs = {key: reply.logs[key] for key in LOG_KEYS}
+        sample = SampleReply.model_validate_json(reply.body)
+        logs = {key: sample.logs[key] for key in LOG_KEYS}
     except ValidationError as error:
-        raise _strange(response, f"{error.error_count()} fields, first {error.errors()[0]['loc']}") from None
+        raise _strange(reply, f"{error.error_count()} fields, first {error.errors()[0]['loc']}") from None
     except KeyError as error:
-        raise _strange(response, f"no log value {error}") from None
-    return reply.model_copy(update={"logs": logs})
+        raise _strange(reply, f"no log value {error}") from None
+    return sample.model_copy(update={"logs": logs})
 
 
-def read_verdict(response: httpx.Response) -> dict[str, Any]:
+def read_verdict(reply: Reply) -> dict[str, Any]:
     """A NeMo-Gym rollout with a finite `reward` and `mask_sample`. Raises as `read_judgements`."""
-    _check(response)
+    _check(reply)
     try:
-        reply = dict(response.json())
-        reply["reward"] = _NUMBER.validate_python(reply["reward"])
-        if not isinstance(reply["mask_sample"], bool):
+        verdict = dict(json.loads(reply.body))
+        verdict["reward"] = _NUMBER.validate_python(verdict["reward"])
+        if not isinstance(verdict["mask_sample"], bool):
             raise TypeError("mask_sample is neither true nor false")
-    except (ValueError, KeyError, TypeError) as error:
-        raise _strange(response, f"{type(error).__name__}: {error}"[:200]) from None
-    return reply
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _strange(reply, f"{type(error).__name__}: {error}"[:200]) from None
+    return verdict
 
 
-def what_is_wrong(response: httpx.Response) -> str:
+def what_is_wrong(reply: Reply) -> str:
     """What the server says is wrong: a text, or a list of fields with what is wrong with each."""
     try:
-        said = response.json()["detail"]
+        said = json.loads(reply.body)["detail"]
         return explain(said) if isinstance(said, list) else str(said)
-    except (ValueError, KeyError, TypeError):
-        return response.text[:500] or "(no text)"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return reply.body.decode(errors="replace")[:500] or "(no text)"
 
 
-def knows_no_detail(response: httpx.Response) -> bool:
+def knows_no_detail(reply: Reply) -> bool:
     """Whether a service of an older version refuses the field `detail` of a request, as all that it does not know."""
-    return response.status_code == 422 and "body.detail: Extra inputs" in what_is_wrong(response)
+    return reply.status == 422 and "body.detail: Extra inputs" in what_is_wrong(reply)
 
 
 def explain(errors: Sequence[Mapping[str, Any]], where: str = "") -> str:
@@ -94,15 +95,15 @@ def explain(errors: Sequence[Mapping[str, Any]], where: str = "") -> str:
     return "; ".join(f"{where}{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors)
 
 
-def _check(response: httpx.Response) -> None:
-    if response.is_client_error:
-        raise WireError(f"{response.url} rejects the request: {what_is_wrong(response)}")
-    if not response.is_success:
-        raise ServiceError(f"{response.url} failed with {response.status_code}: {what_is_wrong(response)}")
+def _check(reply: Reply) -> None:
+    if 400 <= reply.status < 500:
+        raise WireError(f"{reply.url} rejects the request: {what_is_wrong(reply)}")
+    if not reply.is_success:
+        raise ServiceError(f"{reply.url} failed with {reply.status}: {what_is_wrong(reply)}")
 
 
-def _strange(response: httpx.Response, problem: str) -> WireError:
+def _strange(reply: Reply, problem: str) -> WireError:
     return WireError(
-        f"{response.url} answers what this version of grm_plugin does not understand ({problem}); install the same "
+        f"{reply.url} answers what this version of grm_plugin does not understand ({problem}); install the same "
         "version on both sides"
     )

@@ -6,7 +6,7 @@ import logging
 import time
 
 from grm_plugin.client import Client
-from grm_plugin.client.http_client import to_wire
+from grm_plugin.client.requests import to_wire
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import GRMError
 from grm_plugin.judging.fallback import Settled, SettledReward, settle, with_logs

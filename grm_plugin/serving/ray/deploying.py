@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import ray
 from ray._private import state
 from ray.core.generated import gcs_pb2
@@ -16,6 +15,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 
 from grm_plugin import __version__
 from grm_plugin._util.deadline import Deadline
+from grm_plugin._util.http_calls import NoReplyError, get, words
 from grm_plugin.config import AnyMetaRMConfig, Config, EngineConfig, ServiceConfig, VLLMConfig, replicas_of
 from grm_plugin.errors import ServiceError
 from grm_plugin.judging.normalize import Normalizer
@@ -186,12 +186,12 @@ class Deployment:
         while True:
             try:
                 timeout_s = max(1.0, deadline.left_s or 0.0)
-                reply = httpx.get(f"{url}/ready", headers=headers, timeout=timeout_s, trust_env=False)
-                if reply.status_code == 200:
+                reply = get(f"{url}/ready", headers, timeout_s)
+                if reply.status == 200:
                     return
-                problem = f"{url}/ready answers {reply.status_code}: {reply.text}"
-            except httpx.HTTPError as error:
-                problem = f"{url}/ready does not answer: {error}"
+                problem = f"{url}/ready answers {reply.status}: {reply.body.decode(errors='replace')}"
+            except (TimeoutError, NoReplyError) as error:
+                problem = f"{url}/ready does not answer: {words(error)}"
             self._pause(deadline, self._late(problem))
 
     def _late(self, problem: str) -> str:

@@ -9,8 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-import httpx
-
+from grm_plugin._util.http_calls import NoReplyError, get
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving.ray import launch
@@ -102,10 +101,9 @@ class Supervisor:
         if not launch.exists(self._config.service.name):
             return True
         try:
-            httpx.get(f"{self._url}/health", timeout=HEALTH_TIMEOUT_S, trust_env=False).raise_for_status()
-        except httpx.HTTPError:
+            return False if get(f"{self._url}/health", None, HEALTH_TIMEOUT_S).is_success else None
+        except (TimeoutError, NoReplyError):
             return None
-        return False
 
     def _start_again(self) -> str:
         try:

@@ -1,0 +1,68 @@
+"""Makes the requests that a client sends."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from grm_plugin._util.text import encodable
+from grm_plugin.client.replies import explain
+from grm_plugin.errors import GroupError, WireError
+from grm_plugin.types import Group
+from grm_plugin.wire.schemas import WireGroup
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """The body as JSON."""
+    try:
+        return to_json(body, inf_nan_mode="constants")
+    except ValueError:  # messages may hold lone surrogates, which UTF-8 cannot hold and json escapes
+        return json.dumps(body).encode()
+
+
+def new_id() -> str:
+    """An id for all tries of a call."""
+    return uuid.uuid4().hex
+
+
+def sample_path(route: str, n: int, learn: bool) -> str:
+    """A route for single samples, with its query."""
+    return f"{route}?n={n}&request_id={new_id()}" + ("" if learn else "&learn=false")
+
+
+def one_response(sample: Group | WireGroup) -> bytes:
+    """The body of `/v1/sample`."""
+    wire = to_wire(sample)
+    if len(wire.responses) != 1:
+        raise GroupError(f"areward takes one response, not {len(wire.responses)}; use ajudge for whole groups")
+    body = {
+        "prompt": wire.prompt if wire.messages is None else wire.messages,
+        "response": wire.responses[0],
+        "label": wire.reference,
+        "rubric": wire.rubric,
+    }
+    return encoded(body)
+
+
+def to_wire(group: Group | WireGroup) -> WireGroup:
+    """The group as it is sent.
+
+    Raises:
+        WireError: it does not fit the schema; the message names the field.
+    """
+    if isinstance(group, WireGroup):
+        return group
+    fields = {
+        "messages": [{"role": turn.role, "content": encodable(turn.content)} for turn in group.conversation],
+        "responses": [encodable(response) for response in group.responses],
+        "reference": group.reference and encodable(group.reference),
+        "rubric": group.rubric and encodable(group.rubric),
+    }
+    try:
+        return WireGroup.model_validate(fields)
+    except ValidationError as error:
+        raise WireError(f"this group cannot be sent: {explain(error.errors())}") from None
