@@ -10,6 +10,7 @@ import random
 import re
 import string
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from grm_plugin.errors import PromptError
@@ -163,8 +164,9 @@ def _probe(rng: random.Random, long: bool = False) -> str:
     return f'{one} <{tag}> & "{other}" {" ".join(first)}\n\n{filling}{" ".join(words[PROBE_WORDS:])}'
 
 
-def _words(probe: str) -> list[str]:
-    return _WORD.findall(probe)
+@lru_cache(maxsize=64)  # each text is looked for several times in a row
+def _words(probe: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(probe))
 
 
 def _find(probe: str, prompt: str) -> tuple[int, int] | None:
