@@ -37,6 +37,8 @@ class Normalizer:
     def __init__(self, config: NormalizeConfig) -> None:
         self.config = config
         self.stats = RunningStats.load(str(config.state_path)) if self.saves else RunningStats()
+        self.news = RunningStats()
+        """What was learnt here since somebody took it away: what other processes do not know of yet."""
 
     def normalize(self, means: Sequence[float | None], learn: bool = True) -> list[float | None]:
         """Rewards of one group, in its order; None where there is no mean.
@@ -73,7 +75,8 @@ class Normalizer:
                 return RunningStats.of(values).z_scores(values)
             case "running":
                 if learn:
-                    self.stats = self.stats.merge(RunningStats.of(values))
+                    learnt = RunningStats.of(values)
+                    self.stats, self.news = self.stats.merge(learnt), self.news.merge(learnt)
                 return self.stats.z_scores(values)
             case "rank":
                 return _ranks(values)

@@ -30,8 +30,8 @@ class Admission:
         """Set when the service is draining and the last sample has left it."""
 
     @contextmanager
-    def admit(self, samples: int, siblings: int = 0) -> Iterator[None]:
-        """Count `samples` as waiting within the block.
+    def admit(self, samples: int, siblings: int = 0, requests: int = 1) -> Iterator[None]:
+        """Count `samples` as waiting within the block, and `requests` as accepted.
 
         `siblings` of them are waited for by groups that are in the service already. They are let in whatever waits, and
         while it drains: without them those groups would be judged in parts. Groups bound their number by their n.
@@ -47,7 +47,7 @@ class Admission:
         if strangers and self.waiting + strangers > max(self._limit, strangers):
             self._counters.refused += 1
             raise ServiceBusy(f"{self.waiting} samples are waiting (service.max_waiting); try again in a second")
-        self._counters.requests += 1
+        self._counters.requests += requests
         self._counters.samples += samples
         self.waiting += samples
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.conversation.reader import ConversationReader
-from grm_plugin.types import Conversation
+from grm_plugin.types import Conversation, Sample
 
 KEPT = 1024
 """Prompts that are kept: those of the groups that come at the same time."""
@@ -44,3 +46,19 @@ class ReadPrompts:
 
     def _read(self, prompt: str) -> ReadPrompt:
         return ReadPrompt(self._reader.read(prompt), identity_of(prompt))
+
+
+class SharedPrompts:
+    """Prompts of samples that come one by one from another process, each with a copy of its own."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Conversation] = OrderedDict()
+
+    def shared(self, sample: Sample) -> Sample:
+        """The sample; its conversation is in memory once for all of the same prompt."""
+        if self._kept.get(sample.identity) == sample.conversation:
+            return replace(sample, conversation=self._kept[sample.identity])
+        self._kept[sample.identity] = sample.conversation
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return sample

@@ -47,6 +47,19 @@ class SampleCall:
         return [(sample, size) for sample, size in zip(self.samples, sizes, strict=True) if sample is not None]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Those samples of a call that one process of the service gathers: each with the size of its group.
+
+    `samples` and `requests` are what counts as come in with them: the first part of a call also brings the samples that
+    cannot be read, and the call.
+    """
+
+    readable: list[tuple[Sample, int]]
+    samples: int
+    requests: int = 1
+
+
 class SampleCalls:
     """Reads calls, and answers them.
 

@@ -1,16 +1,16 @@
 """The reward service: takes samples or groups and answers with settled rewards, always within the deadline.
 
-A plain asyncio class without HTTP or Ray: `http/app.py` gives it its routes, `ray/app.py` runs it in a Ray actor.
+A plain asyncio class without HTTP or Ray: `http/app.py` gives it its routes, `ray/service_actor.py` runs it in an actor
+on Ray. Where a service has several processes each has one of it, behind a `processes.front.Front`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import marshal
 import os
 import time
+from functools import partial
 from typing import Any
 
 from grm_plugin import __version__
@@ -20,7 +20,7 @@ from grm_plugin.config import Config
 from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.engines.fingerprint import reward_fingerprint
-from grm_plugin.errors import ConfigError, PromptError, ServiceBusy, WireError
+from grm_plugin.errors import PromptError, ServiceBusy, WireError
 from grm_plugin.judging.fallback import SettledReward, settle, with_logs
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.prompts import PromptBuilder
@@ -40,9 +40,10 @@ from grm_plugin.serving.probing import (
 )
 from grm_plugin.serving.read_prompts import ReadPrompts
 from grm_plugin.serving.refusals import Refusals
-from grm_plugin.serving.sample_calls import SampleCalls
+from grm_plugin.serving.sample_calls import Part, SampleCalls
 from grm_plugin.serving.score_reply import judgement_to_wire
-from grm_plugin.serving.single_flight import SingleFlight
+from grm_plugin.serving.single_flight import SingleFlight, digest
+from grm_plugin.serving.state_saver import StateSaver
 from grm_plugin.serving.stop_times import DRAIN_S
 from grm_plugin.trace.recorder import Recorder
 from grm_plugin.types import Conversation, Group, Judgement, Sample
@@ -63,9 +64,6 @@ REPLY_SHARE = 0.03
 OPENRLHF_DEADLINE_S = 170.0
 """For `/get_reward`: OpenRLHF gives up its HTTP call, and loses the samples, after 180 s (openrlhf/utils/agent.py)."""
 
-SAVE_PAUSE_S = 1.0
-"""Pause between two saves of the running normaliser's statistics: what a killed process loses of them at most."""
-
 
 class RewardService:
     """Judges samples and groups that frameworks send.
@@ -74,6 +72,7 @@ class RewardService:
         config: the whole configuration; the engine sections are only shown (`info`).
         grm: runs the GRM in this process; or judges whole lists in other ones.
         meta_rm: rates critiques, if there is a meta RM; where lists are judged elsewhere, it only says if it is ready.
+        saves: whether the running normaliser's statistics are saved here. One process of a service does that.
 
     Raises:
         PromptError: the prompt template does not render (checked now, not in the first step of a job).
@@ -81,11 +80,13 @@ class RewardService:
         StoreError: the trace store cannot be written, or comes from another version of grm_plugin.
     """
 
-    def __init__(self, config: Config, grm: Generator | RemoteVoter, meta_rm: MetaRM | None = None) -> None:
+    def __init__(
+        self, config: Config, grm: Generator | RemoteVoter, meta_rm: MetaRM | None = None, saves: bool = True
+    ) -> None:
         self.config = config
         self.counters = Counters()
         self.refusals = Refusals()
-        self._lone_responses = LoneResponses(config, self.counters)
+        self.lone_responses = LoneResponses(config, self.counters)
         self._admission = Admission(config.service.max_waiting, self.counters)
         self.metrics = Metrics(
             self.counters,
@@ -106,13 +107,13 @@ class RewardService:
         self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
         reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
         self.prompts = ReadPrompts(reader)
-        self._calls = SampleCalls(self.prompts, config.failure, self.counters, self.metrics)
+        self.calls = SampleCalls(self.prompts, config.failure, self.counters, self.metrics)
         self._gatherer = Gatherer(self.judge, config, self.counters, texts=self.traces is not None)
         self._replies: SingleFlight[GetRewardReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._samples: SingleFlight[SettledReward] = SingleFlight(keep_s=config.failure.deadline_s)
         self._groups: SingleFlight[ScoreReply] = SingleFlight(keep_s=config.failure.deadline_s)
-        self._save_task: asyncio.Task[None] | None = None
-        self._save_lock = asyncio.Lock()
+        self._parts: SingleFlight[list[SettledReward]] = SingleFlight(keep_s=config.failure.deadline_s)
+        self.saver = StateSaver(self.judge.normalizer) if saves and self.judge.normalizer.saves else None
 
     async def get_reward(self, request: GetRewardRequest, n: int | None = None, learn: bool = True) -> GetRewardReply:
         """Rewards of single samples (OpenRLHF's call), each judged in its group of n, within `OPENRLHF_DEADLINE_S`.
@@ -127,34 +128,62 @@ class RewardService:
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
-        # An empty call, as older versions of OpenRLHF make, needs no group.
-        size = self._lone_responses.samples_per_prompt(n or request.n, learn) if request.query else 1
-        key = _digest(size, learn, request.query, request.prompts, request.labels)
+        size = self.size_of(request, n, learn)
+        key = digest(size, learn, request.query, request.prompts, request.labels)
         return await self._replies.get(key, lambda: self._get_reward(request, size, learn))
 
+    async def judge_part(self, part: Part, learn: bool, deadline: Deadline) -> list[SettledReward]:
+        """The rewards of some samples of a call to `/get_reward` that another process has read. See `get_reward`.
+
+        Raises:
+            RewardError, ServiceBusy: as there.
+        """
+        said = [
+            (sample.identity, sample.response, sample.reference, sample.rubric, size) for sample, size in part.readable
+        ]
+        work = partial(self._judge_part, part, learn, deadline)
+        return await self._parts.get(digest(learn, said), work)
+
+    def size_of(self, request: GetRewardRequest, n: int | None, learn: bool) -> int:
+        """Samples per prompt of a call to `/get_reward`. Raises `WireError` where one cannot be rewarded alone."""
+        # An empty call, as older versions of OpenRLHF make, needs no group.
+        return self.lone_responses.samples_per_prompt(n or request.n, learn) if request.query else 1
+
+    def deadline_of_calls(self) -> Deadline:
+        """By when a call to `/get_reward` that comes now is answered."""
+        return Deadline.after(min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S))
+
     async def reward_sample(
-        self, sample: Sample, n: int | None = None, request_id: str | None = None, learn: bool = True
+        self,
+        sample: Sample,
+        n: int | None = None,
+        request_id: str | None = None,
+        learn: bool = True,
+        deadline: Deadline | None = None,
     ) -> SettledReward:
         """The reward of one sample, judged in its group of `n` (`group.n` where None).
 
         A repeated call gets the result of the work under way instead of adding a second sample. A call is a repetition
         if it has the same `request_id`; without an id, if it equals a call whose caller has hung up. `learn=False` is
-        for evaluation (see `Judge.judge`).
+        for evaluation (see `Judge.judge`). `deadline` is by default `failure.deadline_s` from now.
 
         Raises:
             WireError: there is one sample per prompt, and it cannot be rewarded alone.
             RewardError: the reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting, or the service stops before all siblings are there.
         """
-        size, identified = self._lone_responses.samples_per_prompt(n, learn), request_id is not None
+        size, identified = self.lone_responses.samples_per_prompt(n, learn), request_id is not None
         said = [(turn.role, turn.content) for turn in sample.conversation]
-        key = _digest(
+        key = digest(
             *(request_id, size, learn, sample.identity, said), sample.response, sample.reference, sample.rubric
         )
-        return await self._samples.get(key, lambda: self._reward_sample(sample, size, learn, identified), identified)
+        work = partial(self._reward_sample, sample, size, learn, identified, deadline)
+        return await self._samples.get(key, work, identified)
 
-    async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
+    async def judge_groups(self, request: ScoreRequest, deadline: Deadline | None = None) -> ScoreReply:
         """Judgements of whole groups, with every critique unless `request.detail` is False.
+
+        `deadline` is by default `failure.deadline_s` from now.
 
         Raises:
             WireError: a group is one response, which cannot be rewarded alone; or a prompt holds a token that stands
@@ -162,11 +191,11 @@ class RewardService:
             RewardError: a reward is missing and `failure.policy` is `raise`.
             ServiceBusy: too much is waiting.
         """
-        self._lone_responses.check(request.groups, request.learn)
+        self.lone_responses.check(request.groups, request.learn)
+        work = partial(self._judge_all, request, deadline)
         if request.request_id is None:
-            return await self._groups.get_unshared(lambda: self._judge_all(request))
-        key = _digest(request.model_dump())
-        return await self._groups.get(key, lambda: self._judge_all(request), identified=True)
+            return await self._groups.get_unshared(work)
+        return await self._groups.get(digest(request.model_dump()), work, identified=True)
 
     def info(self) -> Info:
         """What runs here and what it has done so far."""
@@ -180,18 +209,31 @@ class RewardService:
             fingerprint=self._fingerprint,
             counters={
                 **self.counters.as_dict(),
-                "attached": self._replies.attached + self._samples.attached + self._groups.attached,
+                "attached": sum(flights.attached for flights in self._flights()),
                 "waiting": self._admission.waiting,
                 **{f"refused_{status}": count for status, count in sorted(self.refusals.by_status.items())},
             },
         )
+
+    async def whole_info(self) -> Info:
+        """`info` of all processes of the service: this one is all there is."""
+        return self.info()
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """See `Metrics.exposition`; of all processes of the service."""
+        return self.metrics.exposition(accept)
 
     async def problem(self) -> str:
         """Why the GRM or the meta RM cannot judge now, or an empty string."""
         return await problem_of(self.grm, self.meta_rm)
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
-        """Prepare for the end of the process: refuse new requests, finish those under way, and `close`.
+        """Prepare for the end of the process: `finish`, then `close`."""
+        await self.finish(patience_s)
+        await self.close()
+
+    async def finish(self, patience_s: float) -> None:
+        """Refuse new requests, and finish those under way.
 
         Requests that are refused, or not finished within `patience_s` seconds, fail with `ServiceBusy`: clients then
         ask again, and whichever service is at the address by then answers. Samples with a request id whose siblings are
@@ -201,35 +243,41 @@ class RewardService:
         self._admission.close()
         self._gatherer.stop_waiting(ServiceBusy(STOPPING), patience_s / 2)
         await self._admission.empty(patience_s)
-        for flights in (self._replies, self._samples, self._groups):
+        for flights in self._flights():
             flights.cancel_all(ServiceBusy(STOPPING))
         self._gatherer.cancel_all()
-        await self.close()
 
     async def close(self) -> None:
         """Write the traces that wait, and save the running normaliser's statistics."""
         if self.traces:
             await asyncio.to_thread(self.traces.close)
-        await self._save()
+        if self.saver:
+            await self.saver.save()
+
+    def _flights(self) -> tuple[SingleFlight[Any], ...]:
+        return self._replies, self._samples, self._groups, self._parts
 
     async def _get_reward(self, request: GetRewardRequest, n: int, learn: bool) -> GetRewardReply:
-        call = self._calls.read(request, n)
-        readable = call.readable
-        siblings = sum(self._gatherer.waits_for(sample, size, learn) for sample, size in readable)
-        with self._admission.admit(len(call.samples), siblings):
-            deadline = Deadline.after(min(self.config.failure.deadline_s, OPENRLHF_DEADLINE_S))
-            rows = await all_of(self._settled_reward(sample, size, deadline, learn) for sample, size in readable)
-        return self._calls.reply(call, rows)
+        call = self.calls.read(request, n)
+        part = Part(call.readable, len(call.samples))
+        return self.calls.reply(call, await self._judge_part(part, learn, self.deadline_of_calls()))
 
-    async def _reward_sample(self, sample: Sample, n: int, learn: bool, identified: bool) -> SettledReward:
+    async def _judge_part(self, part: Part, learn: bool, deadline: Deadline) -> list[SettledReward]:
+        siblings = sum(self._gatherer.waits_for(sample, size, learn) for sample, size in part.readable)
+        with self._admission.admit(part.samples, siblings, part.requests):
+            return await all_of(self._settled_reward(sample, size, deadline, learn) for sample, size in part.readable)
+
+    async def _reward_sample(
+        self, sample: Sample, n: int, learn: bool, identified: bool, deadline: Deadline | None
+    ) -> SettledReward:
         with self._admission.admit(1, int(self._gatherer.waits_for(sample, n, learn))):
-            deadline = Deadline.after(self.config.failure.deadline_s)
+            deadline = deadline or Deadline.after(self.config.failure.deadline_s)
             return await self._settled_reward(sample, n, deadline, learn, identified)
 
-    async def _judge_all(self, request: ScoreRequest) -> ScoreReply:
+    async def _judge_all(self, request: ScoreRequest, deadline: Deadline | None) -> ScoreReply:
         groups = [group.to_group(self._conversation(index, group)) for index, group in enumerate(request.groups)]
         with self._admission.admit(sum(len(group.responses) for group in groups)):
-            deadline = Deadline.after(self.config.failure.deadline_s)
+            deadline = deadline or Deadline.after(self.config.failure.deadline_s)
             texts = request.detail or self.traces is not None
             judgements = await all_of(self._judge_group(group, deadline, request.learn, texts) for group in groups)
         settled = [settle(judgement.rewards, self.config.failure) for judgement in judgements]
@@ -267,27 +315,11 @@ class RewardService:
 
     def _record(self, judgement: Judgement) -> None:
         self.counters.add(judgement)
-        self._lone_responses.count(judgement)
+        self.lone_responses.count(judgement)
         self.metrics.count_judgement(judgement)
         self._trace(judgement)
-        if self.judge.normalizer.saves and (self._save_task is None or self._save_task.done()):
-            self._save_task = asyncio.create_task(self._save_until_unchanged())
-
-    async def _save_until_unchanged(self) -> None:
-        """Save the running statistics every `SAVE_PAUSE_S`, until no judgement has changed them during a save."""
-        while True:
-            await asyncio.sleep(SAVE_PAUSE_S)
-            stats = self.judge.normalizer.stats
-            try:
-                await self._save()
-            except ConfigError as error:  # a full disk must not cost a reward
-                logger.error("the running statistics were not saved: %s", error)
-            if stats == self.judge.normalizer.stats:
-                return
-
-    async def _save(self) -> None:
-        async with self._save_lock:  # one save at a time: an older state must not replace the one that `close` saves
-            await asyncio.to_thread(self.judge.normalizer.save)
+        if self.saver:
+            self.saver.save_soon()
 
     def _judged_too_late(self, group: Group) -> Judgement:
         """A judgement without votes, for a whole group that the judge itself did not return in time.
@@ -303,9 +335,3 @@ class RewardService:
     def _trace(self, judgement: Judgement) -> None:
         if self.traces:
             self.traces.offer(judgement)
-
-
-def _digest(*request: Any) -> bytes:
-    """A short key that is equal for equal requests, given as plain values."""
-    # Takes a fiftieth of the time of JSON or repr, and lone surrogates. In format 2 equal values are equal bytes.
-    return hashlib.sha256(marshal.dumps(request, 2)).digest()

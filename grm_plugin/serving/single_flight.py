@@ -9,8 +9,10 @@ repetitions where the ids are equal.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import marshal
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from grm_plugin._util.concurrency import take_error
 
@@ -19,6 +21,12 @@ T = TypeVar("T")
 TAKEN_S = 30.0
 """A result that a caller has got is kept this long, because the reply may be lost on its way to the client. A client
 repeats its request after at most 8 s."""
+
+
+def digest(*request: Any) -> bytes:
+    """A short key that is equal for equal requests, given as plain values."""
+    # Takes a fiftieth of the time of JSON or repr, and lone surrogates. In format 2 equal values are equal bytes.
+    return hashlib.sha256(marshal.dumps(request, 2)).digest()
 
 
 class SingleFlight(Generic[T]):

@@ -22,9 +22,9 @@ from grm_plugin.serving.http.limits import LimitBody, check_limits
 from grm_plugin.serving.http.nemo_gym import gym_router
 from grm_plugin.serving.http.query import Learn, SamplesPerPrompt, refuse_unknown_parameters
 from grm_plugin.serving.http.sample_route import sample_router
+from grm_plugin.serving.http.served import Served
 from grm_plugin.serving.http.tell_refusals import REASON, TellRefusals, names_of, reason_of, reason_of_fields
 from grm_plugin.serving.http.unexpected_errors import HideErrorText
-from grm_plugin.serving.service import RewardService
 from grm_plugin.trace.page_routes import Source, page_router
 from grm_plugin.wire.ready import Ready
 from grm_plugin.wire.schemas import (
@@ -57,7 +57,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = _UNAUTHORISED | {
 }
 
 
-def create_app(service: Callable[[], RewardService], token: Callable[[], Token | None] = lambda: None) -> FastAPI:
+def create_app(service: Callable[[], Served], token: Callable[[], Token | None] = lambda: None) -> FastAPI:
     """The FastAPI app of a service.
 
     Args:
@@ -116,12 +116,12 @@ def create_app(service: Callable[[], RewardService], token: Callable[[], Token |
 
     @app.get("/metrics", include_in_schema=False)  # not in the OpenAPI description: its answer is no JSON
     async def metrics(request: Request) -> Response:
-        content, media_type = service().metrics.exposition(request.headers.get("accept", ""))
+        content, media_type = await service().exposition(request.headers.get("accept", ""))
         return Response(content, media_type=media_type)
 
     @app.get("/info", summary="What runs here and what it has done", responses=_UNAUTHORISED)
     async def info() -> Info:
-        return service().info()
+        return await service().whole_info()
 
     @app.exception_handler(GRMError)
     async def on_error(request: Request, error: GRMError) -> Response:
@@ -148,6 +148,6 @@ def _refusal(status: int, detail: object, headers: Mapping[str, str] | None = No
     return Response(json.dumps({"detail": detail}), status, headers, media_type="application/json")
 
 
-def _source(service: RewardService) -> Source:
+def _source(service: Served) -> Source:
     """The traces that the service's page shows."""
     return Source(service.traces.path, service.traces.status) if service.traces else Source(None)

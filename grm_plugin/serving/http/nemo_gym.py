@@ -23,7 +23,7 @@ from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.judging_route import JudgingRoute
 from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt
-from grm_plugin.serving.service import RewardService
+from grm_plugin.serving.http.served import Served
 from grm_plugin.types import Conversation, Message, Sample
 
 JUDGE_FAILED = "judge_failed"
@@ -85,7 +85,7 @@ class VerifyReply(VerifyRequest):
     """Values to log beside the reward; see grm_plugin.judging.fallback.log_values."""
 
 
-def gym_router(service: Callable[[], RewardService]) -> APIRouter:
+def gym_router(service: Callable[[], Served]) -> APIRouter:
     """Both routes; `service` returns the service and is called for every request."""
     router, judging = APIRouter(), APIRouter(route_class=JudgingRoute)
 

@@ -18,7 +18,7 @@ from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.judging_route import JudgingRoute
 from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt, WithLogs
-from grm_plugin.serving.service import RewardService
+from grm_plugin.serving.http.served import Served
 from grm_plugin.types import Sample
 from grm_plugin.wire.fields import Label, Messages, Reference, Response
 from grm_plugin.wire.schemas import SampleReply, WireModel
@@ -39,7 +39,7 @@ class SampleRequest(WireModel):
     """A grading note shown to the GRM. What is not a string is shown as JSON."""
 
 
-def sample_router(service: Callable[[], RewardService]) -> APIRouter:
+def sample_router(service: Callable[[], Served]) -> APIRouter:
     """The route; `service` returns the service and is called for every request."""
     router = APIRouter(route_class=JudgingRoute)
 
@@ -60,7 +60,7 @@ def sample_router(service: Callable[[], RewardService]) -> APIRouter:
     return router
 
 
-def _sample(service: RewardService, payload: SampleRequest) -> Sample:
+def _sample(service: Served, payload: SampleRequest) -> Sample:
     prompt = payload.prompt
     try:
         label = read_label(payload.label, payload.rubric)

@@ -113,4 +113,4 @@ async def test_a_call_without_any_or_with_policy_raise_is_refused(
 def test_a_group_does_not_wait_for_it(letters: str, unread: list[int], n: int, sizes: list[int]) -> None:
     service = RewardService(make_config(), scoring(by_number))
     request = call(*(None if index in unread else "5" for index in range(len(letters))), prompts=letters)
-    assert [size for _, size in service._calls.read(request, n).readable] == sizes
+    assert [size for _, size in service.calls.read(request, n).readable] == sizes

@@ -34,7 +34,7 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    monkeypatch.setattr("grm_plugin.serving.service.SAVE_PAUSE_S", 0.01)
+    monkeypatch.setattr("grm_plugin.serving.state_saver.SAVE_PAUSE_S", 0.01)
     return Disk(monkeypatch)
 
 
@@ -70,7 +70,7 @@ async def test_an_earlier_state_does_not_replace_the_last_one(
     await learn(service)
     await until(disk.began.is_set)
     await learn(service)
-    monkeypatch.setattr("grm_plugin.serving.service.SAVE_PAUSE_S", 3600.0)  # no further save but that of `close`
+    monkeypatch.setattr("grm_plugin.serving.state_saver.SAVE_PAUSE_S", 3600.0)  # no further save but that of `close`
     closing = asyncio.create_task(service.close())
     await asyncio.sleep(0.05)  # time enough for `close` to save, if it did not wait for the save under way
     disk.go_on.set()
