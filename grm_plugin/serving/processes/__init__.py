@@ -1,0 +1,1 @@
+"""Several processes that are one service (`service.replicas`): who gathers a sample, and what they know together."""
