@@ -76,7 +76,8 @@ class OpenAIConfig(Section):
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the API key; it may be unset where the server asks for no key."""
     max_concurrency: int = Field(default=64, ge=1)
-    """Most requests to the server at once; further ones wait in the service."""
+    """Most requests to the server at once; further ones wait in the service. Processes of the service
+    (`service.replicas`) share them evenly."""
     max_tokens_name: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
     """What the server calls the limit `sampling.max_tokens`. auto: max_tokens, and the other one once the server has
     refused that."""

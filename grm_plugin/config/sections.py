@@ -123,14 +123,18 @@ class ServiceConfig(Section):
     """Address to listen on. 127.0.0.1 is reached from this machine only, 0.0.0.0 from everywhere: set a token then."""
     port: int = Field(default=8790, ge=1, le=65535)
     """HTTP port."""
+    replicas: int = Field(default=1, ge=1)
+    """Processes that take requests, on one machine and port. One is full at about a thousand rewards per second, of
+    which it gathers, splits and settles each. More than one run on Ray. Each takes whole groups; single samples go to
+    the process that gathers their prompt."""
     lifetime: Literal["job", "shared"] = "job"
     """job: the service ends with the process that started it. shared: it stays until `grm-plugin stop`."""
     ready_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for the models at the start, in seconds: their download, if need be, and loading."""
     max_waiting: int = Field(default=32_768, ge=1)
-    """Most samples in the service at once; further ones are answered 503 with Retry-After, but for siblings of samples
-    that are in it. OpenRLHF's HTTP call cannot obey that and loses the reward, so allow for a whole rollout batch:
-    prompts times samples each."""
+    """Most samples in each process of the service at once; further ones are answered 503 with Retry-After, but for
+    siblings of samples that are in it. OpenRLHF's HTTP call cannot obey that and loses the reward, so allow for a whole
+    rollout batch: prompts times samples each."""
     token_env: str = Field(default=TOKEN_ENV, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable with the token that requests must carry. While GRM_TOKEN is not set, no token is asked for;
     any other variable named here must be set."""

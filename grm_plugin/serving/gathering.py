@@ -120,7 +120,7 @@ class Gatherer:
         self._incomplete.warning(
             "%d of %d samples of a prompt came within %g s and were judged without the others (%d such groups so "
             "far): is n the job's n_samples_per_prompt, and this the job's only reward server? (One address; scale by "
-            "engine.replicas)",
+            "engine.replicas and service.replicas)",
             *(len(under_way.group.responses), under_way.group.expected, under_way.wait_s),
             self._counters.incomplete_groups,
         )

@@ -20,21 +20,29 @@ _REMOTE_ADDRESSES = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8:
 
 
 def check_port(service: ServiceConfig) -> None:
-    """Check that the service could listen on its address.
+    """Check that the service could listen on its address, which it need not share with anybody.
 
     Raises:
         ServiceError: it could not, for instance because another process listens there.
     """
-    _bound(service.host, service.port, CHOOSE_PORT).close()
+    check_address(service.host, service.port)
 
 
-def listen(host: str, port: int, advice: str = CHOOSE_PORT) -> socket.socket:
+def check_address(host: str, port: int) -> None:
+    """As `check_port`."""
+    _bound(host, port, CHOOSE_PORT).close()
+
+
+def listen(host: str, port: int, advice: str = CHOOSE_PORT, shared: bool = False) -> socket.socket:
     """A socket that listens on `host` and `port` (0: any free port); connections wait in it until they are accepted.
+
+    With `shared`, others of this user may listen there too, if they say the same: the kernel spreads connections evenly
+    over all of their sockets.
 
     Raises:
         ServiceError: the address is taken, or not one of this machine; the message ends with `advice`.
     """
-    listening = _bound(host, port, advice)
+    listening = _bound(host, port, advice, shared)
     listening.listen()
     return listening
 
@@ -50,11 +58,13 @@ def http_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _bound(host: str, port: int, advice: str) -> socket.socket:
+def _bound(host: str, port: int, advice: str, shared: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     # Connections that ended a moment ago (in TIME_WAIT) do not make the port count as taken.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:  # `::` takes IPv4 connections as well, whatever the machine's default is
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:

@@ -264,7 +264,7 @@ class Info(WireModel):
     """What the service runs, and what it has done so far."""
 
     pid: int
-    """Process id of the service, on its node."""
+    """Id of the process that answers, on the service's node; what it counts is told of all processes together."""
     version: str
     """Version of grm_plugin."""
     model: str

@@ -30,23 +30,25 @@ logger = logging.getLogger(__name__)
 
 
 def runs_without_ray(config: Config) -> bool:
-    """Whether the service of this configuration is one process: neither the GRM nor the meta RM has replicas."""
+    """Whether the service of this configuration is one process: it has no replicas, nor has the GRM or the meta RM."""
     models = config.engine, config.meta_rm
-    return not any(isinstance(model, VLLMConfig) or replicas_of(model) for model in models)
+    return config.service.replicas == 1 and not any(
+        isinstance(model, VLLMConfig) or replicas_of(model) for model in models
+    )
 
 
 def app_and_service(config: Config) -> tuple[FastAPI, RewardService]:
     """The HTTP app and the service behind it, with its engines in this process. The app closes the service at its end.
 
     Raises:
-        ConfigError: the configuration has a vLLM model, or a fake one with replicas, which run on Ray; or the
-            environment variable `service.token_env` holds something that cannot be a token.
+        ConfigError: the configuration has a vLLM model, a fake one with replicas, or several processes of the service,
+            which run on Ray; or the environment variable `service.token_env` holds something that cannot be a token.
         PromptError: the prompt template does not render.
     """
     if not runs_without_ray(config):
         raise ConfigError(
-            "vLLM models and fake ones with replicas run on Ray: use grm_plugin.serving.ray.launch.start, or "
-            "engine.type openai or fake without a vLLM meta_rm"
+            "vLLM models, fake ones with replicas, and service.replicas above 1 run on Ray: use "
+            "grm_plugin.serving.ray.launch.start, or engine.type openai or fake without a vLLM meta_rm"
         )
     meta_rm = build_meta_rm(config.meta_rm) if config.meta_rm else None
     service = RewardService(config, build_generator(config.engine), meta_rm)

@@ -14,7 +14,7 @@ NAMESPACE = "grm_plugin"
 """Ray namespace of all their names."""
 
 SERVICE = "RewardService"
-"""Which of a service's actors takes the requests."""
+"""Which of a service's actors takes the requests: the first one, see `service_id`."""
 
 
 def keeper_name(service: str) -> str:
@@ -25,6 +25,11 @@ def keeper_name(service: str) -> str:
 def actor_name(service: str, id: str) -> str:
     """The name of another actor of a service. No service's name holds a colon."""
     return f"{service}:{id}"
+
+
+def service_id(place: int) -> str:
+    """Which of a service's actors takes requests in a place (0: the first one)."""
+    return f"{SERVICE}:{place}" if place else SERVICE
 
 
 def actors_of(service: str) -> dict[str, Any]:
@@ -47,9 +52,13 @@ def end_actors(service: str, patience_s: float = 0.0) -> bool:
     import ray
 
     actors = actors_of(service)
-    if taker := actors.get(actor_name(service, SERVICE)):
+    takers = [actor for name, actor in actors.items() if name.startswith(actor_name(service, SERVICE))]
+    drains = [taker.drain.remote(patience_s) for taker in takers]  # all at once: they wait for each other's answers
+    if drains:
+        ray.wait(drains, num_returns=len(drains), timeout=patience_s + DRAIN_MARGIN_S)
+    for drain in drains:
         try:
-            ray.get(taker.drain.remote(patience_s), timeout=patience_s + DRAIN_MARGIN_S)
+            ray.get(drain, timeout=0)
         except Exception as error:  # whatever keeps it from draining, it is ended
             logger.warning("the requests under way in the service %s are lost, it did not drain: %s", service, error)
     for actor in actors.values():

@@ -21,7 +21,7 @@ from grm_plugin.errors import ServiceError
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.serving.ports import http_url
-from grm_plugin.serving.ray.actors import NAMESPACE, SERVICE, actor_name, end_actors, head_node
+from grm_plugin.serving.ray.actors import NAMESPACE, actor_name, end_actors, head_node, service_id
 from grm_plugin.serving.ray.gpus import (
     CPUS_PER_REPLICA,
     GPUs,
@@ -94,9 +94,7 @@ class Deployment:
         meta_rms = self._start_replicas("MetaRM", MetaRMReplica, models[0], gpus, (self._config,))
         engines = self._start_replicas("Engine", EngineReplica, models[1], gpus, (self._config, prompts, meta_rms))
         self._wait_until_started({**meta_rms, **engines}, deadline)
-        arguments = (self._config, engines, meta_rms, self._held.path, self._token)
-        service = self._start(RewardActor, SERVICE, arguments, num_cpus=0, scheduling_strategy=head_node())
-        self._wait_until_started({SERVICE: service}, deadline)
+        self._wait_until_started(self._start_service(self._held, engines, meta_rms), deadline)
         url = http_url(self._service.host, self._service.port)
         self._wait_until_ready(url, deadline)
         notes = exposure(self._service.host, self._token, self._service.token_env)
@@ -120,7 +118,7 @@ class Deployment:
         deadline = Deadline.after(PORT_PATIENCE_S)
         while True:
             try:
-                return HeldSocket(self._service.host, self._service.port)
+                return HeldSocket(self._service.host, self._service.port, self._service.replicas)
             except ServiceError as error:
                 self._pause(deadline, str(error))
 
@@ -132,6 +130,17 @@ class Deployment:
         options = {"num_cpus": CPUS_PER_REPLICA, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
         ids = [f"{name}:{number}" for number in range(replicas_of(model))]
         return {id: self._start(replica, id, (id, *arguments), **options) for id in ids}
+
+    def _start_service(
+        self, held: HeldSocket, engines: Mapping[str, Any], meta_rms: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The actors that take requests, by their names: on the machine of their sockets."""
+        arguments = (self._config, engines, meta_rms, held.path, self._token)
+        options = {"num_cpus": 0, "scheduling_strategy": head_node()}
+        ids = [service_id(place) for place in range(self._service.replicas)]
+        return {
+            id: self._start(RewardActor, id, (*arguments, place, held.links), **options) for place, id in enumerate(ids)
+        }
 
     def _start(self, actor: type, id: str, arguments: tuple[Any, ...], **options: Any) -> Any:
         return (

@@ -79,7 +79,8 @@ class RemoteLists:
         """Over how many replicas the orders of a list of n responses are spread."""
         if self._config.sampling.adaptive:
             return 1
-        idle = self._pool.watch.alive // self._under_way
+        # Other processes of the service have about as many lists under way.
+        idle = self._pool.watch.alive // (self._under_way * self._config.service.replicas)
         return max(1, min(idle, number_of_orders(n, self._config.sampling, k)))
 
     async def _judge_part(self, group: Group, deadline: Deadline, wanted: Wanted) -> ListJudgement:

@@ -154,9 +154,13 @@ class MetaRMReplica(_Replica):
 
 
 def lists_per_replica(config: Config) -> int:
-    """Lists that a replica of the GRM gets at once. Each makes a request per order; `max_concurrency` bounds those."""
+    """Lists that a replica of the GRM gets at once from each process of the service.
+
+    Each makes a request per order; `max_concurrency` bounds those.
+    """
     engine: Any = config.engine
-    return max(1, int(engine.max_concurrency) // number_of_orders(config.judge.list_size, config.sampling))
+    lists = int(engine.max_concurrency) // number_of_orders(config.judge.list_size, config.sampling)
+    return max(1, -(-lists // config.service.replicas))
 
 
 def meta_rm_of(config: Config, handles: Mapping[str, Any]) -> MetaRM | None:

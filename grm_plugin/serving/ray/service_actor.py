@@ -1,6 +1,6 @@
 """The actor of the reward service: it listens for HTTP requests, and sends lists to the replicas of the GRM.
 
-    HTTP -> RewardActor (CPU, exactly one: it gathers groups)
+    HTTP -> RewardActor (CPU; service.replicas of them, and each gathers its share of the prompts)
               -> EngineReplica x replicas: they judge lists (the GRM, on GPUs of its own, with the judge beside it)
                    -> MetaRMReplica x replicas (likewise)
 
@@ -12,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvicorn
 
 from grm_plugin import __version__
 from grm_plugin._util.garbage import collect_rarely
-from grm_plugin.config import Config
+from grm_plugin.config import Config, EngineConfig, OpenAIConfig
 from grm_plugin.engines.build import build_generator
 from grm_plugin.judging.normalize import set_aside_if_damaged
 from grm_plugin.serving.http.app import create_app
+from grm_plugin.serving.http.served import Served
+from grm_plugin.serving.processes.front import Front
 from grm_plugin.serving.ray.held_socket import take
 from grm_plugin.serving.ray.own_process import guard_this_process, starting
 from grm_plugin.serving.ray.remote_lists import RemoteLists
@@ -50,6 +52,8 @@ class RewardActor:
         engines, meta_rms: the actors of the models, by a name of each; empty where they have no replicas.
         held_socket: the path of the keeper's `HeldSocket`.
         token: what requests must carry.
+        place: which of the processes of the service this is.
+        links: the sockets by which they call each other, by their places.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class RewardActor:
         meta_rms: Mapping[str, Any],
         held_socket: str,
         token: Token | None = None,
+        place: int = 0,
+        links: Sequence[str] = ("",),
     ) -> None:
         with starting():
             self._guard = guard_this_process()
@@ -72,11 +78,14 @@ class RewardActor:
             meta_rm = meta_rm_of(config, meta_rms)
             if isinstance(meta_rm, RemoteMetaRM):
                 self._pools["MetaRM"] = meta_rm.pool
-            service = RewardService(config, lists or build_generator(config.engine), meta_rm)
+            own = RewardService(config, lists or build_generator(share_of_engine(config)), meta_rm, saves=not place)
+            self._own = own
+            self._front = Front(own, place, links) if len(links) > 1 else None
+            service: Served = self._front or own
             self._service = service
             collect_rarely()
             app = create_app(lambda: service, lambda: token)
-            listening = take(held_socket, config.service.host, config.service.port)
+            listening = take(held_socket, config.service.host, config.service.port, place, len(links))
             self._server = uvicorn.Server(
                 uvicorn.Config(
                     app,
@@ -92,6 +101,8 @@ class RewardActor:
 
     async def ping(self) -> str:
         """The version of grm_plugin in this process, once it has started."""
+        if self._front:
+            await self._front.started()
         return __version__
 
     async def get_reward(self, request: GetRewardRequest, n: int | None = None, learn: bool = True) -> GetRewardReply:
@@ -118,5 +129,13 @@ class RewardActor:
     async def _tell_states(self) -> None:
         """Keep the metric of the replicas' states up to date."""
         while True:
-            self._service.metrics.set_replicas({name: pool.states() for name, pool in self._pools.items()})
+            self._own.metrics.set_replicas({name: pool.states() for name, pool in self._pools.items()})
             await asyncio.sleep(STATES_PERIOD_S)
+
+
+def share_of_engine(config: Config) -> EngineConfig:
+    """The engine's section for one of the processes of a service that has the engine in each of them."""
+    engine = config.engine
+    if not isinstance(engine, OpenAIConfig):
+        return engine
+    return engine.model_copy(update={"max_concurrency": -(-engine.max_concurrency // config.service.replicas)})

@@ -146,7 +146,8 @@ async def test_a_wrong_n_is_told_once_and_counted(caplog: pytest.LogCaptureFixtu
     )
     assert line == (
         "2 of 8 samples of a prompt came within 0.05 s and were judged without the others (1 such groups so far): is n "
-        "the job's n_samples_per_prompt, and this the job's only reward server? (One address; scale by engine.replicas)"
+        "the job's n_samples_per_prompt, and this the job's only reward server? (One address; scale by "
+        "engine.replicas and service.replicas)"
     )
 
 

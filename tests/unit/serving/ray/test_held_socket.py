@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import stat
@@ -77,3 +78,57 @@ def test_nothing_is_left_when_it_is_closed(port: int) -> None:
     assert not Path(held.path).parent.exists()
     with pytest.raises(ConnectionRefusedError):
         connect(port)
+
+
+def test_each_of_several_processes_has_a_socket_of_its_own(port: int) -> None:
+    """Connections are spread over them; those of a process that is away wait for its next one."""
+    held = HeldSocket(HOST, port, 2)
+    try:
+        taken = [take(held.path, HOST, port, place, 2) for place in range(2)]
+        clients = [connect(port) for _ in range(64)]
+        counts = [accepted(one) for one in taken]
+        assert sum(counts) == 64
+        assert min(counts) > 8
+        taken[1].close()
+        clients += [connect(port) for _ in range(64)]
+        counts[0] += accepted(taken[0])
+        assert sum(counts) < 128
+        with take(held.path, HOST, port, 1, 2) as again:
+            counts[1] += accepted(again)
+        assert sum(counts) == 128
+        for one in (taken[0], *clients):
+            one.close()
+    finally:
+        held.close()
+
+
+def accepted(listening: socket.socket) -> int:
+    """How many connections wait there; they are closed."""
+    listening.setblocking(False)
+    for count in itertools.count():
+        try:
+            listening.accept()[0].close()
+        except BlockingIOError:
+            return count
+    raise AssertionError("unreachable")
+
+
+def test_several_processes_take_no_port_that_another_one_shares(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind((HOST, port))
+        stranger.listen()
+        with pytest.raises(ServiceError, match=f"cannot listen on {HOST}:{port}"):
+            HeldSocket(HOST, port, 2)
+    HeldSocket(HOST, port, 2).close()
+
+
+def test_without_their_holder_several_processes_open_the_port_anew(port: int) -> None:
+    held = HeldSocket(HOST, port, 2)
+    with take(held.path, HOST, port, 0, 2):
+        held.close()
+        with take(held.path, HOST, port, 1, 2) as own:
+            clients = [connect(port) for _ in range(64)]
+            assert accepted(own) > 8
+    for client in clients:
+        client.close()

@@ -97,6 +97,14 @@ async def test_what_is_asked_does_not_depend_on_how_many_replicas_there_are(repl
     assert [wanted.parts for _, wanted in pool.asked] == [1] * replicas
 
 
+@pytest.mark.parametrize(("processes", "parts"), [(1, 4), (2, 2), (4, 1), (9, 1)])
+async def test_other_processes_of_the_service_are_thought_to_have_lists_too(processes: int, parts: int) -> None:
+    config = make_config(sampling__k=8, sampling__seed=3, service__replicas=processes)
+    pool = Pool(*(fake() for _ in range(4)), config=config)
+    assert await judged(pool) == await ListJudge(CONFIG, fake()).judge(FOUR, ALL)
+    assert [wanted.parts for _, wanted in pool.asked] == [parts] * parts
+
+
 async def test_members_are_those_of_the_group() -> None:
     pool = Pool(fake(), fake())
     answer = await pool.lists.judge(FOUR, (3, 1))

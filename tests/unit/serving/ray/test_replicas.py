@@ -51,6 +51,9 @@ def test_a_hang_is_noticed_long_before_a_long_deadline(overrides: dict[str, Any]
         ({"judge__list_size": 8, "sampling__k": 3}, 256 // 3),
         ({"engine__max_concurrency": 1}, 1),
         ({"engine__max_concurrency": 9}, 2),
+        ({"service__replicas": 2}, 256 // 4 // 2),
+        ({"service__replicas": 3}, 22),
+        ({"service__replicas": 100}, 1),
     ],
 )
 def test_lists_go_to_a_replica_as_far_as_it_takes_their_requests(overrides: dict[str, Any], lists: int) -> None:
