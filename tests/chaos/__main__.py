@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -35,14 +36,14 @@ VLLM_SHARE = 0.1
 """Rewards of the run on vLLM, as a part of those on fake engines."""
 
 
-def run_fake(rewards: int, seed: int, folder: Path, only: str) -> list[Tally]:
+def run_fake(rewards: int, seed: int, folder: Path, only: str, replicas: int) -> list[Tally]:
     rng = random.Random(seed)
     phases = [phase for phase in fake_phases(rewards // len(fake_phases(0))) if only in phase.name]
-    with staged(fake_config, folder) as stage:
+    with staged(partial(fake_config, replicas=replicas), folder) as stage:
         return asyncio.run(stage.play(phases, lambda n: draw_question(rng, n), FAKE_REWARDS_PER_S, rng))
 
 
-def run_vllm(rewards: int, seed: int, folder: Path, only: str) -> list[Tally]:
+def run_vllm(rewards: int, seed: int, folder: Path, only: str, _: int) -> list[Tally]:
     rng = random.Random(seed)
     phases = [phase for phase in vllm_phases(round(rewards * VLLM_SHARE) // len(vllm_phases(0))) if only in phase.name]
     with staged(nano_config, folder, num_gpus=2) as stage:
@@ -50,7 +51,7 @@ def run_vllm(rewards: int, seed: int, folder: Path, only: str) -> list[Tally]:
         return asyncio.run(stage.play(phases, lambda n: questions[n % len(questions)], VLLM_REWARDS_PER_S, rng))
 
 
-RUNS: dict[str, Callable[[int, int, Path, str], list[Tally]]] = {"fake": run_fake, "vllm": run_vllm}
+RUNS: dict[str, Callable[[int, int, Path, str, int], list[Tally]]] = {"fake": run_fake, "vllm": run_vllm}
 
 
 def main() -> int:
@@ -59,6 +60,7 @@ def main() -> int:
     parser.add_argument("--rewards", type=int, default=2400, help="on fake engines, spread over the phases")
     parser.add_argument("--seed", type=int, default=5, help="of the load and of what is hit")
     parser.add_argument("--only", default="", help="phases whose name holds this")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of the service (fake engines)")
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "runs" / "chaos" / "summary.json")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)  # every injected fault would be logged by every caller
@@ -66,7 +68,7 @@ def main() -> int:
     for name in options.engines:
         print(f"{name} engines, seed {options.seed}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            runs[name] = RUNS[name](options.rewards, options.seed, Path(folder), options.only)
+            runs[name] = RUNS[name](options.rewards, options.seed, Path(folder), options.only, options.replicas)
     summed = show(runs, options.seed)
     write(runs, summed, options.seed, options.out)
     return 1 if summed.failed or any(tally.unmended for tallies in runs.values() for tally in tallies) else 0

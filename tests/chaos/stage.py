@@ -86,7 +86,7 @@ class Stage:
 
     def _wait_until_mended(self) -> str:
         """Until every replica is there again; what is missing, if that takes too long."""
-        wanted = {"Engine": self.config.engine.replicas, "RewardService": 1}  # type: ignore[union-attr]
+        wanted = {"Engine": self.config.engine.replicas, "RewardService": self.config.service.replicas}  # type: ignore[union-attr]
         if self.config.meta_rm is not None:
             wanted["MetaRM"] = self.config.meta_rm.replicas
         deadline = time.monotonic() + MENDED_DEADLINE_S
@@ -117,8 +117,8 @@ def _line(tally: Tally) -> str:
     return f"  {tally.name}: {counts}, {times}; {'; '.join(tally.faults) or 'no fault'}"
 
 
-def fake_config(port: int) -> Config:
-    """Three Engine replicas and two of the meta RM, processes without a model."""
+def fake_config(port: int, replicas: int = 1) -> Config:
+    """Three Engine replicas and two of the meta RM, processes without a model; and `replicas` of the service."""
     return load_config(
         {
             "engine": {"type": "fake", "replicas": 3, "delay_s": 0.05},
@@ -127,7 +127,7 @@ def fake_config(port: int) -> Config:
             "group": {"n": N, "wait_s": 10},
             # No vote of the fake GRM gives this reward.
             "failure": {"policy": "constant", "constant": -1.0, "deadline_s": 80},
-            "service": {"port": port},
+            "service": {"port": port, "replicas": replicas},
         }
     )
 

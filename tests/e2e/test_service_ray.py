@@ -11,9 +11,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,7 @@ from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
 from grm_plugin.doctor.gpus import check_gpus
 from grm_plugin.errors import ServiceError
+from grm_plugin.judging.running_stats import RunningStats
 from support.factories import make_config
 from support.paths import ROOT
 from support.ray_cluster import (
@@ -275,6 +278,85 @@ def test_a_port_in_use_is_said_with_the_key_to_change(monkeypatch: pytest.Monkey
         last = out.read_text().strip().splitlines()[-1]
         assert last.startswith(f"grm-plugin: cannot listen on 127.0.0.1:{listener.getsockname()[1]}")
         assert "--grm.service.port" in last
+
+
+SEVERAL = 3
+
+
+@pytest.fixture(scope="module")
+def several(cluster: tuple[str, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.ServiceHandle]:
+    """A service of several processes, which judges by a rule."""
+    folder = tmp_path_factory.mktemp("several")
+    data = {
+        "engine": {"type": "fake", "replicas": 1, "delay_s": 0.2},
+        "sampling": {"k": 4},
+        "normalize": {"method": "running", "state_path": str(folder / "state.json")},
+        "group": {"n": 4},
+        "trace": {"path": str(folder / "traces.db")},
+        "service": {"name": "several", "port": free_port(), "replicas": SEVERAL},
+    }
+    with launch.start(load_config(data)) as handle:
+        yield handle
+        pids = service_pids(cluster[1])
+        learnt = total(handle.url, "groups") * 4
+    assert not set(pids) & set(grm_processes(cluster[1]))
+    assert RunningStats.load(folder / "state.json").count >= learnt  # a repeated request may have been judged twice
+
+
+def service_pids(session: int) -> list[int]:
+    return actor_pids(session, " several:RewardService")
+
+
+def total(url: str, name: str) -> float:
+    return float(get(f"{url}/info").json()["counters"][name])
+
+
+def rewards_of_samples(url: str, prompts: list[str], texts: list[str]) -> list[float]:
+    """Each sample is a call on a connection of its own, which is repeated where it breaks, as OpenRLHF's is."""
+
+    def reward(prompt: str, text: str) -> float:
+        for _ in range(20):
+            with suppress(httpx.TransportError):
+                reply = post(f"{url}/get_reward", {"query": [prompt + text], "prompts": [prompt]})
+                assert reply.status_code == 200, reply.text
+                assert reply.json()["extra_logs"]["grm_fallback"] == [0.0]
+                return float(reply.json()["rewards"][0])
+        raise AssertionError("no answer")
+
+    with ThreadPoolExecutor(64) as pool:
+        return list(pool.map(reward, *zip(*((prompt, text) for prompt in prompts for text in texts), strict=True)))
+
+
+TEXTS = [" ".join(f"word{number}" for number in range(7 * length)) for length in (1, 2, 3, 4)]
+
+
+def test_samples_meet_in_one_of_several_processes(several: launch.ServiceHandle, cluster: tuple[str, int]) -> None:
+    assert len(service_pids(cluster[1])) == SEVERAL
+    prompts = [f"Question {number}?" for number in range(12)]
+    rewards = rewards_of_samples(several.url, prompts, TEXTS)
+    assert all(a < b for start in range(0, len(rewards), 4) for a, b in pairwise(rewards[start : start + 4]))
+    answering = {get(f"{several.url}/info").json()["pid"] for _ in range(30)}
+    assert answering == set(service_pids(cluster[1]))
+    for _ in range(SEVERAL):
+        counters = get(f"{several.url}/info").json()["counters"]
+        assert (counters["groups"], counters["samples"], counters["incomplete_groups"]) == (12, 48, 0)
+        assert "grm_groups_total 12.0" in get(f"{several.url}/metrics").text
+    wait_for(
+        lambda: get(f"{several.url}/live").json()["newest"] == 12, 30.0, "the traces of all processes on each page"
+    )
+
+
+def test_a_killed_process_of_several_loses_no_reward(several: launch.ServiceHandle, cluster: tuple[str, int]) -> None:
+    before = service_pids(cluster[1])
+    prompts = [f"Another question {number}?" for number in range(60)]
+    with ThreadPoolExecutor(1) as background:
+        load = background.submit(rewards_of_samples, several.url, prompts, TEXTS)
+        time.sleep(0.6)
+        os.kill(before[1], signal.SIGKILL)
+        rewards = load.result(REPLACED_DEADLINE_S)
+    assert len(rewards) == 240
+    wait_for(lambda: len(set(service_pids(cluster[1])) - {before[1]}) == SEVERAL, REPLACED_DEADLINE_S, "a new process")
+    wait_for(lambda: get(f"{several.url}/ready").status_code == 200, REPLACED_DEADLINE_S, "the service is ready again")
 
 
 @contextmanager
