@@ -120,7 +120,7 @@ class Deployment:
             try:
                 return HeldSocket(self._service.host, self._service.port, self._service.replicas)
             except ServiceError as error:
-                self._pause(deadline, str(error))
+                self._pause(deadline, f"{error}{_on_head_node()}")
 
     def _start_replicas(
         self, name: str, replica: type, model: Model, cluster_gpus: float, arguments: tuple[Any, ...]
@@ -235,9 +235,20 @@ def _deaths(actor: Any) -> int:
         return 0
 
 
+def _nodes() -> int:
+    return sum(node["Alive"] for node in ray.nodes())
+
+
+def _on_head_node() -> str:
+    """For an error about the address: whose it has to be, where the user's process may be on another node."""
+    if _nodes() == 1:
+        return ""
+    return f"; services of this cluster listen on its head node, {ray.util.get_node_ip_address()}"
+
+
 def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:
     """A note for the user where other nodes of the cluster cannot reach the service."""
-    nodes = sum(node["Alive"] for node in ray.nodes())
+    nodes = _nodes()
     if nodes == 1 or not is_loopback(service.host):
         return ()
     return (f"{service.host} is reached from the head node only: set service.host to 0.0.0.0 for all {nodes} nodes",)
