@@ -19,9 +19,9 @@ except ImportError:  # the environments of verl and of GPU machines do without
     pass
 else:
     # The same examples in every run. Speed is not asserted: pytest-timeout guards against what hangs.
-    settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+    settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=40)
     # To hunt for new ones: pytest --hypothesis-profile=hunt
-    settings.register_profile("hunt", deadline=None, derandomize=False)
+    settings.register_profile("hunt", deadline=None, derandomize=False, max_examples=400)
     settings.load_profile("suite")
 
 STATUS = pytest.StashKey[int]()

@@ -91,10 +91,11 @@ def test_the_models_templates_get_their_arguments() -> None:
     assert {options["date"] for options in meta.got} == {"1 May"}
 
 
-@pytest.mark.parametrize("invisible", ["strip", "keep"])
-async def test_a_grm_that_quotes_everything_is_read_right(invisible: str) -> None:
-    quoted = await check_quoting(CORPUS, make_config(judge__invisible=invisible))
-    assert quoted.votes == len(CORPUS) * PLACES * len(TRUTH) * WAYS
+@pytest.mark.parametrize(("invisible", "start"), [("strip", 0), ("keep", 1)])
+async def test_a_grm_that_quotes_everything_is_read_right(invisible: str, start: int) -> None:
+    attacks = CORPUS[start::2]
+    quoted = await check_quoting(attacks, make_config(judge__invisible=invisible))
+    assert quoted.votes == len(attacks) * PLACES * len(TRUTH) * WAYS
     assert quoted.forged == []
     # Lost where what is quoted opens reasoning, or holds another verdict on as many responses, on lines of their own.
     assert quoted.lost < 0.02 * quoted.votes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,19 @@ from grm_plugin.config import Config
 from grm_plugin.config.packages import check_packages
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.errors import ConfigError
+from support.blocked_cli import BlockedCli
 from support.factories import make_config
 
-BLOCKED = """
-import sys
-for name in sys.argv.pop(1).split(","):
-    sys.modules[name] = None
-from grm_plugin.cli.app import main
-main()
-"""
 VLLM_ENGINE = "engine: {type: vllm, model: some/grm}\n"
 TOKENIZER = "engine: {type: fake}\nconversation: {format: tokenizer, tokenizer: some/policy}\n"
 FAKE = "engine: {type: fake}\n"
 VLLM = 'pip install -e ".[vllm]"'
+
+
+@pytest.fixture(scope="module")
+def cli() -> Iterator[BlockedCli]:
+    with closing(BlockedCli()) as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -89,40 +90,30 @@ VLLM = 'pip install -e ".[vllm]"'
         ("ray", "stop", None, f"a service on Ray needs ray, which is not installed: {VLLM}"),
     ],
 )
-def test_one_line_and_no_work(without: str, command: str, config: str | None, words: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(config or "")
-    (tmp_path / "items.jsonl").write_text('{"id": "a", "prompt": "Q", "responses": ["x", "y"], "best": 0}\n')
-    (tmp_path / "data.parquet").write_bytes(b"")
-    before = sorted(tmp_path.iterdir())
+def test_one_line_and_no_work(
+    without: str, command: str, config: str | None, words: str, cli: BlockedCli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(config or "")
+    (folder / "items.jsonl").write_text('{"id": "a", "prompt": "Q", "responses": ["x", "y"], "best": 0}\n')
+    (folder / "data.parquet").write_bytes(b"")
+    before = sorted(folder.iterdir())
     arguments = [*command.split(), *(["--config", "config.yaml"] if config else [])]
-    environ = {**os.environ, "RANK": "0", "RAY_ADDRESS": "127.0.0.1:1" if command == "stop" else ""}
-    said = subprocess.run(
-        [sys.executable, "-c", BLOCKED, without, *arguments],
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert said.returncode == 2, said.stderr
-    assert said.stderr.startswith("grm-plugin: ")
-    assert words in said.stderr
-    assert "pip install " in said.stderr
-    assert said.stderr.count("\n") == 1, said.stderr
-    assert sorted(tmp_path.iterdir()) == before
+    cluster = "127.0.0.1:1" if command == "stop" else ""
+    said = cli.run(without.split(","), arguments, folder, tmp_path, RANK="0", RAY_ADDRESS=cluster)
+    assert said.status == 2, said.err
+    assert said.err.startswith("grm-plugin: ")
+    assert words in said.err
+    assert "pip install " in said.err
+    assert said.err.count("\n") == 1, said.err
+    assert sorted(folder.iterdir()) == before
 
 
-def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path) -> None:
-    said = subprocess.run(
-        [sys.executable, "-c", BLOCKED, "uvicorn", "serve", "--config", str(tmp_path / "config.yaml")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert said.returncode == 2
-    assert said.stderr == "grm-plugin: this command needs uvicorn, which is not installed: pip install uvicorn\n"
+def test_what_nobody_thought_of_is_one_line_too(cli: BlockedCli, tmp_path: Path) -> None:
+    said = cli.run(["uvicorn"], ["serve", "--config", "config.yaml"], tmp_path, tmp_path)
+    assert said.status == 2
+    assert said.err == "grm-plugin: this command needs uvicorn, which is not installed: pip install uvicorn\n"
 
 
 def test_a_library_says_it_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
