@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from grm_plugin._util.concurrency import all_of
+from grm_plugin._util.own_output import OwnOutput
 from grm_plugin.config import VLLMConfig
+from grm_plugin.engines.load_failures import place_of_log
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
@@ -189,7 +191,8 @@ def _shut_down(llm: Any) -> None:
 
 def _reason(error: BaseException) -> str:
     cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {cause}"
+    where = place_of_log(OwnOutput()) if "(above)" in str(cause) else ""  # vLLM's process has ended
+    return f"{type(cause).__name__}: {cause}{where}"
 
 
 def _request_id() -> str:

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Literal
 
+from grm_plugin._util.own_output import OwnOutput
 from grm_plugin.config import VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
+from grm_plugin.engines.load_failures import why_not_started
 from grm_plugin.errors import EngineError
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def start_vllm(
         arguments: of vLLM's engine.
 
     Raises:
-        EngineError: the message is vLLM's own reason.
+        EngineError: the message is the cause, also of a failure in a process of vLLM's, and what to do about it.
     """
     if config.runs_remote_code:
         logger.warning("trust_remote_code is on: Python code shipped with %s runs here", config.model)
@@ -83,6 +85,7 @@ def start_vllm(
             # All GPUs of a replica are on one node and belong to its process: no second Ray job is needed.
             "distributed_executor_backend": "mp" if config.tensor_parallel_size > 1 else None,
         }
+    output = OwnOutput()
     try:
         engine_args = AsyncEngineArgs(**{**arguments, **config.engine_args})
         # vLLM sizes its batches by this context: 1,024 sequences on 80 GB with LLM_CLASS, 128 on any GPU without one.
@@ -93,8 +96,7 @@ def start_vllm(
     except EngineError:
         raise
     except Exception as error:  # vLLM and transformers raise whatever the model code raises
-        reason = " ".join(str(error).split())
-        raise EngineError(f"vLLM cannot start {config.model}: {type(error).__name__}: {reason}") from error
+        raise EngineError(why_not_started(config.model, error, output)) from error
     tokenizer = llm.get_tokenizer()
     if unread := unread_by_template(tokenizer, config.chat_template_kwargs):
         logger.warning(

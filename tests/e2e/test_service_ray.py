@@ -6,6 +6,8 @@ The cluster claims to have two GPUs and the CPU profile is off, so that GPUs are
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,6 +51,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 NANO = ROOT / "configs" / "nano_cpu.yaml"
+GRM = ROOT / "examples" / "nano" / "models" / "grm"
 GRM_PLUGIN = Path(sys.executable).parent / "grm-plugin"
 START_DEADLINE_S = 200.0
 GONE_DEADLINE_S = 60.0
@@ -219,6 +222,20 @@ def test_too_few_gpus_are_counted_and_their_holder_is_named(service: launch.Serv
 def test_a_model_that_does_not_load_ends_the_start_with_its_reason(service: launch.ServiceHandle) -> None:
     with pytest.raises(ServiceError, match="vLLM cannot start nobody/nothing"):
         launch.start(nano(name="broken", port=str(free_port()), engine__model="nobody/nothing"))
+    gpus_are_free(1)
+
+
+def test_a_model_without_weights_ends_the_start_with_what_its_process_logged(
+    service: launch.ServiceHandle, tmp_path: Path
+) -> None:
+    """In vLLM's own process, whose words go to the log of a Ray worker. Some 25 s."""
+    shutil.copytree(GRM, tmp_path / "grm", ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(ServiceError, match="Cannot find any model weights") as error:
+        launch.start(nano(name="broken", port=str(free_port()), engine__model=str(tmp_path / "grm")))
+    assert "the weights are missing" in str(error.value)
+    log = re.search(r"\S*/logs/worker-\S+\.out", str(error.value))
+    assert log is not None, error.value
+    assert "Cannot find any model weights" in Path(log[0]).read_text()
     gpus_are_free(1)
 
 

@@ -31,6 +31,7 @@ from grm_plugin.serving.ray.gpus import (
     shortage,
 )
 from grm_plugin.serving.ray.held_socket import HeldSocket
+from grm_plugin.serving.ray.last_words import last_words
 from grm_plugin.serving.ray.replicas import EngineReplica, MetaRMReplica
 from grm_plugin.serving.ray.service_actor import RewardActor
 from grm_plugin.wire.token import Token, exposure, is_loopback
@@ -174,8 +175,8 @@ class Deployment:
                 except ActorUnavailableError:  # its process has died
                     if _deaths(actors[id]) >= DEATHS:
                         raise ServiceError(
-                            f"the service cannot start: the process of {id} died while it loaded (out of memory?); see "
-                            "the logs of Ray"
+                            f"the service cannot start: the process of {id} died while it loaded (out of memory?); "
+                            f"{last_words(actors[id])}"
                         ) from None
                     waiting[actors[id].ping.remote()] = id
                     continue
