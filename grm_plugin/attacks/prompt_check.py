@@ -16,7 +16,7 @@ from typing import Any
 
 from grm_plugin.attacks.attack import Attack
 from grm_plugin.config import Config, VLLMConfig
-from grm_plugin.engines.vllm import token_ids
+from grm_plugin.engines.chat_tokens import token_ids
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.types import Conversation, Group, Message

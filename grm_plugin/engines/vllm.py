@@ -11,11 +11,12 @@ from typing import Any
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.own_output import OwnOutput
 from grm_plugin.config import VLLMConfig
+from grm_plugin.engines.chat_tokens import token_ids
 from grm_plugin.engines.load_failures import place_of_log
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
-from grm_plugin.types import UNKNOWN_FINISH, Completion, Conversation, Prompt, Sampling, message_dicts
+from grm_plugin.types import UNKNOWN_FINISH, Completion, Conversation, Prompt, Sampling
 
 CRITIQUE_SHARE = 0.25
 """Share of the model's context that a prompt must leave free, unless `max_tokens` is less: a critique that is cut off
@@ -142,23 +143,6 @@ class _Tokenize:
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, token_ids, self._tokenizer, conversation, self._add_generation_prompt, self._template_kwargs
         )
-
-
-def token_ids(
-    tokenizer: Any,
-    conversation: Conversation,
-    add_generation_prompt: bool,
-    template_kwargs: Mapping[str, Any] | None = None,
-) -> list[int]:
-    """Token ids of a conversation in the model's own chat template, which gets `template_kwargs` besides."""
-    messages = message_dicts(conversation)
-    options = {"tokenize": False, "add_generation_prompt": add_generation_prompt, **(template_kwargs or {})}
-    try:
-        text = tokenizer.apply_chat_template(messages, **options)
-    except Exception as error:  # whatever jinja2, transformers or the template raises
-        raise EngineError(f"the model's chat template cannot render the prompt: {error}") from None
-    # The template has already written the special tokens.
-    return list(tokenizer.encode(text, add_special_tokens=False))
 
 
 async def _last(outputs: Any) -> Any:

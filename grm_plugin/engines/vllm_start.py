@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from grm_plugin._util.own_output import OwnOutput
 from grm_plugin.config import VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
+from grm_plugin.engines.chat_tokens import check_template, unread_by_template
 from grm_plugin.engines.load_failures import why_not_started
 from grm_plugin.errors import EngineError
 
@@ -21,6 +21,11 @@ CPU_THREADS = {"OMP_NUM_THREADS": "1"}
 """One thread per engine. With several, every kernel waits for the slowest of them, which is long where other processes
 use the cores too: two threads on two busy cores made a nano model over ten times slower. Set the variable yourself for
 larger models."""
+
+
+LARGE_GPU_BYTES = 70 * 2**30
+SEQUENCES_AT_ONCE = 1024
+"""On GPUs of `LARGE_GPU_BYTES` and more."""
 
 
 def is_cpu_build() -> bool:
@@ -62,6 +67,7 @@ def start_vllm(
             os.environ.setdefault(key, value)
     try:
         from vllm import AsyncEngineArgs
+        from vllm.tokenizers import cached_tokenizer_from_config
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
     except ImportError as error:
@@ -84,17 +90,22 @@ def start_vllm(
             "gpu_memory_utilization": config.gpu_memory_utilization,
             # All GPUs of a replica are on one node and belong to its process: no second Ray job is needed.
             "distributed_executor_backend": "mp" if config.tensor_parallel_size > 1 else None,
+            "max_num_seqs": sequences_at_once(config.engine_args),
         }
     output = OwnOutput()
     try:
         engine_args = AsyncEngineArgs(**{**arguments, **config.engine_args})
-        # vLLM sizes its batches by this context: 1,024 sequences on 80 GB with LLM_CLASS, 128 on any GPU without one.
+        # vLLM sizes its batches by this context: 16,384 tokens on an H100 with LLM_CLASS, 2,048 on any GPU without one.
         vllm_config = engine_args.create_engine_config(None if on_cpu else UsageContext.LLM_CLASS)
         if runner == "pooling":
-            _check_labels(vllm_config.model_config.hf_config, named)  # before minutes of loading
+            _check_labels(vllm_config.model_config.hf_config, named)
+        # These end the start before minutes of loading, instead of failing all requests after them.
+        check_template(
+            cached_tokenizer_from_config(vllm_config.model_config), runner == "generate", config.chat_template_kwargs
+        )
         llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=engine_args.disable_log_stats)
-    except EngineError:
-        raise
+    except EngineError as error:
+        raise EngineError(f"vLLM cannot start {config.model}: {error}") from None
     except Exception as error:  # vLLM and transformers raise whatever the model code raises
         raise EngineError(why_not_started(config.model, error, output)) from error
     tokenizer = llm.get_tokenizer()
@@ -105,16 +116,17 @@ def start_vllm(
     return llm, tokenizer, int(llm.model_config.max_model_len)
 
 
-def unread_by_template(tokenizer: Any, template_kwargs: Mapping[str, Any]) -> list[str]:
-    """The arguments that stand nowhere in a tokenizer's chat template, so that they change nothing: misspelt ones.
+def sequences_at_once(engine_args: Mapping[str, Any]) -> int | None:
+    """How many completions vLLM writes at once on this GPU; None leaves it to vLLM.
 
-    Empty where the tokenizer has no template that can be read: some write the chat format in Python.
+    vLLM takes 1,024 on GPUs of 70 GiB and more, but 256 on an A100 of that size: it holds back on the tokens that an
+    A100 reads at once, and the sequences came along. The critiques of a step would take twice as many rounds there.
     """
-    templates = getattr(tokenizer, "chat_template", None)
-    text = "\n".join(templates.values()) if isinstance(templates, dict) else templates
-    if not isinstance(text, str):
-        return []
-    return [name for name in template_kwargs if not re.search(rf"\b{re.escape(name)}\b", text)]
+    from vllm.platforms import current_platform
+
+    if current_platform.get_device_total_memory() < LARGE_GPU_BYTES:
+        return None
+    return min(SEQUENCES_AT_ONCE, engine_args.get("max_num_batched_tokens") or SEQUENCES_AT_ONCE)
 
 
 def _check_labels(model: Any, named: str) -> None:

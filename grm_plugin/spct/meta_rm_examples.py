@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grm_plugin.engines.vllm import token_ids
+from grm_plugin.engines.chat_tokens import token_ids
 from grm_plugin.errors import ConfigError
 from grm_plugin.spct.training_files import read_rows
 from grm_plugin.types import Message

@@ -7,7 +7,7 @@ from typing import Any
 
 from grm_plugin._util.packages import require
 from grm_plugin.config import Config, VLLMConfig
-from grm_plugin.engines.vllm import token_ids
+from grm_plugin.engines.chat_tokens import token_ids
 from grm_plugin.errors import ConfigError
 from grm_plugin.types import Conversation
 

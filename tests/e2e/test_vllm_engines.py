@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,12 @@ async def test_meta_rm_gives_the_logits_of_transformers(which: str, random_meta_
 def test_a_model_with_other_labels_is_no_meta_rm() -> None:
     with pytest.raises(EngineError, match="one label"):
         VLLMMetaRM(MetaRMConfig(model=str(GRM), max_model_len=512, dtype="float32"))
+
+
+@pytest.mark.parametrize("build", [VLLMEngine, VLLMMetaRM])
+def test_a_model_without_a_chat_template_is_refused_before_it_is_loaded(build: Any, tmp_path: Path) -> None:
+    source = GRM if build is VLLMEngine else META_RM
+    shutil.copytree(source, tmp_path / "model", ignore=shutil.ignore_patterns("*.jinja", "*.safetensors"))
+    config = VLLMConfig if build is VLLMEngine else MetaRMConfig
+    with pytest.raises(EngineError, match=r"chat_template is not set.*put a chat_template\.jinja"):
+        build(config(model=str(tmp_path / "model"), max_model_len=512, dtype="float32"))

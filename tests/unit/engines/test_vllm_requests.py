@@ -15,8 +15,8 @@ pytest.importorskip("vllm")
 pytest.importorskip("transformers")
 
 from grm_plugin.config import VLLMConfig
+from grm_plugin.engines.chat_tokens import unread_by_template
 from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM, _Tokenize
-from grm_plugin.engines.vllm_start import unread_by_template
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Message, Prompt, Sampling
 from support.factories import critique_text, judge_one, make_config
