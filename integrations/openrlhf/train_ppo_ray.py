@@ -18,6 +18,7 @@ The exit status is OpenRLHF's, or 2 when the GRM cannot start.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import logging
 import os
 import runpy
@@ -73,7 +74,8 @@ def run(job: Job) -> None:
     print(f"grm_plugin: {job.demand}", flush=True)
     for note in job.notes:
         print(f"grm_plugin: {note}", file=sys.stderr)
-    ray.init(runtime_env={"env_vars": workers_environment(job)})
+    submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
+    ray.init(runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
     try:
         service = _start_beside_imports(job)
         print(f"grm_plugin: the GRM answers at {service.url}; the job asks it through the {job.hook} hook", flush=True)
@@ -134,6 +136,30 @@ def workers_environment(job: Job) -> dict[str, str]:
         "GRM_EVAL_TEMPERATURE": "" if job.eval_temperature is None else str(job.eval_temperature),
     }
     return {key: os.environ.get(key, value) for key, value in defaults.items()} | ours
+
+
+def beside_submitted(variables: dict[str, str], submitted: str | None) -> dict[str, str]:
+    """Those of the workers' variables that are not among the `env_vars` of `ray job submit`, whose values count.
+
+    Ray refuses a variable that both name, also where the values are equal.
+
+    Args:
+        variables: what `workers_environment` gives.
+        submitted: what Ray tells the driver of a submitted job about it, in JSON; None in any other process.
+
+    Raises:
+        ConfigError: a variable of the job is one that the launcher sets to another value.
+    """
+    if not submitted or os.environ.get("RAY_OVERRIDE_JOB_RUNTIME_ENV") == "1":  # then Ray merges them itself
+        return variables
+    of_job = (json.loads(submitted).get("runtime_env") or {}).get("env_vars") or {}
+    for name in variables.keys() & of_job.keys():
+        if name.startswith("GRM_") and of_job[name] != variables[name]:
+            raise ConfigError(
+                f"{name} is among the env_vars of ray job submit, but it is the launcher's to set: take it out of them "
+                "(the launcher's own flags are --grm.config and --grm.KEY)"
+            )
+    return {name: value for name, value in variables.items() if name not in of_job}
 
 
 def _require_openrlhf() -> None:

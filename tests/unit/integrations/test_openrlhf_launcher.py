@@ -15,7 +15,7 @@ from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.integrations.environment_variables import read_environment
 from grm_plugin.integrations.openrlhf import train_ppo_ray
 from grm_plugin.integrations.openrlhf.launcher_flags import parse
-from grm_plugin.integrations.openrlhf.train_ppo_ray import main, workers_environment
+from grm_plugin.integrations.openrlhf.train_ppo_ray import beside_submitted, main, workers_environment
 from grm_plugin.serving.ray.gpus import needed_gpus
 from grm_plugin.serving.ray.launch import ServiceHandle
 from grm_plugin.wire.token import Token
@@ -335,6 +335,33 @@ class TestEnvironment:
         received = read_environment(left_in_the_shell | workers_environment(job))
         assert isinstance(received.config, Config)
         assert (received.url, received.config, received.n) == (None, job.config, 4)
+
+    def test_variables_of_a_submitted_job_stay_and_ray_takes_the_rest(
+        self, config: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        merge = pytest.importorskip("ray.runtime_env.runtime_env")._merge_runtime_env
+        ours = workers_environment(parse(["--grm.config", config]))
+        of_job = {"env_vars": {"NCCL_DEBUG": "INFO", "GRM_URL": "", "MINE": "1"}, "working_dir": "gcs://a.zip"}
+        submitted = json.dumps({"runtime_env": of_job, "metadata": {}})
+        assert merge(of_job, {"env_vars": ours}) is None  # which is how Ray says no
+        merged = merge(of_job, {"env_vars": beside_submitted(ours, submitted)})
+        assert merged == of_job | {"env_vars": ours | of_job["env_vars"]}
+        monkeypatch.setenv("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
+        assert beside_submitted(ours, submitted) == ours
+
+    @pytest.mark.parametrize("submitted", [None, "{}", '{"runtime_env": null}', '{"runtime_env": {"env_vars": null}}'])
+    def test_a_job_without_variables_gets_all(self, submitted: str | None) -> None:
+        assert beside_submitted({"GRM_URL": ""}, submitted) == {"GRM_URL": ""}
+
+    def test_a_submitted_variable_that_the_launcher_must_set_is_one_line(
+        self, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        job = {"runtime_env": {"env_vars": {"GRM_CONFIG": "/mine.yaml"}}}
+        monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
+        monkeypatch.setattr(train_ppo_ray, "_require_openrlhf", lambda: None)
+        assert main(["--grm.config", config]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("grm_plugin: GRM_CONFIG is among the env_vars of ray job submit")
 
     def test_an_address_alone(self) -> None:
         settings = read_environment({"GRM_URL": "http://host:1", "GRM_CONFIG": ""})
