@@ -131,6 +131,9 @@ class ServiceConfig(Section):
     """job: the service ends with the process that started it. shared: it stays until `grm-plugin stop`."""
     ready_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for the models at the start, in seconds: their download, if need be, and loading."""
+    gpu_timeout_s: float = Field(default=10.0, gt=0)
+    """Longest wait for GPUs that are not free or not there yet, in seconds, within `ready_timeout_s`. Where Ray's
+    autoscaler runs, which adds nodes, `ready_timeout_s` alone counts."""
     max_waiting: int = Field(default=32_768, ge=1)
     """Most samples in each process of the service at once; further ones are answered 503 with Retry-After, but for
     siblings of samples that are in it. OpenRLHF's HTTP call cannot obey that and loses the reward, so allow for a whole

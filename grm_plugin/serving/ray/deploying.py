@@ -14,7 +14,7 @@ from ray.core.generated import gcs_pb2
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from grm_plugin import __version__
-from grm_plugin._util.deadline import Deadline
+from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin._util.http_calls import NoReplyError, get, words
 from grm_plugin.config import AnyMetaRMConfig, Config, EngineConfig, ServiceConfig, VLLMConfig, replicas_of
 from grm_plugin.errors import ServiceError
@@ -26,6 +26,7 @@ from grm_plugin.serving.ray.gpus import (
     CPUS_PER_REPLICA,
     GPUs,
     cluster_gpus,
+    cluster_grows,
     gpus_per_replica,
     needed_gpus,
     shortage,
@@ -39,7 +40,7 @@ from grm_plugin.wire.token import Token, exposure, is_loopback
 logger = logging.getLogger(__name__)
 
 GPU_PATIENCE_S = 10.0
-"""A start waits so long for GPUs: Ray notices a moment late that a job which has just ended has freed its own."""
+"""Ray notices so late that a job which has just ended has freed its GPUs: before that a shortage is none."""
 
 PORT_PATIENCE_S = 3.0
 """A start waits so long for its port: the listener of a service that has just been stopped may be about to end."""
@@ -73,6 +74,8 @@ class Deployment:
         self._token = token
         self._service = config.service
         self._given_up = threading.Event()
+        self.waits_for = ""
+        """What a start waits for that may take long, for the user; empty if nothing is known."""
         self._held: HeldSocket | None = None
 
     def deploy(self) -> tuple[str, tuple[str, ...]]:
@@ -158,9 +161,18 @@ class Deployment:
         )
 
     def _wait_for_gpus(self) -> GPUs:
-        deadline = Deadline.after(GPU_PATIENCE_S)
+        """The cluster's GPUs, once there are enough. Where it grows, the replicas that wait for them make it grow."""
+        brief = Deadline.after(min(GPU_PATIENCE_S, self._service.gpu_timeout_s))
+        deadline = Deadline.after(min(self._service.gpu_timeout_s, self._service.ready_timeout_s))
         while problem := shortage(needed_gpus(self._config, (gpus := cluster_gpus()).total), gpus):
-            self._pause(deadline, problem)
+            if brief.over:
+                self.waits_for = problem
+                if cluster_grows():
+                    return gpus
+                if deadline.over:
+                    raise ServiceError(problem)
+            self._pause(NEVER, problem)
+        self.waits_for = ""
         return gpus
 
     def _wait_until_started(self, actors: Mapping[str, Any], deadline: Deadline) -> None:
@@ -188,7 +200,9 @@ class Deployment:
                         "one version on all nodes"
                     )
             names = ", ".join(sorted(waiting.values()))
-            self._pause(deadline, self._late(f"{names} not started (no room on the cluster, or still loading)"), 0.0)
+            late = f"{names} not started (no room on the cluster, or still loading). {self.waits_for}".rstrip(". ")
+            self._pause(deadline, self._late(late), 0.0)
+        self.waits_for = ""
 
     def _wait_until_ready(self, url: str, deadline: Deadline) -> None:
         """Wait until the GRM answers."""

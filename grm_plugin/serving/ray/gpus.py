@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -15,6 +16,12 @@ logger = logging.getLogger(__name__)
 
 CPUS_PER_REPLICA = 0.1
 """CPUs that a replica reserves. Little, because it must start beside a training job that reserves all whole ones."""
+
+MADE_UP_TYPE = "node_"
+"""How the name of a node's type begins where no autoscaler has given one."""
+
+AUTOSCALER_STATUS = "__autoscaling_status"
+"""Where Ray's first autoscaler keeps its status; the second one is asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,8 @@ def shortage(needed: Sequence[int], gpus: GPUs) -> str:
     return (
         f"the service needs {sum(needed)} GPU(s) ({' + '.join(map(str, needed))}, each replica on one node) but "
         f"{gpus.free:g} of {gpus.total:g} are free (per node: {nodes}). Held by: {held}. Start the service before the "
-        "training job, lower engine.replicas or tensor_parallel_size, or free GPUs"
+        "training job, lower engine.replicas or tensor_parallel_size, free GPUs, or wait longer for them "
+        "(service.gpu_timeout_s)"
     )
 
 
@@ -95,6 +103,31 @@ def cluster_gpus() -> GPUs:
         logger.warning("cannot tell what holds the GPUs: %s", error)
         holders = ()
     return GPUs(total, free, holders)
+
+
+def cluster_grows() -> bool:
+    """Whether an autoscaler runs on the cluster of this process, which adds nodes for actors that wait for GPUs.
+
+    On a cluster without one Ray makes up a type for each node, named after it.
+    """
+    try:
+        return any(not name.startswith(MADE_UP_TYPE) for name in _node_types())
+    except Exception as error:  # private functions of Ray may change
+        logger.warning("cannot tell whether the cluster has an autoscaler: %s", error)
+        return False
+
+
+def _node_types() -> set[str]:
+    import ray
+    from ray.autoscaler.v2.sdk import get_cluster_status
+    from ray.autoscaler.v2.utils import is_autoscaler_v2
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    if is_autoscaler_v2():
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        return {node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)} - {""}
+    report = json.loads(_internal_kv_get(AUTOSCALER_STATUS) or "{}").get("autoscaler_report") or {}
+    return {*(report.get("active_nodes") or {}), *(report.get("idle_nodes") or {})}
 
 
 def _placement_groups() -> list[GPUHolder]:

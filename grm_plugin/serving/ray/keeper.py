@@ -74,6 +74,10 @@ class Keeper:
         """How the start ended; blocks until then."""
         return self._started.result()
 
+    def waits_for(self) -> str:
+        """See `Deployment.waits_for`."""
+        return self._deployment.waits_for
+
     def close(self, patience_s: float = 0.0) -> None:
         """Take the service down; its replicas have ended when this returns. See `Deployment.delete`."""
         with self._closing:

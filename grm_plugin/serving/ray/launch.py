@@ -12,9 +12,11 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from grm_plugin._util.deadline import Deadline
 from grm_plugin._util.packages import require
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
@@ -33,6 +35,10 @@ RAY_SERVICE = "a service on Ray"
 
 WATCH_PERIOD_S = 1.0
 """Pause between two looks whether the service still runs."""
+
+
+TELL_PERIOD_S = 5.0
+"""Pause between two looks at what a start waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +91,8 @@ def start(config: Config) -> ServiceHandle:
     with this process. With `service.lifetime: job` the service ends with this process, however that ends.
 
     Raises:
-        ServiceError: it is not ready within `service.ready_timeout_s`, or cannot become ready: too few GPUs (told
-            within 30 s), a port in use, a model that does not load, a service of this name on the cluster.
+        ServiceError: it is not ready within `service.ready_timeout_s`, or cannot become ready: too few GPUs
+            (`service.gpu_timeout_s`), a port in use, a model that does not load, a service of this name on the cluster.
         ConfigError: the environment variable `service.token_env` holds something that cannot be a token.
     """
     connect()
@@ -253,6 +259,22 @@ def _find_keeper(service: str) -> Any:
         return None
 
 
+def _started(keeper: Any, timeout_s: float) -> Started:
+    """How a start ended; what it waits for meanwhile is logged, whenever that is something else."""
+    import ray
+
+    asked, told = keeper.started.remote(), ""
+    deadline = Deadline.after(timeout_s)
+    while not deadline.over and not ray.wait([asked], timeout=min(TELL_PERIOD_S, deadline.left_s or 0.0))[0]:
+        with suppress(ray.exceptions.RayError, AttributeError):  # an older keeper says nothing
+            waits_for = ray.get(keeper.waits_for.remote(), timeout=TELL_PERIOD_S)
+            if waits_for and waits_for != told:
+                logger.warning("the service waits for GPUs: %s", waits_for)
+            told = waits_for
+    started: Started = ray.get(asked, timeout=0)
+    return started
+
+
 def _wait(keeper: Any, config: Config) -> ServiceHandle:
     """The service, once its start has ended.
 
@@ -265,7 +287,7 @@ def _wait(keeper: Any, config: Config) -> ServiceHandle:
     # The keeper itself ends a start after service.ready_timeout_s, and answers once what it has started is removed.
     timeout_s = config.service.ready_timeout_s + FAILED_START_S
     try:
-        started: Started = ray.get(keeper.started.remote(), timeout=timeout_s)
+        started = _started(keeper, timeout_s)
     except ray.exceptions.GetTimeoutError:
         raise ServiceError(f"the keeper of the service {name!r} does not answer; see the logs of Ray") from None
     except ray.exceptions.RayActorError as error:
