@@ -31,6 +31,7 @@ from grm_plugin.judging.running_stats import RunningStats
 from support.factories import make_config
 from support.paths import ROOT
 from support.ray_cluster import (
+    RAY,
     actor_pids,
     end_session,
     free_port,
@@ -208,6 +209,34 @@ def test_started_inside_a_placement_group_it_is_not_captured(service: launch.Ser
         ray.kill(rollout)
         remove_placement_group(group)
     wait_for(lambda: not launch.exists("inside"), GONE_DEADLINE_S, "the actor's service ends with it")
+
+
+def test_a_lease_is_on_the_node_of_its_owner(cluster: tuple[str, int], tmp_path: Path) -> None:
+    """The end of any other node would take the service down. Some 10 s, for a second node."""
+
+    class Owner:  # in here, so that Ray ships the class itself
+        def lease(self) -> tuple[str, str]:
+            from ray._private import state
+            from ray.core.generated import gcs_pb2
+
+            from grm_plugin.serving.ray.lease import new_lease
+
+            self._lease = new_lease()
+            while True:
+                accessor = state.state._connect_and_get_accessor()
+                row = gcs_pb2.ActorTableData.FromString(accessor.get_actor_info(self._lease._actor_id))
+                if row.state == gcs_pb2.ActorTableData.ALIVE:
+                    return row.node_id.hex(), ray.get_runtime_context().get_node_id()
+
+    command = [str(RAY), "start", f"--address={cluster[0]}", "--block", "--num-cpus=1", '--resources={"second": 4}']
+    with (tmp_path / "node.log").open("wb") as out:
+        node = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        owners = [ray.remote(Owner).options(num_cpus=0, resources={"second": 1}).remote() for _ in range(2)]
+        for lease, owner in ray.get([owner.lease.remote() for owner in owners], timeout=120):
+            assert lease == owner
+    finally:
+        end_session(node)
 
 
 def test_too_few_gpus_are_counted_and_their_holder_is_named(service: launch.ServiceHandle) -> None:

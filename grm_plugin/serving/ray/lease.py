@@ -17,6 +17,9 @@ class Lease:
 def new_lease() -> Any:
     """A lease that lasts as long as this process."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    # "DEFAULT": if this process is an actor in a placement group, the lease takes no place in that group.
-    return ray.remote(Lease).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
+    # On this process's node: the end of another node must not take the service down. Nor does the lease take a place in
+    # a placement group that this process is in.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Lease).options(num_cpus=0, scheduling_strategy=here).remote()

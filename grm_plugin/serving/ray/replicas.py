@@ -18,6 +18,7 @@ import ray
 from grm_plugin import __version__
 from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import Deadline
+from grm_plugin._util.own_environment import was_set_at_start
 from grm_plugin.config import Config, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.errors import EngineError
@@ -44,6 +45,8 @@ SLOWEST_TOKENS_PER_S = 5.0
 
 HEALTH_PERIOD_S = 2.0
 HEALTH_TIMEOUT_S = 10.0
+THREADS = "OMP_NUM_THREADS"
+
 FAILED_CHECKS = 3
 """A replica whose model fails so many health checks in a row ends."""
 
@@ -59,6 +62,7 @@ class _Replica:
 
     def __init__(self, start: Callable[[], Any], max_concurrency: int, hung_after_s: float) -> None:
         see_assigned_gpus()
+        forget_rays_threads()
         self._guard = guard_this_process()  # before the model starts processes of its own
         self._watchdog = Watchdog(hung_after_s)
         self._places = asyncio.Semaphore(max_concurrency)
@@ -189,6 +193,16 @@ def see_assigned_gpus() -> None:
     gpus = ray.get_gpu_ids()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+
+
+def forget_rays_threads() -> None:
+    """Leave the number of threads to vLLM, unless the user has set OMP_NUM_THREADS; to be called before it is imported.
+
+    Ray sets it to 1 in an actor that reserves less than two CPUs, and vLLM takes that for the user's wish: it would
+    load weights and compile in one thread.
+    """
+    if not was_set_at_start(THREADS):
+        os.environ.pop(THREADS, None)
 
 
 def _end(error: BaseException) -> None:

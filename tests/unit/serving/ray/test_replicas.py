@@ -180,3 +180,13 @@ async def test_a_loop_that_is_stuck_is_noticed_once_it_has_turned(monkeypatch: p
     assert not turns()
     await asyncio.sleep(0.05)
     assert turns()
+
+
+@pytest.mark.parametrize(("by_the_user", "left"), [(True, "7"), (False, None)])
+def test_a_number_of_threads_that_ray_has_set_is_no_wish_of_the_user(
+    by_the_user: bool, left: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "was_set_at_start", lambda name: by_the_user)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    replicas.forget_rays_threads()
+    assert os.environ.get("OMP_NUM_THREADS") == left
