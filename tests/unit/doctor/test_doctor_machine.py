@@ -97,6 +97,23 @@ def test_gpus_are_those_a_process_may_use(
 
 
 @pytest.mark.parametrize(
+    ("visible", "gib"), [("MIG-1111", [40]), ("MIG-1111-x,MIG-2222-x", [40, 10]), ("MIG-33", []), ("0", [])]
+)
+def test_parts_of_a_gpu_count_where_they_are_named(
+    visible: str, gib: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aa)
+  MIG 3g.40gb     Device  0: (UUID: MIG-1111-x)
+  MIG 1g.10gb+me  Device  1: (UUID: MIG-2222-x)"""
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text(f"#!/bin/sh\n[ $1 = -L ] && echo '{listed}'\ntrue\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [gpu.total // GIB for gpu in local_gpus()] == gib
+
+
+@pytest.mark.parametrize(
     ("tensor_parallel", "level", "words"),
     [(1, "ok", "1 needed, 1 of 2 free"), (2, "warning", "use memory of GPU 1"), (4, "error", "this machine has 2")],
 )
