@@ -44,6 +44,23 @@ def check_template(tokenizer: Any, for_generation: bool, template_kwargs: Mappin
         ) from None
 
 
+def end_tokens(tokenizer: Any, template_kwargs: Mapping[str, Any]) -> list[int]:
+    """The token with which the chat template ends an answer, if it is one of the tokenizer's own; else empty.
+
+    A model's `generation_config.json` may lack it: then no critique would end before `sampling.max_tokens`.
+    """
+    options = {"tokenize": False, "add_generation_prompt": False, **template_kwargs}
+    try:
+        text = tokenizer.apply_chat_template(message_dicts(_ANSWERED), **options)
+        behind = text.rpartition(_ANSWERED[-1].content)[2].lstrip()
+        first = tokenizer.encode(behind, add_special_tokens=False)[:1]
+        return [
+            token for token in first if token in {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+        ]
+    except Exception:  # a template that takes no answers, a tokenizer of another kind: vLLM's own ends are left
+        return []
+
+
 def unread_by_template(tokenizer: Any, template_kwargs: Mapping[str, Any]) -> list[str]:
     """The arguments that stand nowhere in a tokenizer's chat template, so that they change nothing: misspelt ones.
 

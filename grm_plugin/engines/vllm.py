@@ -11,7 +11,7 @@ from typing import Any
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.own_output import OwnOutput
 from grm_plugin.config import VLLMConfig
-from grm_plugin.engines.chat_tokens import token_ids
+from grm_plugin.engines.chat_tokens import end_tokens, token_ids
 from grm_plugin.engines.load_failures import place_of_log
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
@@ -46,6 +46,7 @@ class VLLMEngine:
     def __init__(self, config: VLLMConfig) -> None:
         self._llm, tokenizer, self._max_len = start_vllm(config, "generate", enable_prefix_caching=True)
         self._tokenize = _Tokenize(tokenizer, True, config.chat_template_kwargs)
+        self._ends = end_tokens(tokenizer, config.chat_template_kwargs)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         from vllm import SamplingParams
@@ -65,6 +66,7 @@ class VLLMEngine:
             top_p=asked.top_p,
             max_tokens=min(asked.max_tokens, left),
             seed=asked.seed,
+            stop_token_ids=self._ends,  # beside those of the model's generation_config.json
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         answer = await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))

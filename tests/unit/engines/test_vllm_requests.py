@@ -71,7 +71,7 @@ class LLM:
 
 def engine_of(llm: LLM, kind: Any = VLLMEngine, **template_kwargs: Any) -> Any:
     engine = kind.__new__(kind)
-    engine._llm, engine._max_len = llm, 100_000
+    engine._llm, engine._max_len, engine._ends = llm, 100_000, [7]
     arguments = VLLMConfig(model="a/b", chat_template_kwargs=template_kwargs).chat_template_kwargs
     engine._tokenize = _Tokenize(Tokenizer(), kind is VLLMEngine, arguments)
     return engine
@@ -101,8 +101,10 @@ async def test_the_engine_alone_gives_as_many_greedy_completions_as_it_is_asked_
 @pytest.mark.parametrize("word", ["stop", "length", "abort", "error", "repetition"])
 async def test_vllms_word_for_the_end_comes_through(word: str) -> None:
     prompt = Prompt((Message("user", "Which?"),), (0, 1))
-    (completion,) = await engine_of(LLM(word)).generate(prompt, Sampling(1, 0.5, 1.0, 64))
+    llm = LLM(word)
+    (completion,) = await engine_of(llm).generate(prompt, Sampling(1, 0.5, 1.0, 64))
     assert completion.finish_reason == word
+    assert llm.asked[0].stop_token_ids == [7]
 
 
 async def test_a_completion_without_an_end_is_not_taken_for_a_whole_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from grm_plugin.config import VLLMConfig
 from grm_plugin.engines import vllm_start
-from grm_plugin.engines.chat_tokens import check_template
+from grm_plugin.engines.chat_tokens import check_template, end_tokens
 from grm_plugin.engines.vllm_start import is_cpu_build, start_vllm
 from grm_plugin.errors import EngineError
 from support.paths import ROOT
@@ -126,3 +126,17 @@ class TestTemplate:
         check_template(tokenizer, True, {})
         with pytest.raises(EngineError, match="no assistants here"):
             check_template(tokenizer, False, {})
+
+    @pytest.mark.parametrize(
+        ("template", "ends"),
+        [
+            ("{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>\n{% endfor %}", ["<|im_end|>"]),
+            ("{% for m in messages %}{{ m.content }} <|endoftext|>{% endfor %}", ["<|endoftext|>"]),
+            ("{% for m in messages %}{{ m.content }}\nend{% endfor %}", []),
+            ("{% for m in messages %}{{ m.content }}{% endfor %}", []),
+            ("{{ raise_exception('no') }}", []),
+        ],
+    )
+    def test_answers_end_as_the_template_ends_them(self, tokenizer: Any, template: str, ends: list[str]) -> None:
+        tokenizer.chat_template = template
+        assert end_tokens(tokenizer, {}) == tokenizer.convert_tokens_to_ids(ends)
