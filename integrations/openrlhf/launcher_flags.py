@@ -18,6 +18,7 @@ Hook = Literal["agent", "function", "http"]
 
 REWARD_URL = "--reward.remote_url"
 AGENT = "--train.agent_func_path"
+DRY_RUN = "--grm.dry-run"
 N = "--rollout.n_samples_per_prompt"
 EVAL_N = "--eval.n_samples_per_prompt"
 EVAL_DATASET = "--eval.dataset"
@@ -36,7 +37,8 @@ OPENRLHF_DEFAULT_BATCH_SIZE = 1024
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to run: `n` samples per prompt (also `config.group.n`), `arguments` for OpenRLHF. `eval_temperature` is that
-    of evaluation, where it is another than in training; `actors` are the processes that ask for rewards.
+    of evaluation, where it is another than in training; `actors` are the processes that ask for rewards; `dry_run` says
+    what would run instead.
 
     For the user: `demand`, how much a step asks of the GRM, and `notes` on what may be a mistake.
     """
@@ -50,6 +52,7 @@ class Job:
     notes: tuple[str, ...] = ()
     eval_temperature: float | None = None
     actors: int | None = None
+    dry_run: bool = False
 
 
 def parse(argv: Sequence[str]) -> Job:
@@ -59,7 +62,7 @@ def parse(argv: Sequence[str]) -> Job:
         ConfigError: `--grm.config` is missing, a `--grm.` value is wrong, a flag that the launcher sets is there, or
             the service would refuse a part of a rollout batch to a hook that cannot ask again, or all single samples.
     """
-    overrides, arguments = split_overrides(argv)
+    overrides, arguments = split_overrides([argument for argument in argv if argument != DRY_RUN])
     path = overrides.pop("config", None)
     if path is None:
         raise ConfigError("--grm.config is missing: --grm.config CONFIG.yaml (see configs/)")
@@ -91,6 +94,7 @@ def parse(argv: Sequence[str]) -> Job:
         notes=(*_notes(hook, n, arguments), *_learning_notes(config, hook, eval_temperature, arguments)),
         eval_temperature=eval_temperature,
         actors=_actors(arguments),
+        dry_run=DRY_RUN in argv,
     )
 
 

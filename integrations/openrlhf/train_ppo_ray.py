@@ -9,9 +9,12 @@ FLAGS are those of `python -m openrlhf.cli.train_ppo_ray`, without --reward.remo
     --grm.hook agent|function|http
                                   how OpenRLHF asks for rewards (default: agent)
     --grm.cpu true                runs on a machine without a GPU (as GRM_CPU=1 does; see grm_plugin.cpu)
+    --grm.dry-run                 says which GPUs the job and the GRM would take, and ends
 
-The GRM's GPUs are taken and its service is started before OpenRLHF reserves any; the service ends with the job, however
-that ends, and is brought back when it disappears before. `service.lifetime: shared` leaves it running for further jobs.
+OpenRLHF's flags are checked and the GPUs added up before anything is loaded. The job runs on the Ray cluster of
+RAY_ADDRESS (`ray job submit` sets it; auto is the one of this machine), or else on one of its own. The GRM's GPUs are
+taken and its service is started before OpenRLHF reserves any; the service ends with the job, however that ends, and is
+brought back when it disappears before. `service.lifetime: shared` leaves it running for further jobs.
 The exit status is OpenRLHF's, or 2 when the GRM cannot start.
 """
 
@@ -24,15 +27,20 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 
 from packaging.version import Version
 
 from grm_plugin._util.background import start_in_background
 from grm_plugin._util.known_versions import OLDEST_OPENRLHF
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
+from grm_plugin.integrations.openrlhf.gpu_plan import check_room, roles_of, roles_of_grm, table
 from grm_plugin.integrations.openrlhf.hook_files import HookFile
-from grm_plugin.integrations.openrlhf.launcher_flags import AGENT, REWARD_URL, Hook, Job, parse
+from grm_plugin.integrations.openrlhf.launcher_flags import AGENT, REWARD_URL, Hook, Job, N, parse
+from grm_plugin.integrations.openrlhf.openrlhf_flags import read_flags
+from grm_plugin.serving.ray.cluster_address import listens, resolve
+from grm_plugin.serving.ray.gpus import cluster_gpus, cluster_grows
 from grm_plugin.serving.ray.launch import ServiceHandle, start, start_or_attach, stop_on_ray
 from grm_plugin.serving.ray.supervisor import Supervisor
 
@@ -49,19 +57,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         job = parse(argv)
         _require_openrlhf()
-        run(job)
+        run(job, _checked_flags(job))
     except GRMError as error:
         print(f"grm_plugin: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def run(job: Job) -> None:
+def run(job: Job, flags: SimpleNamespace | None = None) -> None:
     """Start the service, run OpenRLHF in this process, and stop the service whatever happens.
+
+    Args:
+        job: what to run.
+        flags: OpenRLHF's, as it reads them; None where they are not known.
 
     Raises:
         ServiceError: the service cannot be started.
-        ConfigError: OpenRLHF is installed, and broken.
+        ConfigError: the cluster has not enough GPUs for both; or OpenRLHF is installed, and broken.
         SystemExit: OpenRLHF ends with a status of its own; its exceptions pass through.
     """
     if job.cpu:
@@ -74,8 +86,13 @@ def run(job: Job) -> None:
     print(f"grm_plugin: {job.demand}", flush=True)
     for note in job.notes:
         print(f"grm_plugin: {note}", file=sys.stderr)
+    address = os.environ.get("RAY_ADDRESS") or _own_cluster()
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
-    ray.init(runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
+    ray.init(address=address, runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
+    if flags is not None:
+        _check_gpus(job, flags)
+    if job.dry_run:
+        return
     try:
         service = _start_beside_imports(job)
         print(f"grm_plugin: the GRM answers at {service.url}; the job asks it through the {job.hook} hook", flush=True)
@@ -87,6 +104,48 @@ def run(job: Job) -> None:
     finally:
         if job.config.service.lifetime == "job":
             _stop(job.config.service.name)
+
+
+def _checked_flags(job: Job) -> SimpleNamespace | None:
+    """OpenRLHF's flags, as it reads them; None where they cannot be read.
+
+    Raises:
+        ConfigError: OpenRLHF refuses them, or reads another number of samples than the launcher.
+    """
+    flags = read_flags([*job.arguments, REWARD_URL if job.hook == "http" else AGENT, "a-reward"])
+    if flags is not None and flags.rollout.n_samples_per_prompt != job.n:
+        raise ConfigError(
+            f"OpenRLHF takes {flags.rollout.n_samples_per_prompt} samples per prompt by an abbreviated flag: write it "
+            f"in full, {N}"
+        )
+    return flags
+
+
+def _own_cluster() -> str:
+    """Have Ray start a cluster for this job: one that happens to run on this machine may be somebody else's."""
+    with suppress(ConnectionError):
+        if listens(found := resolve("auto")):
+            print(
+                f"grm_plugin: a Ray cluster runs on this machine ({found}); the job starts one of its own. To run on "
+                "that one set RAY_ADDRESS=auto",
+                file=sys.stderr,
+            )
+    return "local"
+
+
+def _check_gpus(job: Job, flags: SimpleNamespace) -> None:
+    """Say which GPUs the job and the GRM take.
+
+    Raises:
+        ConfigError: the cluster has not enough of them.
+    """
+    gpus = cluster_gpus().total
+    roles = [*roles_of(flags), *roles_of_grm(job.config, gpus)]
+    if job.cpu:  # Ray pretends to have GPUs, as many as the job asks for
+        return
+    if not job.dry_run and not cluster_grows():
+        check_room(roles, gpus)
+    print(table(roles, gpus), flush=True)
 
 
 def _start_beside_imports(job: Job) -> ServiceHandle:

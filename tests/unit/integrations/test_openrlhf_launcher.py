@@ -14,9 +14,9 @@ from grm_plugin.config import Config
 from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.integrations.environment_variables import read_environment
 from grm_plugin.integrations.openrlhf import train_ppo_ray
+from grm_plugin.integrations.openrlhf.gpu_plan import roles_of, roles_of_grm
 from grm_plugin.integrations.openrlhf.launcher_flags import parse
 from grm_plugin.integrations.openrlhf.train_ppo_ray import beside_submitted, main, workers_environment
-from grm_plugin.serving.ray.gpus import needed_gpus
 from grm_plugin.serving.ray.launch import ServiceHandle
 from grm_plugin.wire.token import Token
 from support.paths import ROOT
@@ -288,35 +288,23 @@ class TestToken:
 
 @pytest.mark.parametrize("script", sorted((ROOT / "examples/openrlhf").glob("*.sh")), ids=lambda path: path.stem)
 class TestExamples:
-    def test_they_use_eight_gpus(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_openrlhf_takes_their_flags_and_they_use_eight_gpus(
+        self, script: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("openrlhf")
         monkeypatch.chdir(ROOT)
         monkeypatch.delenv("GRM_CPU", raising=False)
         job = parse(arguments_of(script))
-        flags = job.arguments
-        assert "--train.colocate_actor_ref" in flags  # so the reference model has none of its own
-        theirs = [
-            int(flags[flags.index(flag) + 1])
-            for flag in ("--actor.num_gpus_per_node", "--critic.num_gpus_per_node", "--vllm.num_engines")
-            if flag in flags
-        ]
-        assert sum(theirs) + sum(needed_gpus(job.config, 8)) == 8
+        flags = train_ppo_ray._checked_flags(job)
+        assert flags is not None
+        assert sum(role.gpus for role in (*roles_of(flags), *roles_of_grm(job.config, 8))) == 8
         assert job.n > 1
-
-    def test_openrlhf_knows_their_flags(self, script: Path) -> None:
-        try:
-            openrlhf = importlib.metadata.distribution("openrlhf")
-        except importlib.metadata.PackageNotFoundError:
-            pytest.skip("OpenRLHF is not installed")
-        source = Path(str(openrlhf.locate_file("openrlhf/cli/train_ppo_ray.py"))).read_text()
-        flags = [flag for flag in arguments_of(script) if flag.startswith("--") and not flag.startswith("--grm.")]
-        # Some are made in a loop over actor and critic.
-        looped = {flag: flag.replace("--actor", "--{prefix}").replace("--critic", "--{prefix}") for flag in flags}
-        assert [flag for flag in flags if f'"{flag}"' not in source and f'"{looped[flag]}"' not in source] == []
 
 
 def arguments_of(script: Path) -> list[str]:
     """The launcher's arguments in a script, its variables left as they are."""
-    words = shlex.split(script.read_text().split("train_ppo_ray", 1)[1], comments=True)
+    text = script.read_text().replace("\\\n", " ")
+    words = shlex.split(text.split("train_ppo_ray", 1)[1], comments=True)
     return [word for word in words if word != "$@"]
 
 

@@ -1,0 +1,90 @@
+"""Which GPUs an OpenRLHF job and its GRM take, added up before either of them reserves any.
+
+OpenRLHF waits without an end for GPUs that the cluster does not have (its placement groups), and says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from grm_plugin.config import Config, VLLMConfig
+from grm_plugin.errors import ConfigError
+from grm_plugin.serving.ray.gpus import gpus_per_replica
+
+ADVICE = (
+    "take fewer for the job (--actor.num_gpus_per_node, --vllm.num_engines, --train.colocate_all) or for the GRM "
+    "(--grm.engine.replicas, --grm.engine.tensor_parallel_size), or a larger cluster"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A part of the job: the GPUs that it takes for itself, and how they come about."""
+
+    name: str
+    gpus: int
+    how: str
+
+
+def roles_of(flags: SimpleNamespace) -> list[Role]:
+    """OpenRLHF's parts, as it reserves GPUs for them (openrlhf/cli/train_ppo_ray.py, `train`).
+
+    Args:
+        flags: as `openrlhf_flags.read_flags` gives them, for a job whose rewards come from elsewhere.
+    """
+    all_together, shares = flags.train.colocate_all, "with the actor"
+    found = [_group("actor", flags.actor)]
+    if flags.algo.kl.init_coef > 0:
+        together = all_together or flags.train.colocate_actor_ref
+        found.append(Role("reference", 0, shares) if together else _group("reference", flags.ref))
+    if flags.critic.model_name_or_path:
+        found.append(Role("critic", 0, shares) if all_together else _group("critic", flags.critic))
+    if flags.vllm.num_engines:
+        engines, each = flags.vllm.num_engines, flags.vllm.tensor_parallel_size
+        together = all_together and not flags.train.async_enable
+        how = f"{engines} x --vllm.tensor_parallel_size {each}"
+        found.append(Role("rollout engines", 0, shares) if together else Role("rollout engines", engines * each, how))
+    return found
+
+
+def roles_of_grm(config: Config, cluster_gpus: float) -> list[Role]:
+    """The replicas of the GRM and of the meta RM."""
+    return [
+        Role(name, model.replicas * each, f"{model.replicas} x {section}.tensor_parallel_size {each}")
+        for name, section, model in (("GRM", "engine", config.engine), ("meta RM", "meta_rm", config.meta_rm))
+        if isinstance(model, VLLMConfig) and (each := gpus_per_replica(model, cluster_gpus))
+    ]
+
+
+def table(roles: Sequence[Role], cluster_gpus: float) -> str:
+    """The plan, for the user: a line per part, and the sum."""
+    return "\n".join(_lines(roles, cluster_gpus))
+
+
+def check_room(roles: Sequence[Role], cluster_gpus: float) -> None:
+    """Check that the cluster has the GPUs of all parts.
+
+    Raises:
+        ConfigError: it has not; with the table.
+    """
+    needed = sum(role.gpus for role in roles)
+    if needed > cluster_gpus:
+        raise ConfigError(
+            f"the job and its GRM need {needed} GPUs, the cluster has {cluster_gpus:g}: OpenRLHF would wait without an "
+            f"end. {ADVICE.capitalize()}.\n{table(roles, cluster_gpus)}"
+        )
+
+
+def _group(name: str, flags: SimpleNamespace) -> Role:
+    nodes, each = flags.num_nodes, flags.num_gpus_per_node
+    flag = "ref" if name == "reference" else name
+    return Role(name, nodes * each, f"{nodes} node(s) x --{flag}.num_gpus_per_node {each}")
+
+
+def _lines(roles: Sequence[Role], cluster_gpus: float) -> Iterator[str]:
+    yield f"{'part':<16} {'GPUs':>5}"
+    for role in roles:
+        yield f"{role.name:<16} {role.gpus:>5}  {role.how}"
+    yield f"{'all':<16} {sum(role.gpus for role in roles):>5}  of {cluster_gpus:g} in the cluster"
