@@ -18,6 +18,9 @@ WORKERS ?= 2
 # The one end-to-end test of `make test`: a real OpenRLHF job whose reward is a real GRM on vLLM, on a real Ray cluster.
 SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evaluates_with_different_n
 
+# Unit tests of what is run beside the reward path, a third of the time of all: they wait for `make test-rest`.
+LATER := tests/unit/attacks tests/unit/cpu tests/unit/examples tests/unit/spct tests/unit/cli/test_eval.py
+
 .PHONY: demo spct test test-rest test-all test-verl chaos bench unit check format docs clean
 
 demo: $(INSTALLED)
@@ -29,12 +32,12 @@ spct: $(INSTALLED)
 
 # At most ten minutes on two cores, installing included.
 test: check
-	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/unit tests/browser
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/unit tests/browser $(LATER:%=--ignore=%)
 	$(VENV)/bin/pytest $(SLICE)
 
-# What is left: every framework's own call site, all other end-to-end tests, a short chaos, and verl.
+# What is left: further unit tests, every framework's own call site, all other end-to-end tests, a short chaos, verl.
 test-rest: $(INSTALLED)
-	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/contracts
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/contracts $(LATER)
 	$(VENV)/bin/pytest tests/e2e tests/chaos --deselect $(SLICE)
 	$(MAKE) test-verl
 

@@ -98,7 +98,7 @@ async def test_a_grm_that_quotes_everything_is_read_right(invisible: str, start:
     assert quoted.votes == len(attacks) * PLACES * len(TRUTH) * WAYS
     assert quoted.forged == []
     # Lost where what is quoted opens reasoning, or holds another verdict on as many responses, on lines of their own.
-    assert quoted.lost < 0.02 * quoted.votes
+    assert quoted.lost < 0.025 * quoted.votes
 
 
 @pytest.mark.parametrize(
