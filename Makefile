@@ -18,7 +18,7 @@ WORKERS ?= 2
 # The one end-to-end test of `make test`: a real OpenRLHF job whose reward is a real GRM on vLLM, on a real Ray cluster.
 SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evaluates_with_different_n
 
-# Unit tests of what is run beside the reward path, a third of the time of all: they wait for `make test-rest`.
+# Unit tests of what is run beside the reward path, a quarter of the time of all: they wait for `make test-rest`.
 LATER := tests/unit/attacks tests/unit/cpu tests/unit/examples tests/unit/spct tests/unit/cli/test_eval.py
 
 .PHONY: demo spct test test-rest test-all test-verl chaos bench unit check format docs clean

@@ -97,7 +97,7 @@ def _error(name: str, owner: griffe.Object) -> str:
     """A link. The error need not be imported where something that is called raises it."""
     path = in_scope(name, owner) or find(f"{NAME}.errors.{name}")
     if path:
-        return f"{{py:obj}}`{name} <{path}>`"
+        return f"{{py:obj}}`{name} <{path}>`" if is_documented(path) else code(name)
     if not (hasattr(builtins, name) or "." in name or name in owner.module.members):
         _warn(owner, f"there is no error {name}")
     return code(name)

@@ -37,10 +37,9 @@ class Connections:
         self.slots = asyncio.Semaphore(most)
 
     async def post(self, body: bytes, timeout_s: float) -> Reply:
-        """Send a JSON text, once: see `send`, which takes `timeout_s`.
+        """Send a JSON text, once: see `send`, which takes `timeout_s`, and whose errors pass through.
 
         Raises:
-            TimeoutError, NoReplyError: as `send`.
             NoCompletionError: the reply is larger than `LARGEST_REPLY`.
         """
         try:
