@@ -86,7 +86,8 @@ def run(job: Job, flags: SimpleNamespace | None = None) -> None:
     print(f"grm_plugin: {job.demand}", flush=True)
     for note in job.notes:
         print(f"grm_plugin: {note}", file=sys.stderr)
-    address = os.environ.get("RAY_ADDRESS") or _own_cluster()
+    # The CPU profile makes a plain `ray.init()` start a cluster of the job's own, with GPUs that Ray pretends to have.
+    address = os.environ.get("RAY_ADDRESS") or (None if job.cpu else _own_cluster())
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
     ray.init(address=address, runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
     if flags is not None:

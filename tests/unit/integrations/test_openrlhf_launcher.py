@@ -346,6 +346,7 @@ class TestEnvironment:
     ) -> None:
         job = {"runtime_env": {"env_vars": {"GRM_CONFIG": "/mine.yaml"}}}
         monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
         monkeypatch.setattr(train_ppo_ray, "_require_openrlhf", lambda: None)
         assert main(["--grm.config", config]) == 2
         (line,) = capsys.readouterr().err.splitlines()
