@@ -10,8 +10,7 @@ BENCH ?=
 
 REQUIREMENTS := configs/requirements-cpu.txt
 INSTALLED := $(VENV)/.installed
-# Python compiles what is imported; to compile all 30,000 files of the packages takes longer than all else of it.
-PIP_INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile
+PIP_INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
 # Tests that start no processes of minutes run in so many processes at once.
 WORKERS ?= 2
