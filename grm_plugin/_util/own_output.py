@@ -25,7 +25,8 @@ class OwnOutput:
 
         At most `MOST_BYTES` of each.
         """
-        return "\n".join(self._read(descriptor, begin) for descriptor, begin in self._files().items())
+        # Not the descriptors themselves: they are for writing only.
+        return "\n".join(read_end(_link(file), MOST_BYTES, begin) for file, begin in self._files().items())
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -40,14 +41,19 @@ class OwnOutput:
             files.setdefault((found.st_dev, found.st_ino), descriptor)
         return {descriptor: self._begins[descriptor] for descriptor in files.values()}
 
-    def _read(self, descriptor: int, begin: int) -> str:
-        try:
-            with open(_link(descriptor), "rb") as file:  # not the descriptor itself: it is for writing only
-                end = file.seek(0, os.SEEK_END)
-                file.seek(max(begin if begin <= end else 0, end - MOST_BYTES))
-                return file.read().decode(errors="replace")
-        except OSError:  # deleted, or none of this user's
-            return ""
+
+def read_end(path: Path, most_bytes: int, begin: int = 0) -> str:
+    """The last `most_bytes` of a file behind `begin`, as text; empty where it cannot be read.
+
+    A file that ends before `begin` was cut meanwhile: it counts from its start.
+    """
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(begin if begin <= end else 0, end - most_bytes))
+            return file.read().decode(errors="replace")
+    except OSError:  # deleted, rotated away, or none of this user's
+        return ""
 
 
 def _link(descriptor: int) -> Path:

@@ -20,10 +20,8 @@ def token_ids(
     template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Token ids of a conversation in the model's own chat template, which gets `template_kwargs` besides."""
-    messages = message_dicts(conversation)
-    options = {"tokenize": False, "add_generation_prompt": add_generation_prompt, **(template_kwargs or {})}
     try:
-        text = tokenizer.apply_chat_template(messages, **options)
+        text = _rendered(tokenizer, conversation, add_generation_prompt, template_kwargs or {})
     except Exception as error:  # whatever jinja2, transformers or the template raises
         raise EngineError(f"the model's chat template cannot render the prompt: {error}") from None
     # The template has already written the special tokens.
@@ -49,9 +47,8 @@ def end_tokens(tokenizer: Any, template_kwargs: Mapping[str, Any]) -> list[int]:
 
     A model's `generation_config.json` may lack it: then no critique would end before `sampling.max_tokens`.
     """
-    options = {"tokenize": False, "add_generation_prompt": False, **template_kwargs}
     try:
-        text = tokenizer.apply_chat_template(message_dicts(_ANSWERED), **options)
+        text = _rendered(tokenizer, _ANSWERED, False, template_kwargs)
         behind = text.rpartition(_ANSWERED[-1].content)[2].lstrip()
         first = tokenizer.encode(behind, add_special_tokens=False)[:1]
         return [
@@ -71,3 +68,11 @@ def unread_by_template(tokenizer: Any, template_kwargs: Mapping[str, Any]) -> li
     if not isinstance(text, str):
         return []
     return [name for name in template_kwargs if not re.search(rf"\b{re.escape(name)}\b", text)]
+
+
+def _rendered(
+    tokenizer: Any, conversation: Conversation, add_generation_prompt: bool, template_kwargs: Mapping[str, Any]
+) -> str:
+    options = {"tokenize": False, "add_generation_prompt": add_generation_prompt, **template_kwargs}
+    text: str = tokenizer.apply_chat_template(message_dicts(conversation), **options)
+    return text

@@ -5,7 +5,7 @@ OpenRLHF waits without an end for GPUs that the cluster does not have (its place
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ from grm_plugin.errors import ConfigError
 from grm_plugin.serving.ray.gpus import gpus_per_replica
 
 ADVICE = (
-    "take fewer for the job (--actor.num_gpus_per_node, --vllm.num_engines, --train.colocate_all) or for the GRM "
+    "Take fewer for the job (--actor.num_gpus_per_node, --vllm.num_engines, --train.colocate_all) or for the GRM "
     "(--grm.engine.replicas, --grm.engine.tensor_parallel_size), or a larger cluster"
 )
 
@@ -60,7 +60,11 @@ def roles_of_grm(config: Config, cluster_gpus: float) -> list[Role]:
 
 def table(roles: Sequence[Role], cluster_gpus: float) -> str:
     """The plan, for the user: a line per part, and the sum."""
-    return "\n".join(_lines(roles, cluster_gpus))
+    needed = sum(role.gpus for role in roles)
+    lines = [f"{role.name:<16} {role.gpus:>5}  {role.how}" for role in roles]
+    return "\n".join(
+        [f"{'part':<16} {'GPUs':>5}", *lines, f"{'all':<16} {needed:>5}  of {cluster_gpus:g} in the cluster"]
+    )
 
 
 def check_room(roles: Sequence[Role], cluster_gpus: float) -> None:
@@ -73,7 +77,7 @@ def check_room(roles: Sequence[Role], cluster_gpus: float) -> None:
     if needed > cluster_gpus:
         raise ConfigError(
             f"the job and its GRM need {needed} GPUs, the cluster has {cluster_gpus:g}: OpenRLHF would wait without an "
-            f"end. {ADVICE.capitalize()}.\n{table(roles, cluster_gpus)}"
+            f"end. {ADVICE}.\n{table(roles, cluster_gpus)}"
         )
 
 
@@ -81,10 +85,3 @@ def _group(name: str, flags: SimpleNamespace) -> Role:
     nodes, each = flags.num_nodes, flags.num_gpus_per_node
     flag = "ref" if name == "reference" else name
     return Role(name, nodes * each, f"{nodes} node(s) x --{flag}.num_gpus_per_node {each}")
-
-
-def _lines(roles: Sequence[Role], cluster_gpus: float) -> Iterator[str]:
-    yield f"{'part':<16} {'GPUs':>5}"
-    for role in roles:
-        yield f"{role.name:<16} {role.gpus:>5}  {role.how}"
-    yield f"{'all':<16} {sum(role.gpus for role in roles):>5}  of {cluster_gpus:g} in the cluster"

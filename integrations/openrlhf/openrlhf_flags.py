@@ -10,9 +10,11 @@ import argparse
 import ast
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,13 +40,9 @@ def read_flags(arguments: Sequence[str]) -> SimpleNamespace | None:
     Raises:
         ConfigError: OpenRLHF refuses the flags; with its own words.
     """
-    try:
-        steps, names = _program()
-    except Exception as error:  # another version is built in another way
-        logger.warning("the flags of this version of OpenRLHF cannot be read before the job: %r", error)
-        return None
     said = io.StringIO()
     try:
+        steps, names = _program()
         # What it prints would come twice.
         with _arguments(arguments), redirect_stdout(io.StringIO()), redirect_stderr(said):
             exec(steps, names)
@@ -53,7 +51,7 @@ def read_flags(arguments: Sequence[str]) -> SimpleNamespace | None:
         raise ConfigError(f"OpenRLHF refuses the flags: {words or 'it prints its help'}") from None
     except AssertionError as error:
         raise ConfigError(f"OpenRLHF refuses the flags: {error}") from None
-    except Exception as error:  # likewise
+    except Exception as error:  # another version is built in another way
         logger.warning("the flags of this version of OpenRLHF cannot be read before the job: %r", error)
         return None
     found = names.get("args")
@@ -63,22 +61,16 @@ def read_flags(arguments: Sequence[str]) -> SimpleNamespace | None:
 def _program() -> tuple[Any, dict[str, Any]]:
     """The lines that read and check flags, compiled, and the names that they need."""
     spec = find_spec("openrlhf")
-    assert spec is not None
-    assert spec.submodule_search_locations
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("openrlhf")
     folder = Path(spec.submodule_search_locations[0])
-    main = next(step for step in ast.parse((folder / PROGRAM).read_text()).body if _is_main(step))
-    assert isinstance(main, ast.If)
+    tree = ast.parse((folder / PROGRAM).read_text())
+    main = next(step for step in tree.body if isinstance(step, ast.If) and "__main__" in ast.unparse(step.test))
     # Its import of `hierarchize` would import all of openrlhf.utils; the last lines patch a hub and run the job.
     steps = [step for step in main.body if not isinstance(step, ast.ImportFrom) and not _acts(step)]
-    names: dict[str, Any] = {"argparse": argparse, "__name__": "__main__"}
+    names: dict[str, Any] = {"argparse": argparse, "os": os, "datetime": datetime}
     exec(compile((folder / HIERARCHIZE).read_text(), str(folder / HIERARCHIZE), "exec"), names)
-    imports = "import os\nfrom datetime import datetime\n"
-    exec(compile(imports, "<imports>", "exec"), names)
     return compile(ast.Module(steps, []), str(folder / PROGRAM), "exec"), names
-
-
-def _is_main(step: ast.stmt) -> bool:
-    return isinstance(step, ast.If) and "__main__" in ast.unparse(step.test)
 
 
 def _acts(step: ast.stmt) -> bool:

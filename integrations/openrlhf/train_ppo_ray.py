@@ -90,7 +90,7 @@ def run(job: Job, flags: SimpleNamespace | None = None) -> None:
     address = os.environ.get("RAY_ADDRESS") or (None if job.cpu else _own_cluster())
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
     ray.init(address=address, runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
-    if flags is not None:
+    if flags is not None and not job.cpu:  # where Ray pretends to have GPUs, as many as the job asks for
         _check_gpus(job, flags)
     if job.dry_run:
         return
@@ -142,8 +142,6 @@ def _check_gpus(job: Job, flags: SimpleNamespace) -> None:
     """
     gpus = cluster_gpus().total
     roles = [*roles_of(flags), *roles_of_grm(job.config, gpus)]
-    if job.cpu:  # Ray pretends to have GPUs, as many as the job asks for
-        return
     if not job.dry_run and not cluster_grows():
         check_room(roles, gpus)
     print(table(roles, gpus), flush=True)

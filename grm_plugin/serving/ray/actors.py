@@ -44,6 +44,18 @@ def actors_of(service: str) -> dict[str, Any]:
     return found
 
 
+def actor_row(actor: Any) -> Any:
+    """What Ray's head knows of an actor: `num_restarts`, the `pid` of its process.
+
+    Ray has no public function that says so without its dashboard: whatever this raises, the caller does without.
+    """
+    from ray._private import state
+    from ray.core.generated import gcs_pb2
+
+    accessor: Any = state.state._connect_and_get_accessor()
+    return gcs_pb2.ActorTableData.FromString(accessor.get_actor_info(actor._actor_id))
+
+
 def end_actors(service: str, patience_s: float = 0.0) -> bool:
     """Drain a service and end its actors; False if it has none.
 

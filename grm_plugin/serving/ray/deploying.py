@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
-from ray._private import state
-from ray.core.generated import gcs_pb2
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from grm_plugin import __version__
@@ -21,7 +19,7 @@ from grm_plugin.errors import ServiceError
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.serving.ports import http_url
-from grm_plugin.serving.ray.actors import NAMESPACE, actor_name, end_actors, head_node, service_id
+from grm_plugin.serving.ray.actors import NAMESPACE, actor_name, actor_row, end_actors, head_node, service_id
 from grm_plugin.serving.ray.gpus import (
     CPUS_PER_REPLICA,
     GPUs,
@@ -242,9 +240,7 @@ class Deployment:
 def _deaths(actor: Any) -> int:
     """How often the process of an actor has died so far; 0 where Ray does not say."""
     try:
-        accessor: Any = state.state._connect_and_get_accessor()
-        row = gcs_pb2.ActorTableData.FromString(accessor.get_actor_info(actor._actor_id))
-        return int(row.num_restarts)
+        return int(actor_row(actor).num_restarts)
     except Exception as error:  # private functions of Ray may change
         logger.warning("cannot tell how often an actor has died: %s", error)
         return 0

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ray._private import state
-from ray.core.generated import gcs_pb2
-
-from grm_plugin._util.own_output import OwnOutput
+from grm_plugin._util.own_output import OwnOutput, read_end
 from grm_plugin._util.text import one_line
 from grm_plugin.engines.load_failures import cause_in
+from grm_plugin.serving.ray.actors import actor_row
 
 logger = logging.getLogger(__name__)
 
@@ -28,34 +25,21 @@ def last_words(actor: Any) -> str:
     Logs of other nodes are named and not read.
     """
     try:
-        accessor: Any = state.state._connect_and_get_accessor()
-        row = gcs_pb2.ActorTableData.FromString(accessor.get_actor_info(actor._actor_id))
+        pid = actor_row(actor).pid
         own = OwnOutput().paths
     except Exception as error:  # private functions of Ray may change
         logger.warning("cannot tell where the log of an actor is: %s", error)
         return "see the logs of Ray"
     folder = Path(own[0]).parent if own else Path("/tmp/ray/session_latest/logs")
-    return words_in(
-        sorted(folder.glob(f"worker-*-{row.pid}.*")), f"{folder}/worker-*-{row.pid}.* on the node that ran it"
-    )
+    return words_in(sorted(folder.glob(f"worker-*-{pid}.*")), f"{folder}/worker-*-{pid}.* on the node that ran it")
 
 
 def words_in(logs: list[Path], elsewhere: str) -> str:
     """`last_words` of these files, standard error first; `elsewhere` says where to look if there are none."""
-    texts = list(_tails(logs))
+    texts = [read_end(log, MOST_BYTES) for log in logs]
     said = next(filter(None, map(cause_in, texts)), "") or next(filter(None, map(_last_line, texts)), "")
     where = " and ".join(map(str, logs)) or elsewhere
     return f"it wrote last: {said[:MOST_CHARS]} (log: {where})" if said else f"its log: {where}"
-
-
-def _tails(logs: list[Path]) -> Iterator[str]:
-    for log in logs:
-        try:
-            with log.open("rb") as file:
-                file.seek(max(0, file.seek(0, 2) - MOST_BYTES))
-                yield file.read().decode(errors="replace")
-        except OSError:  # rotated away
-            continue
 
 
 def _last_line(text: str) -> str:
