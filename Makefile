@@ -11,6 +11,10 @@ BENCH ?=
 REQUIREMENTS := configs/requirements-cpu.txt
 INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check
+# pip compiles what it installs in one process; this does it in as many as there are cores. Left out are the folders of
+# a thousand models and of tests: what is imported of them is compiled then. Some packages ship templates with an
+# ending of Python that are none.
+COMPILE = $(VENV)/bin/python -m compileall -q -j 0 -x '/(models|tests|testing)/' $(VENV)/lib >/dev/null 2>&1 || true
 
 # Tests that start no processes of minutes run in so many processes at once.
 WORKERS ?= 2
@@ -18,7 +22,8 @@ WORKERS ?= 2
 SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evaluates_with_different_n
 
 # Unit tests of what is run beside the reward path, a quarter of the time of all: they wait for `make test-rest`.
-LATER := tests/unit/attacks tests/unit/cpu tests/unit/examples tests/unit/spct tests/unit/cli/test_eval.py
+LATER := tests/unit/attacks tests/unit/cpu tests/unit/evals tests/unit/examples tests/unit/spct \
+	tests/unit/cli/test_eval.py tests/unit/cli/test_missing_packages.py
 
 .PHONY: demo spct test test-rest test-all test-verl chaos bench unit check format docs clean
 
@@ -78,8 +83,9 @@ docs:
 
 $(INSTALLED): $(REQUIREMENTS) pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(REQUIREMENTS)
+	$(PIP_INSTALL) --no-deps --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(REQUIREMENTS)
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	$(COMPILE)
 	touch $@
 
 clean:

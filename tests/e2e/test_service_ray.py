@@ -345,7 +345,7 @@ def several(cluster: tuple[str, int], tmp_path_factory: pytest.TempPathFactory) 
         yield handle
         pids = service_pids(cluster[1])
         learnt = total(handle.url, "groups") * 4
-    assert not set(pids) & set(grm_processes(cluster[1]))
+    wait_for(lambda: not set(pids) & set(grm_processes(cluster[1])), GONE_DEADLINE_S, "no process of a stopped service")
     assert RunningStats.load(folder / "state.json").count >= learnt  # a repeated request may have been judged twice
 
 
