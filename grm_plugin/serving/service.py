@@ -104,7 +104,8 @@ class RewardService:
         for left_out in PromptBuilder.of(config).check():
             logger.warning(left_out)
         self._fingerprint = reward_fingerprint(config)  # now: its files may change while the service runs
-        self.traces = Recorder(config.trace, config.failure, config.service.name) if config.trace.path else None
+        model, path = self.model, config.trace.path
+        self.traces = Recorder(config.trace, config.failure, config.service.name, model) if path else None
         reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
         self.prompts = ReadPrompts(reader)
         self.calls = SampleCalls(self.prompts, config.failure, self.counters, self.metrics)
@@ -202,7 +203,7 @@ class RewardService:
         return Info(
             pid=os.getpid(),
             version=__version__,
-            model=getattr(self.config.engine, "model", self.config.engine.type),
+            model=self.model,
             k=self.config.sampling.k,
             k_meta=self.config.kept_of(self.config.sampling.k),
             list_size=self.config.judge.list_size,
@@ -226,6 +227,16 @@ class RewardService:
     async def problem(self) -> str:
         """Why the GRM or the meta RM cannot judge now, or an empty string."""
         return await problem_of(self.grm, self.meta_rm)
+
+    @property
+    def model(self) -> str:
+        """The GRM's name: its folder, its id, or the engine's type where there is no model."""
+        return str(getattr(self.config.engine, "model", self.config.engine.type))
+
+    @property
+    def refused(self) -> bool:
+        """Whether the GRM's server will refuse all requests, by what `problem` has last seen."""
+        return self.grm.refused
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Prepare for the end of the process: `finish`, then `close`."""

@@ -57,16 +57,18 @@ class Recorder:
         config: where the store is, and which share of the judgements it gets; `config.path` must be set.
         policy: what the service makes of missing rewards.
         service: the service's name, kept with every trace.
+        model: the GRM's name, noted in the store.
 
     Raises:
         StoreError: the store cannot be written, or comes from another version of grm_plugin.
     """
 
-    def __init__(self, config: TraceConfig, policy: FailureConfig, service: str) -> None:
+    def __init__(self, config: TraceConfig, policy: FailureConfig, service: str, model: str) -> None:
         assert config.path is not None
         self.path = Path(config.path)
         self._sample = config.sample
         self._service = service
+        self._model = model
         self._lock = threading.Lock()
         self._queue: deque[tuple[Entry, int]] = deque()
         self._queued_chars = 0
@@ -112,6 +114,10 @@ class Recorder:
             self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
+        try:
+            self._writer.name_model(self._service, self._model)
+        except sqlite3.Error as error:
+            logger.warning("%s: whose judgements these are is not noted: %s", self.path, error)
         while not self._closing.wait(PAUSE_S):
             self._flush()
         self._flush()

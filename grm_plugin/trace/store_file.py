@@ -34,6 +34,12 @@ SCHEMA = (
     "CREATE TABLE gaps (time REAL NOT NULL, dropped INTEGER NOT NULL, reason TEXT NOT NULL)",
 )
 
+LATER = (
+    # From group `first` on, what this service has judged comes from this model. Younger than the format: readers do
+    # without it, and a writer makes it where it is missing.
+    "CREATE TABLE IF NOT EXISTS models (first INTEGER NOT NULL, service TEXT NOT NULL, model TEXT NOT NULL)",
+)
+
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open a store for writing; makes the file if there is none. Several processes may write to one store.
@@ -59,6 +65,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
+        for statement in LATER:
+            connection.execute(statement)
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
         connection.close()

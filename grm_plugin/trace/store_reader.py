@@ -56,6 +56,15 @@ class Gap:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ModelSpan:
+    """From group `first` on, what this service has judged comes from this model, until another span of the service."""
+
+    first: int
+    service: str
+    model: str
+
+
 class StoreReader:
     """Reads a store over one connection. Each query sees the store as it is when the query begins.
 
@@ -128,6 +137,12 @@ class StoreReader:
     def gaps(self, limit: int = 100) -> list[Gap]:
         """The last `limit` gaps, newest first."""
         return [Gap(*row) for row in self.select("SELECT * FROM gaps ORDER BY rowid DESC LIMIT ?", [limit])]
+
+    def models(self) -> list[ModelSpan]:
+        """Which models the groups come from, oldest first; empty for a store that no service has noted it in."""
+        if not self.select("SELECT 1 FROM sqlite_master WHERE name = 'models'"):
+            return []
+        return [ModelSpan(*row) for row in self.select("SELECT first, service, model FROM models ORDER BY rowid")]
 
     def select(self, query: str, values: Sequence[str | float] = ()) -> list[sqlite3.Row]:
         """The rows of an SQL query. `Filter.where` gives conditions over `traces AS t`."""

@@ -64,6 +64,27 @@ class StoreWriter:
                 execute("ROLLBACK")
             raise
 
+    def name_model(self, service: str, model: str) -> None:
+        """Note that what this service judges from now on comes from this model.
+
+        Raises:
+            sqlite3.Error: as for `write`.
+        """
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            last = execute(
+                "SELECT model FROM models WHERE service = ? ORDER BY rowid DESC LIMIT 1", (service,)
+            ).fetchone()
+            if last is None or last[0] != model:
+                first = execute("SELECT coalesce(max(id), 0) + 1 FROM traces").fetchone()[0]
+                execute("INSERT INTO models VALUES (?, ?, ?)", (first, service, model))
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+
     def close(self) -> None:
         """Close the file. SQLite then copies its write-ahead log into it."""
         self._connection.close()

@@ -28,7 +28,7 @@ DEADLINE_S = 30.0
 
 
 def record(path: Path, **config: Any) -> Recorder:
-    return Recorder(TraceConfig(path=str(path), **config), FailureConfig(), "grm")
+    return Recorder(TraceConfig(path=str(path), **config), FailureConfig(), "grm", "a/judge")
 
 
 def wait_for(recorder: Recorder, condition: Callable[[RecorderStatus], bool]) -> RecorderStatus:
@@ -266,3 +266,22 @@ def test_a_full_disk_costs_traces_and_says_so(tmp_path: Path) -> None:
     store = StoreReader(path)
     assert store.count(Filter()) == 2
     assert [gap.dropped for gap in store.gaps()] == [1]
+
+
+def test_the_store_says_which_model_judged_which_groups(tmp_path: Path) -> None:
+    for model in ("a/judge", "a/judge", "b/judge"):
+        recorder = Recorder(TraceConfig(path=str(tmp_path / "a.db")), FailureConfig(), "grm", model)
+        recorder.offer(judged("3"))
+        recorder.close()
+    spans = StoreReader(tmp_path / "a.db").models()
+    assert [(span.first, span.service, span.model) for span in spans] == [(1, "grm", "a/judge"), (3, "grm", "b/judge")]
+
+
+def test_a_store_from_before_models_were_noted_is_read_and_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    record(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE models")
+    assert StoreReader(path).models() == []
+    record(path).close()
+    assert [span.model for span in StoreReader(path).models()] == ["a/judge"]
