@@ -5,6 +5,7 @@
     ├── PromptError       a template, or a conversation that cannot be rendered
     ├── EngineError       the GRM or the meta RM did not answer, or answered with nothing
     │   ├── EngineTimeout   ... within its deadline
+    │   ├── EngineRefusal   ... and will not, however often it is asked (a wrong key, a model that it does not have)
     │   └── PromptTooLong   the prompt leaves the model no room for a critique
     ├── GroupError        samples that cannot form a group (no response, too many, prompt is no prefix of the query)
     ├── RewardError       a reward is missing and `failure.policy` is `raise`
@@ -39,6 +40,10 @@ class EngineError(GRMError):
 
 class EngineTimeout(EngineError):
     """The engine did not answer in time."""
+
+
+class EngineRefusal(EngineError):
+    """The server of the engine refuses every request, until somebody changes the configuration or the server."""
 
 
 class PromptTooLong(EngineError):

@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 
-from grm_plugin.batch.local_gpus import local_gpus
+from grm_plugin._util.nvidia_gpus import local_gpus
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.model_files import vllm_models
 from grm_plugin.doctor.on_cpu import check_on_cpu
+from grm_plugin.engines.model_files import vllm_models
 from grm_plugin.serving.ray.cluster_address import listens
 from grm_plugin.serving.ray.gpus import GPUHolder, GPUs, needed_gpus, shortage
 
@@ -90,7 +90,7 @@ def _gpus_in_ray() -> GPUs:
     done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_DEADLINE_S, check=True)
     printed = json.loads(done.stdout.splitlines()[-1])
     holders = tuple(GPUHolder(**holder) for holder in printed["holders"])
-    return GPUs(printed["total"], tuple(printed["free_per_node"]), holders)
+    return GPUs(printed["total"], tuple(printed["free_per_node"]), holders, tuple(printed["per_node"]))
 
 
 def _start_ray() -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from grm_plugin.batch.local_gpus import local_gpus
+from grm_plugin._util.nvidia_gpus import GIB, local_gpus
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.model_files import ModelFiles, find_folder, named_weights, read_files, vllm_models
+from grm_plugin.engines.gpu_room import WORKING_BYTES, room_on_gpu
+from grm_plugin.engines.model_files import ModelFiles, find_folder, named_weights, read_files, vllm_models
 from grm_plugin.engines.vllm_start import is_cpu_build
 
-GIB = 2**30
-WORKING_BYTES = 2 * GIB
-"""For activations, CUDA graphs and libraries, per GPU."""
+UNEQUAL = 0.95
+"""GPUs whose memory differs by more than this share are told; drivers keep some of it, not everywhere the same."""
 
 
 def check_memory(config: Config) -> list[Finding]:
@@ -36,7 +36,11 @@ def check_memory(config: Config) -> list[Finding]:
     gpus = local_gpus()
     if not gpus:
         return [warning("memory", "no GPU on this machine to measure the models against", "run this on a GPU node")]
-    smallest = min(gpu.total for gpu in gpus)
+    smallest, largest = min(gpu.total for gpu in gpus), max(gpu.total for gpu in gpus)
+    if smallest < UNEQUAL * largest:
+        unequal = ", ".join(f"{gpu.name}: {gpu.total / GIB:,.0f} GiB" for gpu in gpus)
+        fix = "choose equal ones by CUDA_VISIBLE_DEVICES, or count on the smallest"
+        findings.append(warning("memory", f"the GPUs are not equal ({unequal}): a model may get any of them", fix))
     return findings + [
         fit_on_gpu(f"{section}.model", model, files, smallest) for section, (model, files) in sized.items()
     ]
@@ -52,27 +56,25 @@ def _files(model: str) -> ModelFiles | None:
 
 def fit_on_gpu(key: str, model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -> Finding:
     """Whether a model, named by its configuration key, fits into `tensor_parallel_size` GPUs of `gpu_bytes` each."""
-    parallel = model.tensor_parallel_size
-    usable = model.gpu_memory_utilization * gpu_bytes
-    left = usable - files.weights / parallel - WORKING_BYTES
+    parallel, room = model.tensor_parallel_size, room_on_gpu(model, files, gpu_bytes)
     by_name = "" if files.folder else " (by its name)"
     sizes = (
-        f"{files.weights / parallel / GIB:,.1f} GiB of weights{by_name} in {usable / GIB:,.1f} GiB "
+        f"{room.weights / GIB:,.1f} GiB of weights{by_name} in {room.usable / GIB:,.1f} GiB "
         f"({model.gpu_memory_utilization:g} of each of {parallel} GPU(s))"
     )
-    if left <= 0:
+    if room.left <= 0:
         return error(
             key, f"does not fit: {sizes}", f"raise {key.split('.')[0]}.tensor_parallel_size, or use larger GPUs"
         )
-    per_token, length = files.kv_bytes(parallel), model.max_model_len or files.context
-    if per_token is None or length is None:
-        return ok(key, f"{sizes}, {left / GIB:,.1f} GiB left for the KV cache")
-    sequences = left / per_token / length
-    room = f"{sizes}; the KV cache holds about {left / per_token:,.0f} tokens"
+    length = model.max_model_len or files.context
+    if room.kv_tokens is None or length is None:
+        return ok(key, f"{sizes}, {room.left / GIB:,.1f} GiB left for the KV cache")
+    sequences = room.kv_tokens / length
+    held = f"{sizes}; the KV cache holds about {room.kv_tokens:,.0f} tokens"
     if sequences < 1:
         fix = f"lower {key.split('.')[0]}.max_model_len ({length}), or raise tensor_parallel_size"
-        return error(key, f"{room}, less than one longest sequence", fix)
-    return ok(key, f"{room}, {sequences:,.0f} of the longest sequences at once")
+        return error(key, f"{held}, less than one longest sequence", fix)
+    return ok(key, f"{held}, {sequences:,.0f} of the longest sequences at once")
 
 
 def _fit_in_main_memory(models: list[tuple[VLLMConfig, ModelFiles]]) -> Finding:

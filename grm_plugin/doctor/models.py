@@ -6,7 +6,7 @@ import os
 
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.model_files import find_folder, read_files, vllm_models
+from grm_plugin.engines.model_files import find_folder, read_files, vllm_models
 
 GB = 1e9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.model_files import find_folder, named_parameters, read_files, vllm_models
+from grm_plugin.engines.model_files import find_folder, named_parameters, read_files, vllm_models
 
 LARGEST_PARAMETERS = 2e9
 """A model of more parameters writes a critique on a CPU in minutes, and a step's in days."""

@@ -8,8 +8,8 @@ from typing import Any
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.config.presets import known_judge
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.model_files import find_folder, read_files
 from grm_plugin.engines.chat_tokens import unread_by_template
+from grm_plugin.engines.model_files import find_folder, read_files
 from grm_plugin.engines.vllm import tokens_left_free
 from grm_plugin.errors import PromptError
 from grm_plugin.judging.prompts import MARKER_LENGTH, PromptBuilder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
-from grm_plugin.doctor.model_files import vllm_models
+from grm_plugin.engines.model_files import vllm_models
 from grm_plugin.errors import ConfigError
 from grm_plugin.wire.token import exposure, is_loopback, read_token
 

@@ -16,7 +16,7 @@ from grm_plugin.engines.openai_replies import NoCompletionError, read_answer, re
 from grm_plugin.engines.openai_retries import post_repeatedly
 from grm_plugin.engines.openai_transport import Connections, Transport
 from grm_plugin.engines.proxies import proxy_variable
-from grm_plugin.errors import EngineError, EngineTimeout, PromptTooLong
+from grm_plugin.errors import EngineError, EngineRefusal, EngineTimeout, PromptTooLong
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
 from grm_plugin.types import Completion, Prompt, Sampling
 
@@ -37,6 +37,8 @@ _ADVICE = {
     404: "check engine.model ({model}) and that engine.base_url ends with the API's version, such as /v1",
     429: "the server is overloaded or the quota is used up: lower engine.max_concurrency",
 }
+_FOR_GOOD = {401, 403, 404}
+"""Statuses that every request will get."""
 _REDIRECTED = range(300, 400)
 _OF_A_PROXY = {403, 407, 502, 503, 504}
 """Statuses with which a proxy says that it does not get through."""
@@ -156,7 +158,8 @@ class OpenAIEngine:
         advice = advice or self._dialect.advice(refusal)
         if status in _OF_A_PROXY and (variable := proxy_variable(where)):
             advice += f"; or check the proxy in the environment variable {variable}"
-        return EngineError(f"{where} refused the request: {said}; {advice}")
+        kind = EngineRefusal if status in _FOR_GOOD else EngineError
+        return kind(f"{where} refused the request: {said}; {advice}")
 
 
 def _single(sampling: Sampling, turn: int) -> Sampling:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from grm_plugin._util.own_output import OwnOutput
 from grm_plugin.config import VLLMConfig
 from grm_plugin.cpu.profile import DEFAULTS
+from grm_plugin.engines.before_loading import check_machine
 from grm_plugin.engines.chat_tokens import check_template, unread_by_template
 from grm_plugin.engines.load_failures import why_not_started
 from grm_plugin.errors import EngineError
@@ -94,12 +95,14 @@ def start_vllm(
         }
     output = OwnOutput()
     try:
+        # Whatever can end the start before minutes of loading comes first.
+        if not on_cpu:
+            check_machine(config)
         engine_args = AsyncEngineArgs(**{**arguments, **config.engine_args})
         # vLLM sizes its batches by this context: 16,384 tokens on an H100 with LLM_CLASS, 2,048 on any GPU without one.
         vllm_config = engine_args.create_engine_config(None if on_cpu else UsageContext.LLM_CLASS)
         if runner == "pooling":
             _check_labels(vllm_config.model_config.hf_config, named)
-        # These end the start before minutes of loading, instead of failing all requests after them.
         check_template(
             cached_tokenizer_from_config(vllm_config.model_config), runner == "generate", config.chat_template_kwargs
         )

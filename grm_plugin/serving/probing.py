@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from grm_plugin._util.concurrency import all_of, unless_cancelled_within
 from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.config import Config
-from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.errors import EngineError, EngineRefusal, PromptTooLong
 from grm_plugin.judging.orders import plan_draws
 from grm_plugin.judging.seams import (
     ALL_VOTES,
@@ -60,6 +60,8 @@ class _Watched:
         self._under_way = 0
         self._answered_at: float | None = None
         """Time of the last answer; None before the first one and after a failure."""
+        self.refused = False
+        """Whether the last look met a refusal that will stay: see `EngineRefusal`."""
 
     async def problem(self) -> str:
         """Why the model cannot answer now, or an empty string.
@@ -69,12 +71,14 @@ class _Watched:
         """
         if self._busy_and_answering():
             return ""
+        self.refused = False
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await unless_cancelled_within(self._probe(), self.named)
         except TimeoutError:
             return "" if self._busy_and_answering() else f"{self.named} did not answer within {PROBE_TIMEOUT_S:g} s"
         except EngineError as error:
+            self.refused = isinstance(error, EngineRefusal)
             return str(error)
         except Exception as error:  # Ray's own errors while an actor restarts: they are reported, not a 500 of `/ready`
             return f"{type(error).__name__}: {error}"[:PROBLEM_CHARS]

@@ -29,6 +29,8 @@ class Ready(WireReply):
     """True when they answer."""
     problem: str
     """Which of them does not, and why; empty when they do."""
+    refused: bool = False
+    """True when the GRM's server refuses all requests: a wrong key or model, which waiting does not mend."""
     deadline_s: float = 170.0
     """Every answer of the service comes within this time: `failure.deadline_s`."""
     policy: Literal["group_mean", "constant", "raise"] | None = None
@@ -41,11 +43,12 @@ class Ready(WireReply):
     """Requests to the GRM in flight: `engine.max_concurrency` times `engine.replicas`."""
 
     @classmethod
-    def of(cls, config: Config, problem: str) -> Ready:
-        """What a service with this configuration says; `problem` as above."""
+    def of(cls, config: Config, problem: str, refused: bool = False) -> Ready:
+        """What a service with this configuration says; `problem` and `refused` as above."""
         return cls(
             ready=not problem,
             problem=problem,
+            refused=refused,
             deadline_s=config.failure.deadline_s,
             policy=config.failure.policy,
             constant=config.failure.constant,

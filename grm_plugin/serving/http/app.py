@@ -112,7 +112,7 @@ def create_app(service: Callable[[], Served], token: Callable[[], Token | None] 
     async def ready(response: Response) -> Ready:
         problem = await service().problem()
         response.status_code = 503 if problem else 200
-        return Ready.of(service().config, problem)
+        return Ready.of(service().config, problem, service().refused)
 
     @app.get("/metrics", include_in_schema=False)  # not in the OpenAPI description: its answer is no JSON
     async def metrics(request: Request) -> Response:

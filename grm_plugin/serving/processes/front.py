@@ -151,6 +151,11 @@ class Front:
         problems = await all_of([self.own.problem(), *(self._problem_of(place) for place in self._links)])
         return "; ".join(why for why in problems if why)
 
+    @property
+    def refused(self) -> bool:
+        """See `RewardService.refused`."""
+        return self.own.refused
+
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """See `RewardService.drain`. To be called in all processes at once: each waits for answers of the others."""
         self._draining = True

@@ -34,11 +34,13 @@ class GPUHolder:
 
 @dataclass(frozen=True, slots=True)
 class GPUs:
-    """The GPUs of a cluster: all of them, the free ones of each node, and what holds the others, as far as Ray says."""
+    """The GPUs of a cluster: all of them, the free ones of each node, and what holds the others, as far as Ray says;
+    `per_node` are all of each node, where that is known."""
 
     total: float
     free_per_node: tuple[float, ...]
     holders: tuple[GPUHolder, ...] = ()
+    per_node: tuple[float, ...] = ()
 
     @property
     def free(self) -> float:
@@ -71,38 +73,55 @@ def shortage(needed: Sequence[int], gpus: GPUs) -> str:
         needed: the GPUs of each replica, which must all be on one node.
         gpus: the cluster's GPUs.
     """
-    # The largest replicas first, each on the first node that has room for it.
-    free = sorted(gpus.free_per_node, reverse=True)
-    for replica in sorted(filter(None, needed), reverse=True):
-        node = next((node for node, left in enumerate(free) if left >= replica), None)
-        if node is None:
-            break
-        free[node] -= replica
-    else:
+    if fit(needed, gpus.free_per_node):
         return ""
     nodes = " + ".join(f"{left:g}" for left in gpus.free_per_node) or "none"
     held = ", ".join(f"{holder.name}: {holder.gpus:g}" for holder in gpus.holders) or "nothing that Ray can name"
     return (
         f"the service needs {sum(needed)} GPU(s) ({' + '.join(map(str, needed))}, each replica on one node) but "
-        f"{gpus.free:g} of {gpus.total:g} are free (per node: {nodes}). Held by: {held}. Start the service before the "
-        "training job, lower engine.replicas or tensor_parallel_size, free GPUs, or wait longer for them "
-        "(service.gpu_timeout_s)"
+        f"{gpus.free:g} of {gpus.total:g} are free (per node: {nodes}). Held by: {held}. "
+        + (
+            f"No node has the {max(needed)} GPUs of one replica, the largest has {max(gpus.per_node):g}: lower "
+            "tensor_parallel_size, or take larger nodes"
+            if gpus.per_node and max(needed) > max(gpus.per_node)
+            else "Start the service before the training job, lower engine.replicas or tensor_parallel_size, free GPUs, "
+            "or wait longer for them (service.gpu_timeout_s)"
+        )
     )
+
+
+def fit(needed: Sequence[int], per_node: Sequence[float]) -> bool:
+    """Whether replicas of so many GPUs find room on nodes with so many: each on one node."""
+    # The largest replicas first, each on the first node that has room for it.
+    left = sorted(per_node, reverse=True)
+    for replica in sorted(filter(None, needed), reverse=True):
+        node = next((node for node, gpus in enumerate(left) if gpus >= replica), None)
+        if node is None:
+            return False
+        left[node] -= replica
+    return True
+
+
+def gpus_per_node() -> tuple[float, ...]:
+    """The GPUs, taken or not, of each living node of this process's Ray cluster that has any."""
+    import ray
+
+    return tuple(gpus for node in ray.nodes() if node["Alive"] and (gpus := node["Resources"].get("GPU", 0.0)))
 
 
 def cluster_gpus() -> GPUs:
     """The GPUs of the Ray cluster that this process is connected to."""
-    import ray
     from ray._private import state
 
     free = tuple(node.get("GPU", 0.0) for node in state.available_resources_per_node().values())
-    total = ray.cluster_resources().get("GPU", 0.0)
+    per_node = gpus_per_node()
+    total = sum(per_node)
     try:
         holders = (*_placement_groups(), *_actors()) if total else ()
     except Exception as error:  # private functions of Ray may change; its public ones need its dashboard
         logger.warning("cannot tell what holds the GPUs: %s", error)
         holders = ()
-    return GPUs(total, free, holders)
+    return GPUs(total, free, holders, per_node)
 
 
 def cluster_grows() -> bool:

@@ -79,7 +79,7 @@ class Keeper:
         return self._deployment.waits_for
 
     def close(self, patience_s: float = 0.0) -> None:
-        """Take the service down; its replicas have ended when this returns. See `Deployment.delete`."""
+        """Take the service down. See `Deployment.delete`."""
         with self._closing:
             self._deployment.delete(patience_s)
 

@@ -63,7 +63,7 @@ class ServiceHandle:
         return f"{self.url}/get_reward"
 
     def stop(self) -> None:
-        """Stop the service; its GPUs are free when this returns."""
+        """Stop the service; its processes end, and its GPUs are free, within a moment."""
         stop_on_ray(self.name)
 
     def wait(self) -> None:

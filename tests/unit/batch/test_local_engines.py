@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from grm_plugin._util.nvidia_gpus import GPU
 from grm_plugin.batch import local_engines, local_gpus
-from grm_plugin.batch.local_gpus import GPU, assign_gpus, visible_gpus
+from grm_plugin.batch.local_gpus import assign_gpus, visible_gpus
 from grm_plugin.batch.several_engines import SeveralEngines
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong

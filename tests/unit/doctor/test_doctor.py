@@ -23,11 +23,11 @@ from grm_plugin.doctor.dry_run import dry_run, dry_run_finding
 from grm_plugin.doctor.examine import CHECKS, Check, examine
 from grm_plugin.doctor.findings import Finding, ok
 from grm_plugin.doctor.group import check_group
-from grm_plugin.doctor.model_files import read_files
 from grm_plugin.doctor.models import check_meta_rm, check_models
 from grm_plugin.doctor.port import check_port
 from grm_plugin.doctor.prompt_length import Lengths, check_prompts, lengths_finding
 from grm_plugin.engines import fake
+from grm_plugin.engines.model_files import read_files
 from grm_plugin.errors import EngineError
 from grm_plugin.wire.schemas import WireJudgement
 from support.factories import make_config

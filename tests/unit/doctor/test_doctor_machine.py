@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from grm_plugin._util.known_versions import PYTHON, Package
-from grm_plugin.batch.local_gpus import local_gpus
+from grm_plugin._util.nvidia_gpus import local_gpus
 from grm_plugin.config import VLLMConfig
 from grm_plugin.doctor import gpus, memory
 from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.memory import GIB
-from grm_plugin.doctor.model_files import ModelFiles, named_parameters
 from grm_plugin.doctor.versions import version_finding
+from grm_plugin.engines.model_files import ModelFiles, named_parameters
 from support.factories import make_config
 from support.paths import ROOT
 
@@ -111,6 +111,19 @@ def test_parts_of_a_gpu_count_where_they_are_named(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert [gpu.total // GIB for gpu in local_gpus()] == gib
+
+
+def test_gpus_of_unequal_memory_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho '0, GPU-aa, 81559, 4'\necho '1, GPU-bb, 24564, 4'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(memory, "is_cpu_build", lambda: False)
+    unequal, model = memory.check_memory(make_config(engine__type="vllm", engine__model="a/grm-27B"))
+    assert (unequal.level, model.level) == ("warning", "error")
+    assert "GPU 0: 80 GiB, GPU 1: 24 GiB" in unequal.message
+    assert "in 21.6 GiB" in model.message  # the smallest counts
 
 
 @pytest.mark.parametrize(

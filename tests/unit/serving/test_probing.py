@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.errors import EngineError, EngineRefusal, PromptTooLong
 from grm_plugin.judging.seams import ALL_VOTES, Wanted
 from grm_plugin.serving import probing
 from grm_plugin.serving.probing import PROBE_TIMEOUT_S, ProbedGenerator, ProbedLists, ProbedMetaRM, probe_sampling
@@ -118,6 +118,17 @@ async def test_a_reason_is_not_a_whole_traceback() -> None:
     problem = await ProbedGenerator(Scripted(fail)).problem()
     assert problem.startswith("OSError: a line")
     assert len(problem) <= probing.PROBLEM_CHARS
+
+
+async def test_a_refusal_that_will_stay_is_known_until_the_next_look() -> None:
+    errors: list[EngineError] = [EngineRefusal("no such model"), EngineError("overloaded")]
+
+    def fail(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        raise errors.pop(0)
+
+    grm = ProbedGenerator(Scripted(fail))
+    assert (await grm.problem(), grm.refused) == ("no such model", True)
+    assert (await grm.problem(), grm.refused) == ("overloaded", False)
 
 
 async def test_the_idle_are_asked(queue: Queue) -> None:

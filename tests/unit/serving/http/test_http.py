@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from grm_plugin import __version__
-from grm_plugin.errors import EngineError
+from grm_plugin.errors import EngineError, EngineRefusal
 from grm_plugin.judging.fallback import LOG_KEYS
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
@@ -265,7 +265,7 @@ async def test_health_ready_and_info(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health")).json() == {"status": "ok"}
     ready = await client.get("/ready")
     told = {"deadline_s": 170.0, "policy": "group_mean", "constant": 0.5, "method": "unit", "max_concurrency": 256}
-    assert (ready.status_code, ready.json()) == (200, {"ready": True, "problem": ""} | told)
+    assert (ready.status_code, ready.json()) == (200, {"ready": True, "problem": "", "refused": False} | told)
     await client.post("/get_reward", json=openrlhf("1"))
     info = (await client.get("/info")).json()
     counters = info.pop("counters")
@@ -284,6 +284,15 @@ async def test_not_ready_says_why_while_healthy() -> None:
         assert (ready.status_code, ready.json()["ready"]) == (503, False)
         assert "ray status" in ready.json()["problem"]
         assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_grm_server_that_refuses_everything_is_told_apart() -> None:
+    def refuse(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        raise EngineRefusal("Error code: 401")
+
+    async with client_of(make_service(Scripted(refuse))) as client:
+        ready = await client.get("/ready")
+        assert (ready.status_code, ready.json()["refused"]) == (503, True)
 
 
 async def test_openapi_describes_every_field(client: httpx.AsyncClient) -> None:

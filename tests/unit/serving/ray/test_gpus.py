@@ -65,3 +65,8 @@ def test_the_message_says_what_is_needed_free_and_held() -> None:
     assert "1 of 8 are free (per node: 1 + 0)" in message
     assert "placement group vllm: 4, actor Trainer (pid 7): 3" in message
     assert "engine.replicas" in message
+
+
+def test_a_replica_that_is_larger_than_any_node_is_called_so() -> None:
+    message = shortage([8], GPUs(8, (4.0, 4.0), per_node=(4.0, 4.0)))
+    assert "No node has the 8 GPUs of one replica, the largest has 4: lower tensor_parallel_size" in message

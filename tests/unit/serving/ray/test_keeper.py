@@ -157,7 +157,7 @@ def test_a_start_that_was_given_up_starts_no_actor(monkeypatch: pytest.MonkeyPat
     def start(*_: object, **__: object) -> None:
         pytest.fail("started")
 
-    monkeypatch.setattr(app, "_wait_for_gpus", wait_for_gpus)
+    monkeypatch.setattr(app._waits, "for_gpus", wait_for_gpus)
     monkeypatch.setattr(app, "_start", start)
     monkeypatch.setattr(deploying, "end_actors", lambda *_: False)
     with pytest.raises(ServiceError, match="the process that started the service is gone"):

@@ -37,6 +37,11 @@ class ModelFiles:
         part: Mapping[str, Any] = self.config.get("text_config") or self.config
         return part
 
+    def loaded_bytes(self, model: VLLMConfig) -> float:
+        """Bytes of the weights once vLLM has loaded them: those of 32 bits become 16, unless `dtype` says float32."""
+        stored = str(self.text_config.get("dtype") or self.text_config.get("torch_dtype") or "")
+        return self.weights / 2 if "float32" in stored and model.dtype not in ("float32", "float") else self.weights
+
     @property
     def labels(self) -> int:
         """Outputs of the classification head; 2, as transformers assumes, where the config does not say."""
