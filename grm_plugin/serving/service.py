@@ -47,6 +47,7 @@ from grm_plugin.serving.state_saver import StateSaver
 from grm_plugin.serving.stop_times import DRAIN_S
 from grm_plugin.trace.recorder import Recorder
 from grm_plugin.types import Conversation, Group, Judgement, Sample
+from grm_plugin.wire.ready import OPENRLHF_DEADLINE_S
 from grm_plugin.wire.schemas import (
     GetRewardReply,
     GetRewardRequest,
@@ -60,9 +61,6 @@ logger = logging.getLogger(__name__)
 
 REPLY_SHARE = 0.03
 """Share of the deadline that the judge does not get: the time to settle the rewards and send the reply."""
-
-OPENRLHF_DEADLINE_S = 170.0
-"""For `/get_reward`: OpenRLHF gives up its HTTP call, and loses the samples, after 180 s (openrlhf/utils/agent.py)."""
 
 
 class RewardService:

@@ -21,6 +21,9 @@ MOST_GROUPS_IN_FLIGHT = 4096
 PROCESSES_UNTOLD = 8
 """Processes of a job that send groups, where nothing says how many there are."""
 
+OPENRLHF_DEADLINE_S = 170.0
+"""For `/get_reward`: OpenRLHF gives up its HTTP call, and loses the samples, after 180 s (openrlhf/utils/agent.py)."""
+
 
 class Ready(WireReply):
     """Whether the GRM answers, and the meta RM where there is one."""

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError
-from grm_plugin.serving.ray.gpus import gpus_per_replica
+from grm_plugin.serving.ray.gpus import fit, gpus_per_replica
 
 ADVICE = (
     "Take fewer for the job (--actor.num_gpus_per_node, --vllm.num_engines, --train.colocate_all) or for the GRM "
@@ -21,11 +21,18 @@ ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A part of the job: the GPUs that it takes for itself, and how they come about."""
+    """A part of the job: the GPUs that it takes for itself, and how they come about.
+
+    Attributes:
+        together: so many of them must be on one node.
+        memory: the share of each GPU's memory that it takes; None where it takes what it needs.
+    """
 
     name: str
     gpus: int
     how: str
+    together: int = 1
+    memory: float | None = None
 
 
 def roles_of(flags: SimpleNamespace) -> list[Role]:
@@ -45,14 +52,21 @@ def roles_of(flags: SimpleNamespace) -> list[Role]:
         engines, each = flags.vllm.num_engines, flags.vllm.tensor_parallel_size
         together = all_together and not flags.train.async_enable
         how = f"{engines} x --vllm.tensor_parallel_size {each}"
-        found.append(Role("rollout engines", 0, shares) if together else Role("rollout engines", engines * each, how))
+        gpus, how = (0, shares) if together else (engines * each, how)
+        found.append(Role("rollout engines", gpus, how, memory=flags.vllm.gpu_memory_utilization))
     return found
 
 
 def roles_of_grm(config: Config, cluster_gpus: float) -> list[Role]:
     """The replicas of the GRM and of the meta RM."""
     return [
-        Role(name, model.replicas * each, f"{model.replicas} x {section}.tensor_parallel_size {each}")
+        Role(
+            name,
+            model.replicas * each,
+            f"{model.replicas} x {section}.tensor_parallel_size {each}",
+            each,
+            model.gpu_memory_utilization,
+        )
         for name, section, model in (("GRM", "engine", config.engine), ("meta RM", "meta_rm", config.meta_rm))
         if isinstance(model, VLLMConfig) and (each := gpus_per_replica(model, cluster_gpus))
     ]
@@ -61,19 +75,33 @@ def roles_of_grm(config: Config, cluster_gpus: float) -> list[Role]:
 def table(roles: Sequence[Role], cluster_gpus: float) -> str:
     """The plan, for the user: a line per part, and the sum."""
     needed = sum(role.gpus for role in roles)
-    lines = [f"{role.name:<16} {role.gpus:>5}  {role.how}" for role in roles]
-    return "\n".join(
-        [f"{'part':<16} {'GPUs':>5}", *lines, f"{'all':<16} {needed:>5}  of {cluster_gpus:g} in the cluster"]
-    )
+    lines = [f"{role.name:<16} {role.gpus:>5} {_share(role):>7}  {role.how}" for role in roles]
+    total = f"{'all':<16} {needed:>5} {'':>7}  of {cluster_gpus:g} in the cluster"
+    return "\n".join([f"{'part':<16} {'GPUs':>5} {'memory':>7}", *lines, total])
 
 
-def check_room(roles: Sequence[Role], cluster_gpus: float) -> None:
+def _share(role: Role) -> str:
+    return "" if role.memory is None else f"{role.memory:.0%}"
+
+
+def check_room(roles: Sequence[Role], per_node: Sequence[float]) -> None:
     """Check that the cluster has the GPUs of all parts.
+
+    Args:
+        roles: the parts.
+        per_node: GPUs of each node, taken or not.
 
     Raises:
         ConfigError: it has not; with the table.
     """
-    needed = sum(role.gpus for role in roles)
+    needed, cluster_gpus = sum(role.gpus for role in roles), sum(per_node)
+    for role in roles:
+        if role.gpus <= cluster_gpus and not fit([role.together] * (role.gpus // role.together), per_node):
+            raise ConfigError(
+                f"the {role.name} needs {role.together} GPUs on one node ({role.how}), and the nodes have "
+                f"{' + '.join(f'{gpus:g}' for gpus in per_node)}: lower its tensor_parallel_size or replicas, or take "
+                f"larger nodes.\n{table(roles, cluster_gpus)}"
+            )
     if needed > cluster_gpus:
         raise ConfigError(
             f"the job and its GRM need {needed} GPUs, the cluster has {cluster_gpus:g}: OpenRLHF would wait without an "

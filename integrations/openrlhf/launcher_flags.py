@@ -10,7 +10,6 @@ from typing import Literal, cast, get_args
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.errors import ConfigError
-from grm_plugin.judging.grouping import split_evenly
 from grm_plugin.wire.ready import require_siblings
 
 Hook = Literal["agent", "function", "http"]
@@ -40,7 +39,7 @@ class Job:
     of evaluation, where it is another than in training; `actors` are the processes that ask for rewards; `dry_run` says
     what would run instead.
 
-    For the user: `demand`, how much a step asks of the GRM, and `notes` on what may be a mistake.
+    For the user: `notes` on what may be a mistake. `prompts` are those of a step.
     """
 
     config: Config
@@ -48,7 +47,7 @@ class Job:
     cpu: bool
     n: int
     arguments: tuple[str, ...]
-    demand: str
+    prompts: int
     notes: tuple[str, ...] = ()
     eval_temperature: float | None = None
     actors: int | None = None
@@ -90,7 +89,7 @@ def parse(argv: Sequence[str]) -> Job:
         cpu=cpu in ("true", "1"),
         n=n,
         arguments=tuple(arguments),
-        demand=_demand(config, _number(arguments, BATCH_SIZE, OPENRLHF_DEFAULT_BATCH_SIZE)),
+        prompts=_number(arguments, BATCH_SIZE, OPENRLHF_DEFAULT_BATCH_SIZE),
         notes=(*_notes(hook, n, arguments), *_learning_notes(config, hook, eval_temperature, arguments)),
         eval_temperature=eval_temperature,
         actors=_actors(arguments),
@@ -110,16 +109,6 @@ def _check_max_waiting(config: Config, n: int, arguments: Sequence[str]) -> None
             f"service takes {config.service.max_waiting} (service.max_waiting), and what it refuses is lost to the "
             f"http hook: add --grm.service.max_waiting {samples}, or take --grm.hook agent"
         )
-
-
-def _demand(config: Config, prompts: int) -> str:
-    n, k, max_tokens = config.group.n, config.sampling.k, config.sampling.max_tokens
-    lists = len(split_evenly(range(n), config.judge.list_size))
-    critiques = prompts * lists * k
-    return (
-        f"a step asks the GRM for {critiques:,} critiques ({prompts:,} prompts x {lists} list(s) of their {n} "
-        f"responses x k = {k}); {critiques * max_tokens:,} tokens if each has sampling.max_tokens ({max_tokens:,})"
-    )
 
 
 def _notes(hook: str, n: int, arguments: Sequence[str]) -> tuple[str, ...]:

@@ -37,10 +37,11 @@ from grm_plugin._util.known_versions import OLDEST_OPENRLHF
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
 from grm_plugin.integrations.openrlhf.gpu_plan import check_room, roles_of, roles_of_grm, table
 from grm_plugin.integrations.openrlhf.hook_files import HookFile
+from grm_plugin.integrations.openrlhf.judging_plan import judging_plan
 from grm_plugin.integrations.openrlhf.launcher_flags import AGENT, REWARD_URL, Hook, Job, N, parse
 from grm_plugin.integrations.openrlhf.openrlhf_flags import read_flags
 from grm_plugin.serving.ray.cluster_address import listens, resolve
-from grm_plugin.serving.ray.gpus import cluster_gpus, cluster_grows
+from grm_plugin.serving.ray.gpus import cluster_grows, gpus_per_node
 from grm_plugin.serving.ray.launch import ServiceHandle, start, start_or_attach, stop_on_ray
 from grm_plugin.serving.ray.supervisor import Supervisor
 
@@ -83,7 +84,7 @@ def run(job: Job, flags: SimpleNamespace | None = None) -> None:
         cpu.enable()
     import ray
 
-    print(f"grm_plugin: {job.demand}", flush=True)
+    print(f"grm_plugin: {judging_plan(job.config, job.prompts, job.hook)}", flush=True)
     for note in job.notes:
         print(f"grm_plugin: {note}", file=sys.stderr)
     # The CPU profile makes a plain `ray.init()` start a cluster of the job's own, with GPUs that Ray pretends to have.
@@ -140,11 +141,11 @@ def _check_gpus(job: Job, flags: SimpleNamespace) -> None:
     Raises:
         ConfigError: the cluster has not enough of them.
     """
-    gpus = cluster_gpus().total
-    roles = [*roles_of(flags), *roles_of_grm(job.config, gpus)]
+    per_node = gpus_per_node()
+    roles = [*roles_of(flags), *roles_of_grm(job.config, sum(per_node))]
     if not job.dry_run and not cluster_grows():
-        check_room(roles, gpus)
-    print(table(roles, gpus), flush=True)
+        check_room(roles, per_node)
+    print(table(roles, sum(per_node)), flush=True)
 
 
 def _start_beside_imports(job: Job) -> ServiceHandle:

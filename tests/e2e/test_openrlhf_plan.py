@@ -39,7 +39,7 @@ def test_the_gpus_are_added_up_first(tmp_path: Path) -> None:
         assert "the job and its GRM need 9 GPUs, the cluster has 8" in refused.stderr
         plan = launch("--grm.dry-run", "--vllm.num_engines", "6", "--actor.num_gpus_per_node", "6")
         assert plan.returncode == 0, plan.stderr
-        assert "all                  7  of 8 in the cluster" in plan.stdout
+        assert "all                  7          of 8 in the cluster" in plan.stdout
     typo = launch("--vllm.num_engine", "8", "--vllm.nodes", "1")
     assert typo.returncode == 2
     assert "grm_plugin: OpenRLHF refuses the flags: unrecognized arguments: --vllm.nodes 1" in typo.stderr

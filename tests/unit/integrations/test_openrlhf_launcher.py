@@ -15,6 +15,7 @@ from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.integrations.environment_variables import read_environment
 from grm_plugin.integrations.openrlhf import train_ppo_ray
 from grm_plugin.integrations.openrlhf.gpu_plan import roles_of, roles_of_grm
+from grm_plugin.integrations.openrlhf.judging_plan import judging_plan
 from grm_plugin.integrations.openrlhf.launcher_flags import parse
 from grm_plugin.integrations.openrlhf.train_ppo_ray import beside_submitted, main, workers_environment
 from grm_plugin.serving.ray.launch import ServiceHandle
@@ -154,7 +155,8 @@ class TestCommandLine:
         ],
     )
     def test_the_work_of_a_step_is_told(self, config: str, flags: list[str], words: str) -> None:
-        assert words in parse(["--grm.config", config, *flags]).demand
+        job = parse(["--grm.config", config, *flags])
+        assert words in judging_plan(job.config, job.prompts, job.hook)
 
     def test_openrlhfs_default_batch_fits(self, config: str) -> None:
         parse(["--grm.config", config, "--grm.hook", "http", "--rollout.n_samples_per_prompt", "32"])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from grm_plugin.config import FailureConfig
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.openrlhf import gpu_plan, openrlhf_flags
 from grm_plugin.integrations.openrlhf.gpu_plan import check_room, roles_of, roles_of_grm, table
+from grm_plugin.integrations.openrlhf.judging_plan import judging_plan
 from grm_plugin.integrations.openrlhf.openrlhf_flags import read_flags
 from support.factories import make_config
+from support.trace_factories import fill, judged, writing
 
 pytest.importorskip("openrlhf")
 
@@ -98,10 +103,51 @@ class TestGpus:
         )
         roles = [*roles_of(flags_of(*GROUPS, *TOGETHER)), *roles_of_grm(config, 8)]
         with pytest.raises(ConfigError) as refused:
-            check_room(roles, 8)
+            check_room(roles, [8])
         message = str(refused.value)
         assert message.startswith("the job and its GRM need 13 GPUs, the cluster has 8: OpenRLHF would wait without")
-        assert "GRM                  4  2 x engine.tensor_parallel_size 2" in message
-        assert "meta RM              1  1 x meta_rm.tensor_parallel_size 1" in message
-        check_room(roles, 13)
-        assert table(roles, 16).splitlines()[-1] == "all                 13  of 16 in the cluster"
+        assert "GRM                  4     90%  2 x engine.tensor_parallel_size 2" in message
+        assert "meta RM              1     90%  1 x meta_rm.tensor_parallel_size 1" in message
+        check_room(roles, [13])
+        assert table(roles, 16).splitlines()[-1] == "all                 13          of 16 in the cluster"
+
+    def test_each_replica_of_the_grm_needs_its_gpus_on_one_node(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gpu_plan, "gpus_per_replica", lambda model, _: model.tensor_parallel_size)
+        config = make_config(engine={"type": "vllm", "model": "a/b", "tensor_parallel_size": 8})
+        roles = [*roles_of(flags_of(*GROUPS, "--actor.num_gpus_per_node", "2")), *roles_of_grm(config, 16)]
+        with pytest.raises(
+            ConfigError, match=r"the GRM needs 8 GPUs on one node .* and the nodes have 4 \+ 4 \+ 4 \+ 4"
+        ):
+            check_room(roles, [4, 4, 4, 4])
+        check_room(roles, [8, 8, 4])
+
+
+class TestJudging:
+    """What a step asks of the GRM, and whether the deadline holds."""
+
+    def test_without_traces_it_says_what_the_deadline_asks_of_the_replicas(self) -> None:
+        config = make_config(group__n=8, sampling__k=8, failure__deadline_s=1200, sampling__max_tokens=2048)
+        said = judging_plan(config, 128, "agent")
+        assert "2,048 critiques (128 prompts x 2 list(s) of their 8 responses x k = 8); 4,194,304 tokens" in said
+        assert "The deadline of 1,200 s holds" in said
+        assert "if each of 1 replica(s) writes 3,495 tokens/s" in said
+        assert "The deadline of 170 s holds" in judging_plan(config, 128, "http")  # OpenRLHF's HTTP call gives up then
+
+    def test_traces_of_the_same_grm_tell_its_seconds(self, tmp_path: Path) -> None:
+        """One group of 14 tokens took 2 s there; a step has 256 such, one after the other."""
+        path = tmp_path / "traces.db"
+        judged_groups = [replace(judged("3", "4", generator=writing("as seen.")), latency_s=2.0)]
+        fill(path, judged_groups)
+        config = make_config(group__n=2, sampling__k=2, trace__path=str(path), failure__deadline_s=1200)
+        said = judging_plan(config, 256, "agent")
+        assert f"3,584 tokens at 7 per critique, as in {path}" in said
+        assert "1 replica(s) take 512 s, and the deadline of 1,200 s holds" in said
+        missed = judging_plan(config.model_copy(update={"failure": FailureConfig(deadline_s=100)}), 256, "agent")
+        assert "the deadline of 100 s is MISSED if they come at once" in missed
+
+    def test_a_store_that_tells_nothing_is_passed_over(self, tmp_path: Path) -> None:
+        for name, text in (("none.db", None), ("damaged.db", "no store")):
+            if text is not None:
+                (tmp_path / name).write_text(text)
+            config = make_config(trace__path=str(tmp_path / name))
+            assert "if each has sampling.max_tokens" in judging_plan(config, 8, "agent")

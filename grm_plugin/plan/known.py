@@ -1,0 +1,170 @@
+"""What is known of a GRM's speed and of the lengths of its texts, from whichever source the user has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, quantiles
+
+from grm_plugin._util.nvidia_gpus import GIB, local_gpus
+from grm_plugin.config import Config, VLLMConfig, replicas_of
+from grm_plugin.engines.gpu_room import room_on_gpu
+from grm_plugin.engines.model_files import ModelFiles, find_folder, named_weights, read_files
+from grm_plugin.errors import ConfigError
+from grm_plugin.plan.probe import Probed, probe
+from grm_plugin.plan.published import PUBLISHED
+from grm_plugin.serving.capacity import Measured, Speed, Tokens, fit_speed
+from grm_plugin.serving.observed import Observed, observed
+from grm_plugin.trace.store_reader import StoreReader
+from grm_plugin.types import Group
+
+CHARS_PER_TOKEN = 4.0
+"""Of English text, where nothing better is known."""
+
+SEQUENCES = 1024
+"""vLLM's limit of sequences at a time on large GPUs (`engines.vllm_start.sequences_at_once`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plan rests on.
+
+    Attributes:
+        tokens: how long critiques and prompts are.
+        tokens_from: who says so.
+        speed: of one replica; None where nothing tells it. Its `at_once` is only the engine's own limit.
+        speed_from: who says so.
+        seen: what the traces showed, if they were asked.
+    """
+
+    tokens: Tokens
+    tokens_from: str
+    speed: Speed | None = None
+    speed_from: str = "not known"
+    seen: Observed | None = None
+
+
+def by_setting(config: Config) -> Known:
+    """Critiques as long as `sampling.max_tokens` allows, prompts as long as they may be: the most."""
+    limit, judge = config.sampling.max_tokens, config.judge
+    prompt = judge.list_size * judge.max_response_chars / CHARS_PER_TOKEN
+    longest = getattr(config.engine, "max_model_len", None)
+    if longest is not None:
+        prompt = min(prompt, max(0.0, longest - limit))
+    return Known(Tokens(limit, limit, prompt), "the longest that the configuration allows")
+
+
+def from_traces(config: Config, store: Path) -> Known:
+    """From a store of this GRM's traces, whose service had as many replicas as the configuration.
+
+    Raises:
+        StoreError: it cannot be read, or has no groups of this model.
+    """
+    reader = StoreReader(store)
+    try:
+        seen = observed(reader, config)
+    finally:
+        reader.close()
+    replicas = max(1, replicas_of(config.engine))
+    one = [Measured(point.running / replicas, point.tokens_per_s / replicas) for point in seen.pool]
+    source = f"{seen.groups:,} groups in {store}"
+    return Known(seen.tokens, source, fit_speed(one, SEQUENCES), f"{source}, by {replicas} replica(s)", seen)
+
+
+def from_probe(config: Config, groups: Sequence[Group] = ()) -> Known:
+    """From the engine itself, which is loaded here.
+
+    Raises:
+        EngineError, ConfigError: see `probe.probe`.
+    """
+    found = probe(config, groups) if groups else probe(config)
+    speed = fit_speed(found.points, SEQUENCES)
+    return Known(_lengths(found), f"{len(found.lengths):,} critiques of a probe", speed, f"a probe: {_said(found)}")
+
+
+def from_published(name: str, config: Config) -> Known:
+    """A published figure of a model like it.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    figure = PUBLISHED.get(name)
+    if figure is None:
+        raise ConfigError(f"--published {name} is unknown: take one of {', '.join(PUBLISHED)}")
+    return replace(by_setting(config), speed=figure.speed, speed_from=f"published: {figure.about}")
+
+
+def from_rate(tokens_per_s: float, at_once: int, config: Config) -> Known:
+    """A rate that the user knows: of one replica, which writes so many critiques at the same time."""
+    speed = fit_speed([Measured(at_once, tokens_per_s)], at_once)
+    return replace(by_setting(config), speed=speed, speed_from=f"--tokens-per-s {tokens_per_s:g}, {at_once} at once")
+
+
+def with_lengths(known: Known, critique: float | None, longest: float | None, prompt: float | None) -> Known:
+    """With the lengths that the user gives, in tokens.
+
+    Raises:
+        ConfigError: the longest critique is shorter than the mean.
+    """
+    if critique is longest is prompt is None:
+        return known
+    mean = critique if critique is not None else known.tokens.critique
+    long = longest if longest is not None else mean if critique is not None else known.tokens.longest
+    if long < mean:
+        raise ConfigError(f"--longest-tokens ({long:g}) is below the mean critique ({mean:g})")
+    tokens = Tokens(mean, long, prompt if prompt is not None else known.tokens.prompt)
+    return replace(known, tokens=tokens, tokens_from=f"the command line, else {known.tokens_from}")
+
+
+def cache_tokens(config: Config, gpu_gib: float | None) -> tuple[float | None, str]:
+    """Tokens that a replica's KV cache holds, and by what; None and why not where that is not known.
+
+    Args:
+        config: its `engine`.
+        gpu_gib: memory of one GPU in GiB; None takes the smallest of this machine.
+
+    Raises:
+        ConfigError: the weights leave no room.
+    """
+    model = config.engine
+    if not isinstance(model, VLLMConfig):
+        return None, f"engine.type is {model.type}"
+    files = _files(model)
+    if files is None:
+        return None, f"its config.json is not here: hf download {model.model} --include config.json"
+    gpus = local_gpus()
+    if gpu_gib is None and not gpus:
+        return None, "no GPU here: give --gpu-gib"
+    size = gpu_gib * GIB if gpu_gib is not None else min(gpu.total for gpu in gpus)
+    room = room_on_gpu(model, files, int(size))
+    if room.left <= 0:
+        raise ConfigError(
+            f"{room.weights / GIB:,.1f} GiB of weights per GPU leave no room for a KV cache in "
+            f"{room.usable / GIB:,.1f} GiB: raise engine.tensor_parallel_size, or take larger GPUs"
+        )
+    if room.kv_tokens is None:
+        return None, "the architecture is not known"
+    return room.kv_tokens, f"{size / GIB:,.0f} GiB per GPU, {room.weights / GIB:,.1f} GiB of them weights"
+
+
+def _files(model: VLLMConfig) -> ModelFiles | None:
+    folder = find_folder(model.model)
+    try:
+        files = None if folder is None else read_files(folder)
+    except (OSError, ValueError):
+        return None
+    if files is not None and not files.weights:  # its config.json alone
+        return replace(files, weights=named_weights(model.model) or 0)
+    return files
+
+
+def _lengths(found: Probed) -> Tokens:
+    lengths = [float(length) for length in found.lengths]
+    mean = fmean(lengths)
+    longest = quantiles(lengths, n=20)[-1] if len(lengths) > 1 else mean
+    return Tokens(mean, max(mean, longest), found.prompt_chars / CHARS_PER_TOKEN)
+
+
+def _said(found: Probed) -> str:
+    return ", ".join(f"{point.tokens_per_s:,.0f} tokens/s at {point.running:,.0f}" for point in found.points)

@@ -1,0 +1,73 @@
+"""What a training step asks of the GRM, and whether the deadline of its rewards holds: said before a model loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grm_plugin.config import Config, replicas_of
+from grm_plugin.errors import StoreError
+from grm_plugin.serving.capacity import (
+    Measured,
+    Step,
+    Tokens,
+    fit_speed,
+    held_at_once,
+    seconds,
+    step_of,
+    tokens_per_s_within,
+)
+from grm_plugin.serving.observed import Observed, observed
+from grm_plugin.trace.store_reader import opened
+from grm_plugin.wire.ready import OPENRLHF_DEADLINE_S
+
+
+def judging_plan(config: Config, prompts: int, hook: str) -> str:
+    """For the user: critiques and tokens of a step, and its seconds where earlier traces of this GRM tell its speed.
+
+    Args:
+        config: of the service; `group.n` are the responses of a prompt.
+        prompts: of a step.
+        hook: how OpenRLHF asks; its HTTP call waits for no longer than three minutes.
+    """
+    n, limit = config.group.n, config.sampling.max_tokens
+    seen = _seen(config)
+    step = step_of(config, prompts, n, seen.tokens if seen else Tokens(limit, limit))
+    asks = (
+        f"a step asks the GRM for {step.critiques:,} critiques ({prompts:,} prompts x {step.lists // prompts} list(s) "
+        f"of their {n} responses x k = {config.sampling.k}); "
+    )
+    deadline_s = min(config.failure.deadline_s, OPENRLHF_DEADLINE_S) if hook == "http" else config.failure.deadline_s
+    return asks + (_by_traces(config, step, seen, deadline_s) if seen else _at_most(config, step, deadline_s))
+
+
+def _seen(config: Config) -> Observed | None:
+    """What the traces of earlier jobs tell, if there are any of this GRM."""
+    if config.trace.path is None:
+        return None
+    try:
+        with opened(Path(config.trace.path)) as store:
+            return observed(store, config) if store else None
+    except StoreError:  # they tell nothing; a store that cannot be used ends the start of the service
+        return None
+
+
+def _by_traces(config: Config, step: Step, seen: Observed, deadline_s: float) -> str:
+    replicas = max(1, replicas_of(config.engine))
+    points = [Measured(point.running / replicas, point.tokens_per_s / replicas) for point in seen.pool]
+    speed = fit_speed(points, held_at_once(config, step, None, None))
+    takes_s = seconds(step, speed, replicas)
+    holds = "holds" if takes_s <= deadline_s else "is MISSED if they come at once"
+    return (
+        f"{step.generated:,.0f} tokens at {step.tokens.critique:,.0f} per critique, as in {config.trace.path}. "
+        f"At the speed seen there {replicas} replica(s) take {takes_s:,.0f} s, and the deadline of {deadline_s:,.0f} s "
+        f"{holds} (grm-plugin plan says more)"
+    )
+
+
+def _at_most(config: Config, step: Step, deadline_s: float) -> str:
+    replicas = max(1, replicas_of(config.engine))
+    return (
+        f"{step.generated:,.0f} tokens if each has sampling.max_tokens ({config.sampling.max_tokens:,}). The deadline "
+        f"of {deadline_s:,.0f} s holds for a step that comes at once if each of {replicas} replica(s) writes "
+        f"{tokens_per_s_within(step, replicas, deadline_s):,.0f} tokens/s (grm-plugin plan measures it)"
+    )
