@@ -1,6 +1,6 @@
 """The seconds that `grm-plugin plan` foresees, beside those of a real service on Ray with fake replicas.
 
-    python tests/benchmarks/bench_plan.py            # two minutes on two cores
+    python tests/benchmarks/bench_plan.py            # three minutes on two cores
 
 The fake engine answers each prompt after `delay_s`, so many at a time: what a step takes is known but for what the
 service itself costs. Each row is a shape of a step; the last column says how far the plan is off.

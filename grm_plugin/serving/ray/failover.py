@@ -40,7 +40,9 @@ class Failover:
         self._watch = watch
         self._stuck_finder: asyncio.Task[None] | None = None
 
-    async def call(self, send: Send[T], check: Callable[[T], None], timed: bool = True, not_by: str = "") -> T:
+    async def call(
+        self, send: Send[T], check: Callable[[T], None], timed: bool = True, not_by: str = "", weight: int = 1
+    ) -> T:
         """The first answer that passes `check`.
 
         Args:
@@ -48,6 +50,7 @@ class Failover:
             check: raises `EngineError` for an answer that is garbage.
             timed: whether the time of the answer says how long others take. False for a request that is much shorter.
             not_by: a replica that is to be avoided, as if it had failed the request.
+            weight: how much of a replica's places the request takes.
 
         Raises:
             EngineError: of the last try, when no further try is allowed or the time does not suffice for one.
@@ -58,7 +61,7 @@ class Failover:
 
         def begin_try() -> None:
             nonlocal begun
-            attempt = self._watch.begin(failed | {attempt.replica for attempt in tries.values()})
+            attempt = self._watch.begin(failed | {attempt.replica for attempt in tries.values()}, weight)
             tries[asyncio.create_task(send(attempt))] = attempt
             begun += 1
             self._find_stuck()

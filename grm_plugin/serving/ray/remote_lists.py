@@ -85,6 +85,7 @@ class RemoteLists:
 
     async def _judge_part(self, group: Group, deadline: Deadline, wanted: Wanted) -> ListJudgement:
         members = tuple(range(len(group.responses)))
+        requests = -(-number_of_orders(len(members), self._config.sampling, wanted.k) // wanted.parts)
         with_losses: list[ListJudgement] = []
 
         def check(answer: Any) -> None:
@@ -102,7 +103,11 @@ class RemoteLists:
             with working_until(deadline):
                 async with deadline.timeout():
                     answer: ListJudgement = await self._pool.call(
-                        "judge", lambda: (group, wanted, deadline.earlier(WAY_BACK).left_s), check, not_by=wanted.not_by
+                        "judge",
+                        lambda: (group, wanted, deadline.earlier(WAY_BACK).left_s),
+                        check,
+                        not_by=wanted.not_by,
+                        weight=requests,
                     )
                     return answer
         except TimeoutError:

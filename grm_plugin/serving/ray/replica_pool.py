@@ -39,7 +39,7 @@ class ReplicaPool:
 
     Args:
         handles: the actors, by a name of each. Ray restarts an actor that dies, under the same handle.
-        places: how many calls each of them gets at once.
+        places: how much weight of calls each of them gets at once.
     """
 
     def __init__(self, handles: Mapping[str, Any], places: int) -> None:
@@ -59,19 +59,22 @@ class ReplicaPool:
         check: Callable[[T], None],
         timed: bool = True,
         not_by: str = "",
+        weight: int = 1,
     ) -> T:
         """The first answer of a replica that passes `check`. See `Failover.call`.
 
         Args:
             method: of the replicas.
             arguments: makes what a replica is sent, at the moment when it is sent.
-            check, timed, not_by: as there.
+            check, timed, not_by, weight: as there.
 
         Raises:
             EngineError: as there.
             PromptError, GroupError: as the replica raised it.
         """
-        return await self._failover.call(lambda attempt: self._send(attempt, method, arguments), check, timed, not_by)
+        return await self._failover.call(
+            lambda attempt: self._send(attempt, method, arguments), check, timed, not_by, weight
+        )
 
     def close(self) -> None:
         """Send no more pings."""

@@ -45,6 +45,8 @@ class Attempt:
     """Replicas that have failed the same request, or have it already."""
     stuck: asyncio.Future[None]
     """Done when the replica is stalled or silent and another one could take the request."""
+    weight: int = 1
+    """How much of a replica's places it takes."""
     replica: str = ""
     """The replica that has the request; empty until one is chosen."""
     sent: float = 0.0
@@ -61,6 +63,8 @@ class _Replica:
     failures: int = 0
     """In a row, until now."""
     suspended_until: float = 0.0
+    load: int = 0
+    """Weight of its attempts."""
 
 
 class ReplicaWatch:
@@ -98,10 +102,10 @@ class ReplicaWatch:
         """Choose the replica for an attempt.
 
         Stalled replicas are left out; so are, unless there is no other, suspended ones and those that the attempt
-        avoids. Among the rest the one with the fewest attempts is taken.
+        avoids. Among the rest the least loaded one is taken.
 
         Args:
-            places: how many requests a replica takes at once.
+            places: how much weight a replica takes at once. An idle one takes any attempt.
             attempt: the attempt.
 
         Returns:
@@ -111,17 +115,18 @@ class ReplicaWatch:
         alive = [id for id in self._replicas if not self._stalled(id, now)]
         best = [id for id in alive if self._usable(id, now)] or alive
         best = [id for id in best if id not in attempt.avoid] or best
-        best = [id for id in best if len(self._replicas[id].attempts) < places]
-        if not best:
+        loads = {id: load for id in best if (load := self._replicas[id].load) + attempt.weight <= places or not load}
+        if not loads:
             return None
-        id = min(best, key=lambda id: (len(self._replicas[id].attempts), random.random()))
+        id = min(loads, key=lambda id: (loads[id], random.random()))
         attempt.replica, attempt.sent = id, now
         self._replicas[id].attempts.add(attempt)
+        self._replicas[id].load += attempt.weight
         return id
 
-    def begin(self, avoid: Collection[str] = ()) -> Attempt:
-        """A new attempt, which avoids these replicas."""
-        attempt = Attempt(frozenset(avoid), asyncio.get_running_loop().create_future())
+    def begin(self, avoid: Collection[str] = (), weight: int = 1) -> Attempt:
+        """A new attempt of this weight, which avoids these replicas."""
+        attempt = Attempt(frozenset(avoid), asyncio.get_running_loop().create_future(), weight)
         self._attempts.add(attempt)
         return attempt
 
@@ -140,7 +145,9 @@ class ReplicaWatch:
         replica = self._replicas.get(attempt.replica)
         if replica is None:
             return
-        replica.attempts.discard(attempt)
+        if attempt in replica.attempts:
+            replica.attempts.remove(attempt)
+            replica.load -= attempt.weight
         now = self._clock()
         if good:
             replica.failures, replica.suspended_until = 0, 0.0

@@ -23,7 +23,6 @@ from grm_plugin.config import Config, replicas_of
 from grm_plugin.engines.build import build_generator, build_meta_rm
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.lists import ListJudge
-from grm_plugin.judging.orders import number_of_orders
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.judging.seams import MetaRM, Wanted
 from grm_plugin.serving.probing import PROBE
@@ -157,14 +156,10 @@ class MetaRMReplica(_Replica):
             return logits
 
 
-def lists_per_replica(config: Config) -> int:
-    """Lists that a replica of the GRM gets at once from each process of the service.
-
-    Each makes a request per order; `max_concurrency` bounds those.
-    """
+def requests_per_replica(config: Config) -> int:
+    """Requests, one per order of a list, that a replica of the GRM gets at once from each process of the service."""
     engine: Any = config.engine
-    lists = int(engine.max_concurrency) // number_of_orders(config.judge.list_size, config.sampling)
-    return max(1, -(-lists // config.service.replicas))
+    return max(1, -(-int(engine.max_concurrency) // config.service.replicas))
 
 
 def meta_rm_of(config: Config, handles: Mapping[str, Any]) -> MetaRM | None:

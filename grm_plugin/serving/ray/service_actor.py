@@ -30,7 +30,7 @@ from grm_plugin.serving.ray.own_process import guard_this_process, starting
 from grm_plugin.serving.ray.remote_lists import RemoteLists
 from grm_plugin.serving.ray.remote_meta_rm import RemoteMetaRM
 from grm_plugin.serving.ray.replica_pool import ReplicaPool
-from grm_plugin.serving.ray.replicas import lists_per_replica, meta_rm_of
+from grm_plugin.serving.ray.replicas import meta_rm_of, requests_per_replica
 from grm_plugin.serving.service import RewardService
 from grm_plugin.wire.schemas import GetRewardReply, GetRewardRequest, ScoreReply, ScoreRequest
 from grm_plugin.wire.token import Token
@@ -73,7 +73,7 @@ class RewardActor:
             set_aside_if_damaged(config.normalize)
             self._pools = {}
             if engines:
-                self._pools["Engine"] = ReplicaPool(engines, lists_per_replica(config))
+                self._pools["Engine"] = ReplicaPool(engines, requests_per_replica(config))
             lists = RemoteLists(config, self._pools["Engine"]) if engines else None
             meta_rm = meta_rm_of(config, meta_rms)
             if isinstance(meta_rm, RemoteMetaRM):

@@ -45,13 +45,17 @@ class Pool:
         self.watch = ReplicaWatch()
         self.watch.set_replicas(self.judges)
         self.asked: list[tuple[str, Wanted]] = []
+        self.weights: list[int] = []
         self.lists = RemoteLists(config, self)  # type: ignore[arg-type]
         self.alter: Callable[[str, ListJudgement], Any] = lambda replica, answer: answer
         self._failover = Failover(self.watch)
 
-    async def call(self, method: str, arguments: Any, check: Any, timed: bool = True, not_by: str = "") -> Any:
+    async def call(
+        self, method: str, arguments: Any, check: Any, timed: bool = True, not_by: str = "", weight: int = 1
+    ) -> Any:
+        self.weights.append(weight)
         return await self._failover.call(
-            lambda attempt: self._send(attempt, method, *arguments()), check, timed, not_by
+            lambda attempt: self._send(attempt, method, *arguments()), check, timed, not_by, weight
         )
 
     async def _send(self, attempt: Attempt, method: str, *arguments: Any) -> Any:
@@ -103,6 +107,17 @@ async def test_other_processes_of_the_service_are_thought_to_have_lists_too(proc
     pool = Pool(*(fake() for _ in range(4)), config=config)
     assert await judged(pool) == await ListJudge(CONFIG, fake()).judge(FOUR, ALL)
     assert [wanted.parts for _, wanted in pool.asked] == [parts] * parts
+
+
+async def test_a_list_takes_a_place_for_each_of_its_requests() -> None:
+    """Places left empty by short lists would be replicas that wait."""
+    pool = Pool(fake())
+    for members in ((0, 1, 2, 3), (0, 2), (1,)):
+        await pool.lists.judge(FOUR, members)
+    assert pool.weights == [4, 2, 1]
+    spread = Pool(fake(), fake())
+    await spread.lists.judge(FOUR, ALL)
+    assert spread.weights == [2, 2]
 
 
 async def test_members_are_those_of_the_group() -> None:

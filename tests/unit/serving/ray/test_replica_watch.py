@@ -38,6 +38,26 @@ def send_to(watch: ReplicaWatch, *avoid: str) -> Attempt:
     return attempt
 
 
+async def test_places_are_taken_by_weight(watch: ReplicaWatch) -> None:
+    """A list takes a place per order: short lists leave room for more of them."""
+    heavy = [watch.begin(weight=6) for _ in range(2)]
+    assert {watch.choose(PLACES, attempt) for attempt in heavy} == {"a", "b"}
+    assert watch.choose(PLACES, watch.begin(weight=3)) is None
+    light = watch.begin(weight=2)
+    assert watch.choose(PLACES, light) in REPLICAS
+    watch.end(heavy[0], True)
+    assert watch.choose(PLACES, watch.begin(weight=5)) == heavy[0].replica
+
+
+async def test_an_idle_replica_takes_what_is_heavier_than_its_places(watch: ReplicaWatch) -> None:
+    large = [watch.begin(weight=100) for _ in range(3)]
+    assert {watch.choose(PLACES, attempt) for attempt in large[:2]} == {"a", "b"}
+    assert watch.choose(PLACES, large[2]) is None
+    watch.end(large[0], None)
+    watch.end(large[0], None)  # told twice: the weight is given back once
+    assert watch.choose(PLACES, large[2]) == large[0].replica
+
+
 async def test_work_goes_to_the_least_busy_replica_that_has_a_place(watch: ReplicaWatch) -> None:
     first, second = send_to(watch), send_to(watch)
     assert {first.replica, second.replica} == {"a", "b"}

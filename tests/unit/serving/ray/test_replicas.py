@@ -23,7 +23,7 @@ from grm_plugin.serving.ray.replicas import (  # noqa: E402
     EngineReplica,
     MetaRMReplica,
     hung_after_s,
-    lists_per_replica,
+    requests_per_replica,
 )
 from grm_plugin.types import Prompt, Sampling  # noqa: E402
 
@@ -43,21 +43,17 @@ def test_a_hang_is_noticed_long_before_a_long_deadline(overrides: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "lists"),
+    ("overrides", "requests"),
     [
-        ({}, 256 // 4),
-        ({"judge__list_size": 8}, 256 // 8),
-        ({"judge__list_size": 8, "sampling__orders": 2}, 256 // 2),
-        ({"judge__list_size": 8, "sampling__k": 3}, 256 // 3),
+        ({}, 256),
         ({"engine__max_concurrency": 1}, 1),
-        ({"engine__max_concurrency": 9}, 2),
-        ({"service__replicas": 2}, 256 // 4 // 2),
-        ({"service__replicas": 3}, 22),
-        ({"service__replicas": 100}, 1),
+        ({"service__replicas": 2}, 128),
+        ({"service__replicas": 3}, 86),
+        ({"engine__max_concurrency": 9, "service__replicas": 100}, 1),
     ],
 )
-def test_lists_go_to_a_replica_as_far_as_it_takes_their_requests(overrides: dict[str, Any], lists: int) -> None:
-    assert lists_per_replica(make_config(**overrides)) == lists
+def test_processes_of_the_service_share_the_requests_of_a_replica(overrides: dict[str, Any], requests: int) -> None:
+    assert requests_per_replica(make_config(**overrides)) == requests
 
 
 @pytest.mark.parametrize(
