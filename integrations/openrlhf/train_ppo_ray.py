@@ -43,6 +43,7 @@ from grm_plugin.integrations.openrlhf.openrlhf_flags import read_flags
 from grm_plugin.serving.ray.cluster_address import listens, resolve
 from grm_plugin.serving.ray.gpus import cluster_grows, gpus_per_node
 from grm_plugin.serving.ray.launch import ServiceHandle, start, start_or_attach, stop_on_ray
+from grm_plugin.serving.ray.reach import from_head_node_only
 from grm_plugin.serving.ray.supervisor import Supervisor
 
 OPENRLHF = "openrlhf.cli.train_ppo_ray"
@@ -74,7 +75,8 @@ def run(job: Job, flags: SimpleNamespace | None = None) -> None:
 
     Raises:
         ServiceError: the service cannot be started.
-        ConfigError: the cluster has not enough GPUs for both; or OpenRLHF is installed, and broken.
+        ConfigError: the cluster has not enough GPUs for both, or nodes that cannot reach the service; or OpenRLHF is
+            installed, and broken.
         SystemExit: OpenRLHF ends with a status of its own; its exceptions pass through.
     """
     if job.cpu:
@@ -91,6 +93,8 @@ def run(job: Job, flags: SimpleNamespace | None = None) -> None:
     address = os.environ.get("RAY_ADDRESS") or (None if job.cpu else _own_cluster())
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
     ray.init(address=address, runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
+    if reach := from_head_node_only(job.config.service):  # rollout actors, which ask for rewards, are on any node
+        raise ConfigError(reach)
     if flags is not None and not job.cpu:  # where Ray pretends to have GPUs, as many as the job asks for
         _check_gpus(job, flags)
     if job.dry_run:

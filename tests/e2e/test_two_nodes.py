@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,14 @@ from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
 from grm_plugin.errors import ServiceError
 from grm_plugin.types import Group, Message
+from support.paths import ROOT
 from support.ray_cluster import RAY, end_session, free_port, ray_cluster, wait_for
 
 ray = pytest.importorskip("ray")
 
 from grm_plugin.serving.ray import launch  # noqa: E402
 from grm_plugin.serving.ray.actors import actors_of, head_node, keeper_name  # noqa: E402
+from grm_plugin.serving.ray.supervisor import Supervisor  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -72,7 +75,9 @@ def test_what_is_where_and_what_a_lost_node_costs(nodes: subprocess.Popen[bytes]
         launch.start(fake(listener.getsockname()[1]))
     assert "services of this cluster listen on its head node, " in str(refused.value)
     with launch.start(fake(free_port())) as service, Client(service.url) as client:
-        assert "set service.host to 0.0.0.0 for all 2 nodes" in service.notes[0]
+        assert "reached from the head node only, and the cluster has 2 nodes: set it to 0.0.0.0" in service.notes[0]
+        # A supervisor on a node that does not reach the address: nothing listens there, and nothing is wrong.
+        assert Supervisor(fake(1), "http://127.0.0.1:1")._look() is False
         found = {name.partition(":")[2]: node_of(actor) for name, actor in actors_of("two").items()}
         assert found.pop("RewardService") == head
         assert set(found) == {"Engine:0", "Engine:1"}
@@ -83,3 +88,14 @@ def test_what_is_where_and_what_a_lost_node_costs(nodes: subprocess.Popen[bytes]
         again = client.judge([GROUP])[0].rewards
         assert [reward.settled for reward in again] == rewards
         assert all(reward.votes_parsed == 4 for reward in again)
+
+
+@pytest.mark.usefixtures("nodes")
+def test_a_job_whose_actors_could_not_reach_the_service_is_refused_before_anything_loads() -> None:
+    pytest.importorskip("openrlhf")
+    command = [sys.executable, "-m", "grm_plugin.integrations.openrlhf.train_ppo_ray"]
+    flags = ["--grm.config", str(ROOT / "configs" / "dry_run.yaml"), "--actor.model_name_or_path", "policy"]
+    groups = ["--rollout.n_samples_per_prompt", "4", "--algo.advantage.estimator", "group_norm"]
+    refused = subprocess.run(command + flags + groups, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 2, refused.stderr
+    assert "service.host 127.0.0.1 is reached from the head node only, and the cluster has 2 nodes" in refused.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.config import AnyMetaRMConfig, Config, EngineConfig, ServiceConfig, VLLMConfig, replicas_of
+from grm_plugin.config import AnyMetaRMConfig, Config, EngineConfig, VLLMConfig, replicas_of
 from grm_plugin.errors import ServiceError
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.prompts import PromptBuilder
@@ -21,10 +21,11 @@ from grm_plugin.serving.ray.gpus import (
     gpus_per_replica,
 )
 from grm_plugin.serving.ray.held_socket import HeldSocket
+from grm_plugin.serving.ray.reach import from_head_node_only, on_head_node
 from grm_plugin.serving.ray.replicas import EngineReplica, MetaRMReplica
 from grm_plugin.serving.ray.service_actor import RewardActor
 from grm_plugin.serving.ray.start_waits import StartWaits
-from grm_plugin.wire.token import Token, exposure, is_loopback
+from grm_plugin.wire.token import Token, exposure
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ class Deployment:
         url = http_url(self._service.host, self._service.port)
         self._waits.until_ready(url, self._token, deadline)
         notes = exposure(self._service.host, self._token, self._service.token_env)
-        return url, _loopback_note(self._service) + notes
+        reach = from_head_node_only(self._service)
+        return url, (*((reach,) if reach else ()), *notes)
 
     @property
     def waits_for(self) -> str:
@@ -108,7 +110,7 @@ class Deployment:
             try:
                 return HeldSocket(self._service.host, self._service.port, self._service.replicas)
             except ServiceError as error:
-                self._waits.pause(deadline, f"{error}{_on_head_node()}")
+                self._waits.pause(deadline, f"{error}{on_head_node()}")
 
     def _start_replicas(
         self, name: str, replica: type, model: Model, cluster_gpus: float, arguments: tuple[Any, ...]
@@ -143,22 +145,3 @@ class Deployment:
             )
             .remote(*arguments)
         )
-
-
-def _nodes() -> int:
-    return sum(node["Alive"] for node in ray.nodes())
-
-
-def _on_head_node() -> str:
-    """For an error about the address: whose it has to be, where the user's process may be on another node."""
-    if _nodes() == 1:
-        return ""
-    return f"; services of this cluster listen on its head node, {ray.util.get_node_ip_address()}"
-
-
-def _loopback_note(service: ServiceConfig) -> tuple[str, ...]:
-    """A note for the user where other nodes of the cluster cannot reach the service."""
-    nodes = _nodes()
-    if nodes == 1 or not is_loopback(service.host):
-        return ()
-    return (f"{service.host} is reached from the head node only: set service.host to 0.0.0.0 for all {nodes} nodes",)

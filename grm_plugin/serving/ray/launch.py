@@ -21,7 +21,7 @@ from grm_plugin._util.packages import require
 from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving import pid_file
-from grm_plugin.serving.ray.actors import NAMESPACE, actors_of, end_actors, head_node, keeper_name
+from grm_plugin.serving.ray.actors import NAMESPACE, SERVICE, actor_name, actors_of, end_actors, head_node, keeper_name
 from grm_plugin.serving.ray.cluster_address import listens, resolve
 from grm_plugin.serving.stop_times import DRAIN_S, FAILED_START_S, RAY_STOP_S
 from grm_plugin.wire.token import Token, read_token
@@ -141,6 +141,17 @@ def start_or_attach(config: Config) -> ServiceHandle:
 def exists(name: str) -> bool:
     """Whether the Ray cluster that this process is connected to has a service of this name, ready or not."""
     return _find_keeper(name) is not None
+
+
+def answers(name: str, timeout_s: float) -> bool:
+    """Whether the process that takes the requests of a service answers a call through Ray."""
+    import ray
+
+    try:
+        ray.get(ray.get_actor(actor_name(name, SERVICE), NAMESPACE).ping.remote(), timeout=timeout_s)
+    except (ValueError, ray.exceptions.RayError):  # there is none, or it does not answer
+        return False
+    return True
 
 
 def stop(name: str = "grm") -> bool:

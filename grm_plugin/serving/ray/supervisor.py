@@ -101,9 +101,12 @@ class Supervisor:
         if not launch.exists(self._config.service.name):
             return True
         try:
-            return False if get(f"{self._url}/health", None, HEALTH_TIMEOUT_S).is_success else None
+            if get(f"{self._url}/health", None, HEALTH_TIMEOUT_S).is_success:
+                return False
         except (TimeoutError, NoReplyError):
-            return None
+            pass
+        # The job's process may be on a node that does not reach the address. Its hooks may all the same.
+        return False if launch.answers(self._config.service.name, HEALTH_TIMEOUT_S) else None
 
     def _start_again(self) -> str:
         try:

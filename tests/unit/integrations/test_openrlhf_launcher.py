@@ -262,6 +262,7 @@ class TestLifetime:
 
         monkeypatch.delenv("GRM_CPU", raising=False)
         monkeypatch.setattr(ray, "init", lambda **_: None)
+        monkeypatch.setattr(train_ppo_ray, "from_head_node_only", lambda service: "")
         monkeypatch.setattr(train_ppo_ray, "start", begin("start"))
         monkeypatch.setattr(train_ppo_ray, "start_or_attach", begin("start_or_attach"))
         monkeypatch.setattr(train_ppo_ray, "stop_on_ray", lambda name: steps.append(f"stop {name}"))
