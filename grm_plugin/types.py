@@ -190,6 +190,19 @@ class Vote:
     spread: float
 
 
+class Stopped(StrEnum):
+    """Why no further votes on a list were asked for."""
+
+    ALL = "all"
+    """All k were."""
+    WINNER = "winner"
+    """All k would hardly name another winner."""
+    PRECISE = "precise"
+    """The advantages are as precise as was asked for."""
+    FUTILE = "futile"
+    """The responses are tied as far as votes can tell."""
+
+
 Status = Literal["ok", "blank", "no_votes"]
 """ok: voted on. blank: scored by the blank rule, not by the GRM. no_votes: there is no reward."""
 
@@ -205,7 +218,9 @@ class Reward:
     alone; and twice k where it was lent to a sibling that had nobody to be compared with. `meta` is the mean logit of
     the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that
     could be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out
-    of an over-long response. `same_as` is the index of an earlier response of the group that reads the same to the
+    of an over-long response. `rounds` are those in which the votes were asked for, and `stopped` says why there were no
+    more; `reliability` (0 to 1) is how much of what separates the mean votes of a list is signal, over the last lists,
+    None where nothing tells. `same_as` is the index of an earlier response of the group that reads the same to the
     GRM: the GRM was shown that one, and its votes count for this one too.
     """
 
@@ -223,6 +238,9 @@ class Reward:
     tokens: float = 0.0
     cut: int = 0
     same_as: int | None = None
+    rounds: int = 0
+    stopped: Stopped = Stopped.ALL
+    reliability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +252,7 @@ class ListJudgement:
     critiques went unrated, if the meta RM failed (all of them are kept then), and `meta_too_long` whether because they
     do not fit into its context. `grm_s` and `meta_rm_s` are the seconds that the GRM took to write the critiques,
     and the meta RM to rate them; 0 where it was not asked. `judged_by` names the replica that judged it, if one did.
+    The votes were asked for in so many `rounds`, and `stopped` says why there were no more.
 
     A response whose list could not be read stands in a second list, alone. Where the GRM compares pairs, one stands in
     a second list as the partner of a response left over. The first list with votes counts.
@@ -249,6 +268,8 @@ class ListJudgement:
     grm_s: float = field(default=0.0, compare=False)
     meta_rm_s: float = field(default=0.0, compare=False)
     judged_by: str = field(default="", compare=False)
+    rounds: int = 1
+    stopped: Stopped = Stopped.ALL
 
     @property
     def asked(self) -> int:

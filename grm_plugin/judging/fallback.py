@@ -12,7 +12,7 @@ from typing import Protocol
 
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
-from grm_plugin.types import Reward
+from grm_plugin.types import Reward, Stopped
 
 NEUTRAL_UNIT_MEAN = 0.5
 """Middle of [0, 1]: what stands for the mean vote in a group without any vote."""
@@ -78,6 +78,12 @@ LOG_MEANINGS = {
     "a blank response, which has its reward by rule.",
     "grm_spread": "Standard deviation of the kept votes; 0 without votes.",
     "grm_votes_kept": "Critiques that voted, after the meta RM's choice.",
+    "grm_votes_asked": "Critiques that were asked for: k, or fewer where `sampling.adaptive` stopped early.",
+    "grm_rounds": "Rounds in which they were asked for: 1 without `sampling.adaptive`; 0 where the GRM was not asked.",
+    "grm_stopped": "1 where `sampling.adaptive` stopped before k votes; else 0.",
+    "grm_reliability": "How much of what separates the mean votes of a list is signal, 0 to 1, over about the last "
+    "2,000 lists that this process has judged; 0 while nothing tells (lists of one, k = 1). `grm-plugin votes` says "
+    "how many votes would make it 0.8 or 0.9.",
     "grm_votes_lost": "Critiques that gave no vote, for whatever reason.",
     "grm_meta": "Mean logit that the meta RM gave to the kept critiques; 0 without ratings.",
     "grm_meta_failed": "1 where the meta RM could not rate the response's critiques (it is down, late or wrong, or "
@@ -110,6 +116,12 @@ class Voted(Protocol):
     @property
     def votes_kept(self) -> int: ...
     @property
+    def rounds(self) -> int: ...
+    @property
+    def stopped(self) -> Stopped: ...
+    @property
+    def reliability(self) -> float | None: ...
+    @property
     def meta(self) -> float | None: ...
     @property
     def meta_failed(self) -> bool: ...
@@ -131,6 +143,10 @@ def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, f
         "grm_mean": reward.mean or 0.0,
         "grm_spread": reward.spread or 0.0,
         "grm_votes_kept": float(reward.votes_kept),
+        "grm_votes_asked": float(reward.votes_asked),
+        "grm_rounds": float(reward.rounds),
+        "grm_stopped": float(reward.stopped is not Stopped.ALL),
+        "grm_reliability": reward.reliability or 0.0,
         "grm_votes_lost": float(reward.votes_asked - reward.votes_parsed),
         "grm_meta": reward.meta or 0.0,
         "grm_meta_failed": float(reward.meta_failed),

@@ -21,6 +21,7 @@ from grm_plugin.errors import GroupError
 from grm_plugin.judging.grouping import split_evenly
 from grm_plugin.judging.lists import ListJudge, Sanitize
 from grm_plugin.judging.normalize import Normalizer
+from grm_plugin.judging.reliability import Reliability
 from grm_plugin.judging.rewards import rewards_of
 from grm_plugin.judging.sanitizing import sanitize, says_nothing
 from grm_plugin.judging.seams import Generator, ListVoter, MetaRM, Wanted
@@ -54,6 +55,7 @@ class Judge:
         self.lists = grm if isinstance(grm, ListVoter) else ListJudge(config, grm, meta_rm, sanitize)
         self._sanitize = sanitize
         self.normalizer = Normalizer(config.normalize)
+        self.reliability = Reliability()
         self.on_judgement = on_judgement
         self.no_pair = OncePerMinute(logger)
 
@@ -161,7 +163,12 @@ class GroupInProgress:
         self.cancel()
         lists = [judged for task in self._lists if _succeeded(task) for judged in task.result()]
         judge = self._judge
-        rewards = rewards_of(len(group.responses), lists, judge.blank(group), copies, judge.normalizer, self.learn)
+        if self.learn:  # evaluation asks the policy otherwise
+            judge.reliability.learn(lists)
+        rewards = rewards_of(
+            *(len(group.responses), lists, judge.blank(group), copies, judge.normalizer, self.learn),
+            judge.reliability.of_rewards,
+        )
         judgement = Judgement(group, rewards, tuple(lists), time.monotonic() - self._began)
         if judge.on_judgement:
             judge.on_judgement(judgement)

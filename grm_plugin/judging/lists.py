@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
@@ -22,9 +22,9 @@ from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sampling import Sampled, sample_all
 from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.judging.seams import ALL_VOTES, Generator, MetaRM, Wanted, check_logits
-from grm_plugin.judging.stopping import RankingSettled
+from grm_plugin.judging.stopping import rule_of
 from grm_plugin.judging.voting import keep_best, tally, with_ratings
-from grm_plugin.types import DETAIL_CHARS, Critique, Group, ListJudgement, Sampling, Unparsed, UnparsedReason
+from grm_plugin.types import DETAIL_CHARS, Critique, Group, ListJudgement, Sampling, Stopped, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,25 @@ class ShownList:
     group: Group
     marker: str
     cut: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """The votes on a list so far, and what came of rating them."""
+
+    critiques: list[Critique] = field(default_factory=list)
+    unparsed: list[Unparsed] = field(default_factory=list)
+    rounds: int = 0
+    stopped: Stopped = Stopped.ALL
+    meta_error: str = ""
+    meta_too_long: bool = False
+    meta_rm_s: float = 0.0
+
+    def add(self, vote: Critique | Unparsed) -> None:
+        if isinstance(vote, Critique):
+            self.critiques.append(vote)
+        else:
+            self.unparsed.append(vote)
 
 
 def next_shorter(limit: int, shown: Group) -> int:
@@ -82,7 +101,7 @@ class ListJudge:
         self.meta_rm = meta_rm
         self.prompts = prompts or PromptBuilder.of(config)
         adaptive = config.sampling.adaptive
-        self.stopping = RankingSettled(adaptive.z) if adaptive else None
+        self.stopping = rule_of(adaptive) if adaptive else None
         self.sanitize = sanitize
 
     async def judge(
@@ -109,32 +128,24 @@ class ListJudge:
         began = time.monotonic()
         while True:
             shown, rng = self._show(group, members, limit, wanted.seed)
-            critiques, unparsed = await self._critique(shown, rng, sampled_by, wanted)
-            too_long = bool(unparsed) and all(vote.reason is UnparsedReason.TOO_LONG for vote in unparsed)
-            if critiques or not too_long or limit <= SHORTEST_SHOWN or wanted.parts > 1:
+            drawn = await self._critique(shown, rng, sampled_by, deadline, wanted)
+            too_long = bool(drawn.unparsed) and all(vote.reason is UnparsedReason.TOO_LONG for vote in drawn.unparsed)
+            if drawn.critiques or not too_long or limit <= SHORTEST_SHOWN or wanted.parts > 1:
                 break
             limit = next_shorter(limit, shown.group)
-        grm_s = time.monotonic() - began
-
-        meta_error, meta_too_long = "", False
-        try:
-            critiques = await self.rate(shown, critiques, deadline)
-        except PromptError:  # a template that cannot be rendered is the user's to mend
-            raise
-        except Exception as error:  # the seam: whatever a meta RM raises costs the filter, never the votes
-            # The type only: the message may quote prompts, which do not belong into logs. The judgement has it.
-            logger.warning("the meta RM failed (%s), all %d critiques vote", type(error).__name__, len(critiques))
-            meta_error = f"{type(error).__name__}: {error}"[:DETAIL_CHARS]
-            meta_too_long = isinstance(error, PromptTooLong)
+        await self._rate_new(drawn, shown, deadline)
+        critiques, unparsed = drawn.critiques, drawn.unparsed
         kept = keep_best(critiques, self.config.kept_of(len(critiques) + len(unparsed)))
         votes = tally(kept, len(members))
         if not wanted.texts:
             kept = [replace(critique, text="", principles="", analysis="") for critique in kept]
             unparsed = [replace(lost, text="") for lost in unparsed]
         return ListJudgement(
-            *(members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, meta_error, meta_too_long),
-            grm_s=grm_s,
-            meta_rm_s=time.monotonic() - began - grm_s if self.meta_rm is not None and critiques else 0.0,
+            *(members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, drawn.meta_error, drawn.meta_too_long),
+            grm_s=time.monotonic() - began - drawn.meta_rm_s,
+            meta_rm_s=drawn.meta_rm_s,
+            rounds=drawn.rounds,
+            stopped=drawn.stopped,
         )
 
     async def rate(self, shown: ShownList, critiques: Sequence[Critique], deadline: Deadline = NEVER) -> list[Critique]:
@@ -168,17 +179,16 @@ class ListJudge:
         return ShownList(shown, draw_marker(rng, shown), cut), rng
 
     async def _critique(
-        self, shown: ShownList, rng: random.Random, deadline: Deadline, wanted: Wanted
-    ) -> tuple[list[Critique], list[Unparsed]]:
+        self, shown: ShownList, rng: random.Random, deadline: Deadline, rated_by: Deadline, wanted: Wanted
+    ) -> _Drawn:
         """Sample k completions less the `drawn` ones over balanced orders, in rounds if there is a stopping rule."""
         n = len(shown.group.responses)
-        critiques: list[Critique] = []
-        unparsed: list[Unparsed] = []
+        found = _Drawn()
         rounds = plan_draws(n, self.config.sampling, rng, wanted.k, wanted.drawn)
         if wanted.drawn:  # the same seeds would sample the votes again that there are
             rng = random.Random(f"{wanted.drawn} {rng.getrandbits(31)}")
         planned = 0
-        for draws in rounds:
+        for number, draws in enumerate(rounds, 1):
             firsts = itertools.accumulate((draw.n for draw in draws), initial=planned)
             planned += sum(draw.n for draw in draws)
             # Seeds are drawn for the whole list, and then its part is taken: they do not depend on how it is split.
@@ -188,16 +198,43 @@ class ListJudge:
                 (self.prompts.listwise(shown.group, draw.order, shown.marker), sampling) for draw, sampling, _ in asked
             ]
             answers = await sample_all(self.generator, requests, deadline)
+            found.rounds = number
             for (draw, _, first), outcomes in zip(asked, answers, strict=True):
                 for sample, outcome in enumerate(outcomes, first):
-                    vote = self._read(outcome, draw.order, sample)
-                    if isinstance(vote, Critique):
-                        critiques.append(vote)
-                    else:
-                        unparsed.append(vote)
-            if self.stopping and self.stopping.settled(tally(critiques, n)):
+                    found.add(self._read(outcome, draw.order, sample))
+            if number < len(rounds) and (why := await self._enough(found, shown, rated_by, planned, wanted)):
+                found.stopped = why
                 break
-        return critiques, unparsed
+        return found
+
+    async def _enough(
+        self, drawn: _Drawn, shown: ShownList, deadline: Deadline, planned: int, wanted: Wanted
+    ) -> Stopped | None:
+        """Why the stopping rule would end here, by what the vote would see now; None where it would not."""
+        if self.stopping is None or not drawn.critiques:
+            return None
+        await self._rate_new(drawn, shown, deadline)
+        kept = keep_best(drawn.critiques, self.config.kept_of(planned))
+        share = planned / (wanted.k or self.config.sampling.k)
+        return self.stopping.look([critique.scores for critique in kept if critique.kept], share)
+
+    async def _rate_new(self, drawn: _Drawn, shown: ShownList, deadline: Deadline) -> None:
+        """Have the meta RM rate the critiques that it has not rated. Where it fails once, all of them vote."""
+        new = [critique for critique in drawn.critiques if critique.meta is None]
+        if self.meta_rm is None or drawn.meta_error or not new:
+            return
+        began = time.monotonic()
+        try:
+            rated = {critique.sample: critique for critique in await self.rate(shown, new, deadline)}
+            drawn.critiques = [rated.get(critique.sample, critique) for critique in drawn.critiques]
+        except PromptError:  # a template that cannot be rendered is the user's to mend
+            raise
+        except Exception as error:  # the seam: whatever a meta RM raises costs the filter, never the votes
+            # The type only: the message may quote prompts, which do not belong into logs. The judgement has it.
+            logger.warning("the meta RM failed (%s), all %d critiques vote", type(error).__name__, len(drawn.critiques))
+            drawn.meta_error = f"{type(error).__name__}: {error}"[:DETAIL_CHARS]
+            drawn.meta_too_long = isinstance(error, PromptTooLong)
+        drawn.meta_rm_s += time.monotonic() - began
 
     def _sampling(self, draw: Draw, rng: random.Random) -> Sampling:
         options = self.config.sampling

@@ -6,11 +6,14 @@ random permutation (a Latin square) do that with n orders, few enough that the k
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grm_plugin.config import SamplingConfig
+from grm_plugin.config.sections import FEWEST_VOTES
 
 Order = tuple[int, ...]
 
@@ -58,15 +61,23 @@ def plan_draws(
     """
     k = k or sampling.k
     orders = balanced_orders(n, number_of_orders(n, sampling, k), rng)
-    batch = sampling.adaptive.batch if sampling.adaptive else k
-    batch = -(-batch // len(orders)) * len(orders)  # whole sets of orders, or stopping would leave a position bias
-    return plan_rounds(orders, k, batch, drawn)
+    stops = looks(k, len(orders)) if sampling.adaptive and n > 1 else []
+    return plan_rounds(orders, k, stops, drawn)
 
 
-def plan_rounds(orders: list[Order], k: int, batch: int, drawn: int = 0) -> list[list[Draw]]:
-    """Spread samples number `drawn` to k over the orders as evenly as k allows, in rounds of at most `batch`."""
+def looks(k: int, orders: int) -> list[int]:
+    """After how many of k votes a stopping rule looks: at a quarter, half and three quarters, in whole sets of orders,
+    or stopping would leave a position bias. Few looks: each is one more chance to stop wrongly, and one more wait."""
+    parts = (max(FEWEST_VOTES, math.ceil(k * quarter / 4)) for quarter in (1, 2, 3))
+    return sorted({votes for part in parts if (votes := math.ceil(part / orders) * orders) < k})
+
+
+def plan_rounds(orders: list[Order], k: int, stops: Sequence[int] = (), drawn: int = 0) -> list[list[Draw]]:
+    """Spread samples number `drawn` to k over the orders as evenly as k allows, in rounds that end after `stops`."""
     rounds = []
-    for start in range(drawn, k, batch):
-        shown = [orders[sample % len(orders)] for sample in range(start, min(start + batch, k))]
-        rounds.append([Draw(order, shown.count(order)) for order in dict.fromkeys(shown)])
+    edges = [drawn, *(stop for stop in stops if drawn < stop < k), k]
+    for start, end in itertools.pairwise(edges):
+        shown = [orders[sample % len(orders)] for sample in range(start, end)]
+        if shown:
+            rounds.append([Draw(order, shown.count(order)) for order in dict.fromkeys(shown)])
     return rounds

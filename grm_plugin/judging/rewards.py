@@ -22,6 +22,7 @@ def rewards_of(
     copies: Mapping[int, int],
     normalizer: Normalizer,
     learn: bool = True,
+    reliability: float | None = None,
 ) -> tuple[Reward, ...]:
     """Rewards of a group from the votes on its lists.
 
@@ -36,6 +37,7 @@ def rewards_of(
             Both get its votes, and share its tokens.
         normalizer: makes rewards of means.
         learn: whether method `running` learns from this group.
+        reliability: of mean votes, to be told with the rewards that rest on votes.
     """
     raw = [BLANK if index in blank else NO_VOTES for index in range(n)]
     for judged in lists:
@@ -50,7 +52,10 @@ def rewards_of(
         for index in further:
             raw[index] = replace(raw[first], same_as=first)
     values = normalizer.normalize([reward.mean for reward in raw], learn)
-    return tuple(replace(reward, value=value) for reward, value in zip(raw, values, strict=True))
+    return tuple(
+        replace(reward, value=value, reliability=reliability if reward.status == "ok" else None)
+        for reward, value in zip(raw, values, strict=True)
+    )
 
 
 def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
@@ -70,6 +75,8 @@ def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
         meta_failed=bool(judged.meta_error),
         tokens=tokens,
         cut=judged.cut[position],
+        rounds=judged.rounds,
+        stopped=judged.stopped,
     )
     if vote is None:
         return reward

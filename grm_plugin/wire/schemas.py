@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from grm_plugin.conversation.messages import to_response
-from grm_plugin.types import Conversation, Group
+from grm_plugin.types import Conversation, Group, Stopped
 from grm_plugin.wire.fields import LabelTexts, Messages, Reference, Response
 
 
@@ -159,6 +159,13 @@ class WireReward(WireReply):
     """This response's share of the generated tokens."""
     cut: Count
     """Characters left out of an over-long response."""
+    rounds: Count = 0
+    """Rounds in which the votes were asked for; more than one with `sampling.adaptive` only."""
+    stopped: Stopped = Stopped.ALL
+    """Why there were no more votes: all were asked for, or `sampling.adaptive` ended them (winner, precise, futile)."""
+    reliability: Number | None = None
+    """How much of what separates mean votes is signal, over the last lists that were judged, 0 to 1; null where nothing
+    tells."""
     same_as: int | None = Field(default=None, ge=0)
     """Index of an earlier response of the group that reads the same: the GRM was shown that one only, and its votes
     count for both. Its critiques name that one in `members`."""

@@ -52,7 +52,6 @@ def refused(*arguments: str) -> str:
         ("engine={type: openai, model: m, base_url: 'http://h/v1'}", "engine"),
         ("sampling.k=4", "sampling"),
         ("sampling.temperature=1", "sampling"),
-        ("sampling.adaptive={batch: 2}", "sampling"),
         ("sampling.seed=1", "sampling"),
         ("judge.list_size=2", "judge"),
         ("judge.blank_response=judge", "judge"),

@@ -104,6 +104,16 @@ def test_how_many_of_the_drawn_votes_are_kept(meta: dict[str, int] | None, drawn
         ({"engine": {"type": "fake", "extra_body": {}}}, ["engine.extra_body is no key of type fake"]),
         ({**FAKE, "conversation": {"format": "tokenizer"}}, ["conversation.tokenizer"]),
         ({**FAKE, "group": {"wait_s": 170}}, ["group.wait_s (170)", "failure.deadline_s (170)"]),
+        (
+            {**FAKE, "sampling": {"k": 4, "adaptive": {}}},
+            ["no look before the last vote", "sampling.k is 4", "4 orders"],
+        ),
+        ({**FAKE, "sampling": {"k": 9, "adaptive": {}}, "judge": {"list_size": 9}}, ["Raise sampling.k"]),
+        (
+            {**FAKE, "sampling": {"k": 32, "adaptive": {"goal": "advantage", "tolerance": 0.02}}},
+            ["sampling.adaptive.tolerance 0.02 cannot be reached", "lists of 4", "0.031"],
+        ),
+        ({**FAKE, "sampling": {"adaptive": {"z": 2}}}, ["unknown key sampling.adaptive.z"]),
         ({"engine": {"type": "vllm", "model": "./nowhere"}}, ["engine.model", "nowhere", "Hugging Face id"]),
         ({**FAKE, "judge": {"template": "nowhere.txt"}}, ["judge.template", "nowhere.txt", "template file"]),
     ],
@@ -192,7 +202,7 @@ def test_paths_in_overrides_are_relative_to_the_current_directory(
     [
         ({"sampling.k": "16"}, lambda c: c.sampling.k == 16),
         ({"sampling.temperature": "1e-1"}, lambda c: c.sampling.temperature == 0.1),
-        ({"sampling.adaptive.batch": "2"}, lambda c: c.sampling.adaptive.batch == 2),
+        ({"sampling.adaptive.flip": "0.1"}, lambda c: c.sampling.adaptive.flip == 0.1),
         ({"sampling.seed": "null"}, lambda c: c.sampling.seed is None),
         ({"judge.use_reference": "false"}, lambda c: c.judge.use_reference is False),
         ({"engine": "{type: openai, model: m, base_url: 'http://h/v1'}"}, lambda c: c.engine.model == "m"),

@@ -34,8 +34,8 @@ def error_of(folder: Path, text: str) -> str:
         ("sampling: {k: 8, k: 8}\n", "sampling.k stands twice on line 2: keep one"),
         ('sampling:\n  k: 32\n  "k": 2\n', "sampling.k stands twice, on lines 3 and 4"),
         (
-            "sampling:\n  adaptive: {batch: 4,\n    batch: 8}\n",
-            "sampling.adaptive.batch stands twice, on lines 3 and 4",
+            "sampling:\n  adaptive: {flip: 0.1,\n    flip: 0.2}\n",
+            "sampling.adaptive.flip stands twice, on lines 3 and 4",
         ),
         ("sampling:\n  k: 1\n  k: 2\n  k: 3\n", "sampling.k stands 3 times, on lines 3, 4 and 5"),
         ("engine: {type: fake}\n", "engine stands twice, on lines 1 and 2"),

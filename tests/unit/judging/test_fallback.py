@@ -5,7 +5,7 @@ import pytest
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
 from grm_plugin.judging.fallback import LOG_KEYS, NEUTRAL_UNIT_MEAN, Settled, log_values, settle
-from grm_plugin.types import Reward
+from grm_plugin.types import Reward, Stopped
 from support.factories import make_config
 
 LOST = Reward(None, "no_votes", votes_asked=8)
@@ -65,6 +65,10 @@ def test_log_keys_are_pinned() -> None:
         "grm_mean",
         "grm_spread",
         "grm_votes_kept",
+        "grm_votes_asked",
+        "grm_rounds",
+        "grm_stopped",
+        "grm_reliability",
         "grm_votes_lost",
         "grm_meta",
         "grm_meta_failed",
@@ -77,12 +81,17 @@ def test_log_keys_are_pinned() -> None:
 
 def test_log_values_say_what_happened() -> None:
     reward = Reward(
-        0.5, "ok", 5.5, 22.0, 1.5, 0.5, votes_asked=8, votes_parsed=6, votes_kept=4, meta=1.31, tokens=99.5, cut=12
-    )
+        0.5, "ok", 5.5, 22.0, 1.5, 0.5, votes_asked=8, votes_parsed=6, votes_kept=4, meta=1.31, tokens=99.5, cut=12,
+        rounds=2, stopped=Stopped.WINNER, reliability=0.7,
+    )  # fmt: skip
     assert log_values(reward, Settled(0.5, 0.5, False), latency_s=2.0) == {
         "grm_mean": 5.5,
         "grm_spread": 1.5,
         "grm_votes_kept": 4,
+        "grm_votes_asked": 8,
+        "grm_rounds": 2,
+        "grm_stopped": 1,
+        "grm_reliability": 0.7,
         "grm_votes_lost": 2,
         "grm_meta": 1.31,
         "grm_meta_failed": 0,

@@ -11,7 +11,7 @@ from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Wanted
 from grm_plugin.judging.voting import join_parts
-from grm_plugin.types import Completion, Group, Judgement, ListJudgement, Message, Prompt, Sampling
+from grm_plugin.types import Completion, Group, Judgement, ListJudgement, Message, Prompt, Sampling, Stopped
 from support.factories import (
     Scripted,
     by_number,
@@ -146,22 +146,25 @@ async def test_no_groups_no_judgements() -> None:
     assert await Judge(make_config(), scoring(by_number)).judge([]) == []
 
 
-async def test_adaptive_sampling_stops_when_the_ranking_is_settled() -> None:
+async def test_votes_end_when_the_winner_is_known() -> None:
     generator = scoring(by_number)
-    judge = Judge(make_config(sampling__k=32, sampling__adaptive={"batch": 4}), generator)
+    judge = Judge(make_config(sampling__k=32, sampling__adaptive={}), generator)
     judgement = await judge_one(judge, "9", "2")
-    assert [reward.votes_asked for reward in judgement.rewards] == [4, 4]
-    assert sum(sampling.n for _, sampling in generator.calls) == 4
+    assert [reward.votes_asked for reward in judgement.rewards] == [8, 8]
+    assert sum(sampling.n for _, sampling in generator.calls) == 8
     assert [reward.mean for reward in judgement.rewards] == [9, 2]
+    assert {(reward.rounds, reward.stopped) for reward in judgement.rewards} == {(1, Stopped.WINNER)}
 
 
-async def test_adaptive_sampling_draws_all_votes_for_a_tie() -> None:
-    judge = Judge(make_config(sampling__k=10, sampling__adaptive={"batch": 4}), scoring(lambda response: 5))
-    assert (await judge_one(judge, "a", "b")).rewards[0].votes_asked == 10
+@pytest.mark.parametrize(("goal", "asked", "why"), [("winner", 32, "all"), ("advantage", 8, "futile")])
+async def test_a_tie_of_three_is_futile_for_advantages_only(goal: str, asked: int, why: str) -> None:
+    config = make_config(sampling__k=32, sampling__adaptive={"goal": goal}, sampling__orders=2)
+    judgement = await judge_one(Judge(config, scoring(lambda response: 5)), "a", "b", "c")
+    assert (judgement.rewards[0].votes_asked, judgement.lists[0].stopped) == (asked, why)
 
 
-async def test_adaptive_sampling_looks_after_every_round() -> None:
-    said = iter([[5, 5]] * 4 + [[9, 1]] * 28)  # a tie, which nothing settles, then a clear lead
+async def test_votes_are_looked_at_a_few_times() -> None:
+    said = iter([[5, 6], [6, 5]] * 8 + [[9, 1]] * 16)  # nobody leads, then somebody does
     asked: list[int] = []
 
     def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
@@ -169,10 +172,22 @@ async def test_adaptive_sampling_looks_after_every_round() -> None:
         in_order = [next(said) for _ in range(sampling.n)]
         return completions(*[[vote[index] for index in prompt.order] for vote in in_order])
 
-    config = make_config(sampling__k=32, sampling__adaptive={"batch": 2, "z": 1.0})
-    judgement = await judge_one(Judge(config, Scripted(reply)), "a", "b")
-    assert asked == [1] * 6, "one vote per order and round"
-    assert judgement.rewards[0].votes_asked == 6
+    judgement = await judge_one(Judge(make_config(sampling__k=32, sampling__adaptive={}), Scripted(reply)), "a", "b")
+    assert asked == [4] * 6, "half of a round's votes per order"
+    assert (judgement.rewards[0].votes_asked, judgement.rewards[0].rounds) == (24, 3)
+
+
+async def test_single_responses_always_get_all_votes() -> None:
+    judgement = await judge_one(Judge(make_config(sampling__k=8, sampling__adaptive={}), scoring(by_number)), "7")
+    assert (judgement.rewards[0].votes_asked, judgement.rewards[0].rounds) == (8, 1)
+
+
+async def test_the_reliability_of_the_last_groups_goes_with_every_reward() -> None:
+    judge = Judge(make_config(sampling__k=8), scoring(by_number))
+    assert [reward.reliability for reward in (await judge_one(judge, "9", "2")).rewards] == [1.0, 1.0]
+    assert (await judge_one(judge, "7", " ")).rewards[1].reliability is None  # blank: nobody voted
+    untold = Judge(make_config(sampling__k=1), scoring(by_number))
+    assert (await judge_one(untold, "9", "2")).rewards[0].reliability is None
 
 
 async def test_the_stages_of_a_list_are_timed() -> None:

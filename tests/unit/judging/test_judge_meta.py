@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.errors import PromptError, PromptTooLong
+from grm_plugin.errors import EngineError, PromptError, PromptTooLong
 from grm_plugin.judging.judge import Judge
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling
 from support.factories import (
@@ -134,11 +134,37 @@ async def test_critiques_that_are_too_long_for_the_meta_rm_are_told_from_its_fai
     assert judgement.rewards[0].votes_kept == 4
 
 
-async def test_half_of_the_votes_that_were_drawn_are_kept_also_where_sampling_stops_early() -> None:
-    meta = ScriptedMeta(lambda conversations: [float(number) for number in range(len(conversations))])
-    config = make_config(meta_rm={"model": "a/b"}, sampling__k=32, sampling__adaptive={"batch": 4})
-    judgement = await judge_one(Judge(config, scoring(by_number), meta), "9", "2")
-    assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(4, 2)] * 2
+async def test_the_stopping_rule_sees_what_the_vote_will_see() -> None:
+    """The critiques that the meta RM drops say the opposite; each critique is rated once."""
+    rated: list[int] = []
+
+    def rate(conversations: Sequence[Conversation]) -> list[float]:
+        rated.append(len(conversations))
+        return [float(number % 2) for number in range(len(conversations))]
+
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        votes = [(2, 9) if number % 2 == 0 else (9, 2) for number in range(sampling.n)]
+        return completions(*[[vote[index] for index in prompt.order] for vote in votes])
+
+    config = make_config(meta_rm={"model": "a/b"}, sampling__k=32, sampling__adaptive={})
+    judgement = await judge_one(Judge(config, Scripted(reply), ScriptedMeta(rate)), "a", "b")
+    assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(8, 4)] * 2
+    assert [reward.mean for reward in judgement.rewards] == [9, 2]
+    assert rated == [8]
+
+
+async def test_a_meta_rm_that_fails_between_rounds_is_not_asked_again() -> None:
+    asked: list[int] = []
+
+    def fail(conversations: Sequence[Conversation]) -> list[float]:
+        asked.append(len(conversations))
+        raise EngineError("gone")
+
+    config = make_config(meta_rm={"model": "a/b"}, sampling__k=32, sampling__adaptive={})
+    judgement = await judge_one(Judge(config, scoring(lambda response: 5), ScriptedMeta(fail)), "a", "b")
+    assert (judgement.rewards[0].votes_asked, judgement.rewards[0].votes_kept) == (32, 32)
+    assert judgement.rewards[0].meta_failed
+    assert asked == [8]
 
 
 async def test_a_grm_request_that_hangs_leaves_the_meta_rm_its_time() -> None:

@@ -1,10 +1,11 @@
 import math
 import random
 from collections import Counter
+from itertools import accumulate
 
 import pytest
 
-from grm_plugin.judging.orders import balanced_orders, plan_rounds
+from grm_plugin.judging.orders import balanced_orders, looks, plan_rounds
 
 
 def rng(seed: int = 0) -> random.Random:
@@ -42,7 +43,7 @@ def test_there_are_never_more_orders_than_permutations(n: int, m: int, given: in
 
 
 def test_two_responses_get_both_orders_half_of_the_votes_each() -> None:
-    (only_round,) = plan_rounds(balanced_orders(2, 2, rng()), k=8, batch=8)
+    (only_round,) = plan_rounds(balanced_orders(2, 2, rng()), k=8)
     assert {draw.order: draw.n for draw in only_round} == {(0, 1): 4, (1, 0): 4}
 
 
@@ -59,16 +60,33 @@ def test_orders_follow_the_seed() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 @pytest.mark.parametrize("k", [1, 2, 3, 8, 13])
-@pytest.mark.parametrize("batch", [1, 4, 8, 100])
-def test_rounds_spread_k_votes_evenly(n: int, k: int, batch: int) -> None:
+@pytest.mark.parametrize("stops", [(), (1,), (4, 8), (2, 5, 100)], ids=str)
+def test_rounds_spread_k_votes_evenly(n: int, k: int, stops: tuple[int, ...]) -> None:
     orders = balanced_orders(n, min(n, k), rng())
-    rounds = plan_rounds(orders, k, batch)
+    rounds = plan_rounds(orders, k, stops)
     sizes = [sum(draw.n for draw in draws) for draws in rounds]
-    assert sum(sizes) == k
-    assert all(size == batch for size in sizes[:-1])
-    assert 1 <= sizes[-1] <= batch
+    assert [*accumulate(sizes)] == [*(stop for stop in stops if stop < k), k]
     drawn = Counter(dict.fromkeys(orders, 0))
     for draws in rounds:
         assert len({draw.order for draw in draws}) == len(draws), "one request per order and round"
         drawn.update({draw.order: draw.n for draw in draws})
     assert max(drawn.values()) - min(drawn.values()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("k", "orders", "votes"),
+    [
+        (32, 4, [8, 16, 24]),
+        (32, 2, [8, 16, 24]),
+        (32, 3, [9, 18, 24]),
+        (16, 4, [4, 8, 12]),
+        (8, 4, [4]),
+        (8, 2, [4, 6]),
+        (8, 1, [4, 6]),
+        (32, 24, [24]),
+        (4, 2, []),
+        (4, 4, []),
+    ],
+)
+def test_votes_are_looked_at_a_few_times_after_whole_sets_of_orders(k: int, orders: int, votes: list[int]) -> None:
+    assert looks(k, orders) == votes

@@ -151,7 +151,7 @@ async def test_an_answer_to_somebody_else_while_the_probe_waits_counts(queue: Qu
         ({"k": 8}, 2),
         ({"k": 3}, 1),
         ({"k": 8, "orders": 1}, 8),
-        ({"k": 32, "adaptive": {"batch": 8}}, 2),
+        ({"k": 32, "adaptive": {}}, 2),
         ({"k": 9, "temperature": 0.7, "top_p": 0.9, "seed": 5}, 3),
         ({"k": 8, "temperature": 0, "top_p": 0.9}, 1),
     ],

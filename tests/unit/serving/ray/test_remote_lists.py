@@ -142,7 +142,7 @@ async def test_all_parts_and_tries_of_a_list_are_one_draw() -> None:
 
 
 async def test_rounds_are_not_spread() -> None:
-    config = make_config(sampling__k=8, sampling__adaptive={"batch": 4})
+    config = make_config(sampling__k=8, sampling__adaptive={})
     pool = Pool(*(fake() for _ in range(4)), config=config)
     await judged(pool)
     assert [wanted.parts for _, wanted in pool.asked] == [1]

@@ -1,0 +1,111 @@
+"""Reliability: how much of what separates the responses of a list is signal, and how many votes would make it enough.
+
+The intraclass correlation of the mean votes, from the two-way table of critiques and responses: a critique that is
+lenient to all of them is no noise. Agreement is not truth: a GRM with a bias agrees with itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from grm_plugin.types import ListJudgement
+
+REMEMBERED_LISTS = 2000
+"""About so many of the last lists count: the policy changes, and how hard it is to judge with it."""
+
+ENOUGH = (0.8, 0.9)
+"""Reliabilities that are asked for: good, and very good."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoWay:
+    """Sums over lists of an analysis of variance of votes: t critiques of n responses each.
+
+    Attributes:
+        between: sum of squares between the responses, per vote: t times that of their means.
+        between_degrees: n - 1, added up.
+        within: sum of squares of what neither response nor critique explains.
+        within_degrees: (t - 1) (n - 1), added up.
+        votes: t times `between_degrees`, added up: its ratio to those is the mean number of votes.
+    """
+
+    between: float = 0.0
+    between_degrees: float = 0.0
+    within: float = 0.0
+    within_degrees: float = 0.0
+    votes: float = 0.0
+
+    def plus(self, other: TwoWay, kept: float = 1.0) -> TwoWay:
+        """The sums of both, of which this one's count by the share `kept`."""
+        return TwoWay(
+            self.between * kept + other.between,
+            self.between_degrees * kept + other.between_degrees,
+            self.within * kept + other.within,
+            self.within_degrees * kept + other.within_degrees,
+            self.votes * kept + other.votes,
+        )
+
+    @property
+    def of_one_vote(self) -> float | None:
+        """The reliability of a single vote, 0 to 1; None where nothing tells: no list of two with two votes."""
+        if not self.between_degrees or not self.within_degrees:
+            return None
+        between, within = self.between / self.between_degrees, self.within / self.within_degrees
+        votes = self.votes / self.between_degrees
+        signal = max(0.0, between - within)
+        return signal / (between + (votes - 1) * within) if signal else 0.0
+
+    def of_votes(self, k: float) -> float | None:
+        """The reliability of the mean of k votes (Spearman and Brown); None as for `of_one_vote`."""
+        one = self.of_one_vote
+        return None if one is None else k * one / (1 + (k - 1) * one)
+
+    def votes_for(self, reliability: float) -> int | None:
+        """How many votes have a mean of this reliability, below 1; None where no number has, or nothing tells."""
+        one = self.of_one_vote
+        if not one:
+            return None
+        if one == 1.0:
+            return 1
+        return math.ceil(round(reliability * (1 - one) / (one * (1 - reliability)), 9))
+
+
+def two_way(scores: Sequence[Sequence[float]]) -> TwoWay:
+    """The sums of one list: `scores[j][i]` is what critique j gives to response i. Empty sums below two of either."""
+    count = len(scores)
+    n = len(scores[0]) if scores else 0
+    if count < 2 or n < 2:
+        return TwoWay()
+    centred = [[value - fmean(row) for value in row] for row in scores]
+    means = [fmean(column) for column in zip(*centred, strict=True)]
+    between = count * math.fsum(mean * mean for mean in means)
+    within = math.fsum((value - mean) ** 2 for row in centred for value, mean in zip(row, means, strict=True))
+    return TwoWay(between, n - 1, within, (count - 1) * (n - 1), count * (n - 1))
+
+
+class Reliability:
+    """The reliability of the last lists that were judged, pooled over them. To be used on one thread."""
+
+    def __init__(self) -> None:
+        self._sums = TwoWay()
+
+    def learn(self, lists: Sequence[ListJudgement]) -> None:
+        """Take in the kept votes of lists."""
+        for judged in lists:
+            sums = two_way([critique.scores for critique in judged.critiques if critique.kept])
+            if sums.between_degrees:
+                self._sums = self._sums.plus(sums, 1 - 1 / REMEMBERED_LISTS)
+
+    @property
+    def sums(self) -> TwoWay:
+        """What the last lists add up to."""
+        return self._sums
+
+    @property
+    def of_rewards(self) -> float | None:
+        """The reliability of mean votes over as many critiques as voted; None while nothing tells."""
+        sums = self._sums
+        return sums.of_votes(sums.votes / sums.between_degrees) if sums.between_degrees else None
