@@ -23,7 +23,7 @@ def judged(
     *responses: str, generator: Generator | None = None, question: str = "What is 2 + 2?", **config: Any
 ) -> Judgement:
     """One group judged; by default each response scores its first number."""
-    judge = Judge(make_config(sampling__k=2, **config), generator or scoring(by_number))
+    judge = Judge(make_config(**{"sampling__k": 2, **config}), generator or scoring(by_number))
     (judgement,) = run_in_background(judge.judge([make_group(*responses, question=question)], Deadline.after(60.0)))
     return judgement
 
