@@ -16,6 +16,7 @@ from grm_plugin.config.engines import (
 from grm_plugin.config.fields import Section
 from grm_plugin.config.judge import JudgeConfig
 from grm_plugin.config.sections import (
+    METRICS_TOKEN_ENV,
     NEUTRAL_REWARD,
     TOKEN_ENV,
     AdaptiveConfig,
@@ -31,6 +32,7 @@ from grm_plugin.config.sections import (
 
 __all__ = [
     "COMPARING_METHODS",
+    "METRICS_TOKEN_ENV",
     "NEUTRAL_REWARD",
     "TOKEN_ENV",
     "AdaptiveConfig",

@@ -16,6 +16,7 @@ from grm_plugin.config.fields import ModelPath, Section, StatePath
 from grm_plugin.config.judge import JudgeConfig
 
 TOKEN_ENV = "GRM_TOKEN"
+METRICS_TOKEN_ENV = "GRM_METRICS_TOKEN"
 """Environment variable of the service's token, unless `service.token_env` names another one."""
 
 
@@ -155,6 +156,9 @@ class ServiceConfig(Section):
     token_env: str = Field(default=TOKEN_ENV, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable with the token that requests must carry. While GRM_TOKEN is not set, no token is asked for;
     any other variable named here must be set."""
+    metrics_token_env: str = Field(default=METRICS_TOKEN_ENV, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable with a second token, which opens `/metrics` and nothing else, for Prometheus. While
+    GRM_METRICS_TOKEN is not set, the metrics take the service's token; any other variable named here must be set."""
     max_body_mb: float = Field(default=128.0, gt=0)
     """Largest body of a request in MiB; a larger one is answered 413 before it is read to its end."""
     max_samples: int = Field(default=16_384, ge=1)

@@ -6,14 +6,14 @@ from grm_plugin.config import Config
 from grm_plugin.doctor.findings import Finding, error, ok, warning
 from grm_plugin.engines.model_files import vllm_models
 from grm_plugin.errors import ConfigError
-from grm_plugin.wire.token import exposure, is_loopback, read_token
+from grm_plugin.wire.token import exposure, is_loopback, read_service_token
 
 
 def check_access(config: Config) -> list[Finding]:
     """Whether the service asks for a token, and who can reach it if it does not."""
     host, variable = config.service.host, config.service.token_env
     try:
-        token = read_token(variable)
+        token = read_service_token(config.service)
     except ConfigError as problem:
         return [error("access", str(problem), f"export {variable}, or unset it")]
     exposed = exposure(host, token, variable)

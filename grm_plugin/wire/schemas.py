@@ -242,6 +242,13 @@ class Health(WireModel):
     """Always ok."""
 
 
+class Readiness(WireModel):
+    """What probes are told, who have no token."""
+
+    ready: bool
+    """True when the GRM answers, and the meta RM where there is one. `/ready` says why not."""
+
+
 class Refusal(WireModel):
     """Why a request was not answered."""
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
-from grm_plugin.config import TOKEN_ENV
+from grm_plugin.config import METRICS_TOKEN_ENV, TOKEN_ENV, ServiceConfig
 from grm_plugin.errors import ConfigError
 
 _SENDABLE = re.compile(r"[!-~]+")
@@ -29,14 +29,19 @@ _ENDPOINT = re.compile(r"[?#]|(?:^|/)(?:get_reward|v1/\w+|verify|docs)$")
 class Token:
     """A secret that neither `repr` nor any error shows.
 
+    Attributes:
+        secret: opens everything.
+        metrics_secret: opens `/metrics` only; empty where there is none.
+
     Raises:
-        ConfigError: it is empty, or holds what an HTTP header cannot.
+        ConfigError: the secret is empty, or one holds what an HTTP header cannot.
     """
 
     secret: str = field(repr=False)
+    metrics_secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if not _SENDABLE.fullmatch(self.secret):
+        if not _SENDABLE.fullmatch(self.secret) or not _SENDABLE.fullmatch(self.metrics_secret or self.secret):
             raise ConfigError(
                 "the service's token is empty or holds white space or other than ASCII characters; make one with "
                 "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
@@ -56,6 +61,11 @@ class Token:
         """Whether an `Authorization` header carries this token. The time it takes tells nothing about the token."""
         return hmac.compare_digest(_carried(authorization), self.secret.encode())
 
+    def opens_metrics(self, authorization: bytes) -> bool:
+        """As `opens`, for the metrics alone: whether the header carries the second secret."""
+        carried = hmac.compare_digest(_carried(authorization), self.metrics_secret.encode())
+        return carried and bool(self.metrics_secret)
+
 
 def read_token(variable: str = TOKEN_ENV, environ: Mapping[str, str] | None = None) -> Token | None:
     """The token in an environment variable; None where GRM_TOKEN is not set.
@@ -64,15 +74,32 @@ def read_token(variable: str = TOKEN_ENV, environ: Mapping[str, str] | None = No
         ConfigError: the variable is empty (the service must not take that for "no token asked for") or holds what
             cannot be sent; or the configuration names another one than GRM_TOKEN, and that is not set.
     """
-    secret = (os.environ if environ is None else environ).get(variable)
-    if secret is None and variable == TOKEN_ENV:
-        return None
-    if secret is None:
-        raise ConfigError(f"service.token_env says that {variable} holds the service's token, but it is not set")
-    try:
-        return Token(secret)
-    except ConfigError as error:
-        raise ConfigError(f"{variable}: {error}; or unset it") from None
+    return _read("token_env", variable, TOKEN_ENV, os.environ if environ is None else environ)
+
+
+def read_service_token(service: ServiceConfig, environ: Mapping[str, str] | None = None) -> Token | None:
+    """What a service asks for: its token, and the second one that opens its metrics; None where it asks for none.
+
+    Raises:
+        ConfigError: as `read_token`, of either variable; the second one is set without the first, or equal to it.
+    """
+    environ = os.environ if environ is None else environ
+    token = read_token(service.token_env, environ)
+    variable = service.metrics_token_env
+    metrics = _read("metrics_token_env", variable, METRICS_TOKEN_ENV, environ)
+    if metrics is None:
+        return token
+    if token is None:
+        raise ConfigError(
+            f"{variable} is set and {service.token_env} is not: without it everything is open, the metrics included. "
+            f"Set {service.token_env} too, or unset {variable}"
+        )
+    if metrics == token:
+        raise ConfigError(
+            f"{variable} and {service.token_env} hold the same token: give the metrics one of their own, or unset "
+            f"{variable}"
+        )
+    return Token(token.secret, metrics.secret)
 
 
 def locate(url: str) -> tuple[str, Token | None]:
@@ -127,6 +154,19 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _read(key: str, variable: str, default: str, environ: Mapping[str, str]) -> Token | None:
+    """The token in the variable that `service.KEY` names; None where that is the default, and not set."""
+    secret = environ.get(variable)
+    if secret is None and variable == default:
+        return None
+    if secret is None:
+        raise ConfigError(f"service.{key} says that {variable} holds a token of the service, but it is not set")
+    try:
+        return Token(secret)
+    except ConfigError as error:
+        raise ConfigError(f"{variable}: {error}; or unset it") from None
 
 
 def _carried(authorization: bytes) -> bytes:

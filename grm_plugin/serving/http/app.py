@@ -23,6 +23,7 @@ from grm_plugin.serving.http.nemo_gym import gym_router
 from grm_plugin.serving.http.query import Learn, SamplesPerPrompt, refuse_unknown_parameters
 from grm_plugin.serving.http.sample_route import sample_router
 from grm_plugin.serving.http.served import Served
+from grm_plugin.serving.http.shared_look import SharedLook
 from grm_plugin.serving.http.tell_refusals import REASON, TellRefusals, names_of, reason_of, reason_of_fields
 from grm_plugin.serving.http.unexpected_errors import HideErrorText
 from grm_plugin.trace.page_routes import Source, page_router
@@ -33,6 +34,7 @@ from grm_plugin.wire.schemas import (
     Health,
     Info,
     Invalid,
+    Readiness,
     Refusal,
     ScoreReply,
     ScoreRequest,
@@ -62,7 +64,7 @@ def create_app(service: Callable[[], Served], token: Callable[[], Token | None] 
 
     Args:
         service: returns the service. Called for every request.
-        token: returns what requests must carry to any path but /health; None lets all requests in.
+        token: returns what requests must carry to any path but /health and /readyz; None lets all requests in.
     """
     app = FastAPI(
         docs_url=None,  # FastAPI's own pages load their scripts from the internet; `docs_page.py` has ours
@@ -72,7 +74,7 @@ def create_app(service: Callable[[], Served], token: Callable[[], Token | None] 
         summary="Rewards from a generative reward model.",
         description="`POST /get_reward` is OpenRLHF's remote-reward call; `POST /v1/score` takes whole groups, "
         "`POST /v1/sample` one sample; `POST /verify` is NeMo-Gym's call. A service with a token wants it in every "
-        "request but `/health`, as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
+        "request but `/health` and `/readyz`, as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
     )
     # A request passes through them from the last one added to the first one.
     app.add_middleware(LimitBody, config=lambda: service().config)
@@ -113,6 +115,18 @@ def create_app(service: Callable[[], Served], token: Callable[[], Token | None] 
         problem = await service().problem()
         response.status_code = 503 if problem else 200
         return Ready.of(service().config, problem, service().refused)
+
+    look = SharedLook(lambda: service().problem())
+
+    @app.get(
+        "/readyz",
+        summary="The same for probes: it takes no token, and says no more than yes or no",
+        responses={503: {"model": Readiness, "description": "The GRM or the meta RM does not answer."}},
+    )
+    async def readyz(response: Response) -> Readiness:
+        is_ready = not await look.problem()
+        response.status_code = 200 if is_ready else 503
+        return Readiness(ready=is_ready)
 
     @app.get("/metrics", include_in_schema=False)  # not in the OpenAPI description: its answer is no JSON
     async def metrics(request: Request) -> Response:

@@ -11,8 +11,11 @@ from grm_plugin.serving.http.headers import header
 from grm_plugin.serving.http.limits import discard
 from grm_plugin.wire.token import Token
 
-OPEN_PATHS = ("/health",)
-"""Paths that need no token: a cluster's health probes have none, and the reply says only that the process answers."""
+OPEN_PATHS = ("/health", "/readyz")
+"""Paths that need no token: a cluster's health probes have none, and the replies say only yes or no."""
+
+METRICS_PATH = "/metrics"
+"""The one path that `Token.metrics_secret` opens: it shows numbers, and no texts."""
 
 REALM = 'realm="grm_plugin"'
 """The realm of HTTP authentication: what a browser shows when it asks for the password."""
@@ -41,7 +44,8 @@ class RequireToken:
         token = self._token()
         if token is None or path_of(scope) in OPEN_PATHS:
             return True
-        return token.opens(header(scope, b"authorization"))
+        authorization = header(scope, b"authorization")
+        return token.opens(authorization) or (path_of(scope) == METRICS_PATH and token.opens_metrics(authorization))
 
 
 def path_of(scope: Scope) -> str:

@@ -24,7 +24,7 @@ from grm_plugin.serving.pid_file import holding_pid_file
 from grm_plugin.serving.ports import http_url, listen
 from grm_plugin.serving.service import RewardService
 from grm_plugin.serving.stop_times import CONNECTIONS_S
-from grm_plugin.wire.token import exposure, read_token
+from grm_plugin.wire.token import exposure, read_service_token
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def app_and_service(config: Config) -> tuple[FastAPI, RewardService]:
 
     Raises:
         ConfigError: the configuration has a vLLM model, a fake one with replicas, or several processes of the service,
-            which run on Ray; or the environment variable `service.token_env` holds something that cannot be a token.
+            which run on Ray; or the environment variable of a token holds something that cannot be one.
         PromptError: the prompt template does not render.
     """
     if not runs_without_ray(config):
@@ -52,7 +52,7 @@ def app_and_service(config: Config) -> tuple[FastAPI, RewardService]:
         )
     meta_rm = build_meta_rm(config.meta_rm) if config.meta_rm else None
     service = RewardService(config, build_generator(config.engine), meta_rm)
-    token = read_token(config.service.token_env)
+    token = read_service_token(config.service)
     for note in exposure(config.service.host, token, config.service.token_env):
         logger.warning(note)
     app = create_app(lambda: service, lambda: token)

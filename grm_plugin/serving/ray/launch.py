@@ -24,7 +24,7 @@ from grm_plugin.serving import pid_file
 from grm_plugin.serving.ray.actors import NAMESPACE, SERVICE, actor_name, actors_of, end_actors, head_node, keeper_name
 from grm_plugin.serving.ray.cluster_address import listens, resolve
 from grm_plugin.serving.stop_times import DRAIN_S, FAILED_START_S, RAY_STOP_S
-from grm_plugin.wire.token import Token, read_token
+from grm_plugin.wire.token import Token, read_service_token
 
 if TYPE_CHECKING:
     from grm_plugin.serving.ray.keeper import Started
@@ -93,7 +93,7 @@ def start(config: Config) -> ServiceHandle:
     Raises:
         ServiceError: it is not ready within `service.ready_timeout_s`, or cannot become ready: too few GPUs
             (`service.gpu_timeout_s`), a port in use, a model that does not load, a service of this name on the cluster.
-        ConfigError: the environment variable `service.token_env` holds something that cannot be a token.
+        ConfigError: the environment variable of a token holds something that cannot be one.
     """
     connect()
     try:
@@ -240,7 +240,7 @@ def _new_keeper(config: Config) -> Any:
 
     Raises:
         ValueError: the service has a keeper.
-        ConfigError: the environment variable `service.token_env` holds something that cannot be a token.
+        ConfigError: the environment variable of a token holds something that cannot be one.
     """
     import ray
 
@@ -257,7 +257,7 @@ def _new_keeper(config: Config) -> Any:
             max_concurrency=64,  # threads: each process that attaches blocks one in `started`, and `close` needs one
             scheduling_strategy=head_node(),
         )
-        .remote(config, new_lease(), read_token(config.service.token_env))
+        .remote(config, new_lease(), read_service_token(config.service))
     )
 
 
