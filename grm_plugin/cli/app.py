@@ -11,7 +11,7 @@ import typer
 from grm_plugin import __version__
 from grm_plugin._util.packages import missing
 from grm_plugin.batch.exit_status import USAGE_ERROR
-from grm_plugin.cli import attack, config, doctor, eval, path, plan, score, serve, spct, trace, votes
+from grm_plugin.cli import attack, config, doctor, eval, path, plan, score, serve, spct, status, trace, votes
 from grm_plugin.errors import GRMError
 
 DEBUG = "--debug"
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 
-for command in (serve, config, path, doctor, plan, score, eval, votes, attack):
+for command in (serve, status, config, path, doctor, plan, score, eval, votes, attack):
     app.add_typer(command.app)
 app.add_typer(spct.app, name="spct")
 app.add_typer(trace.app)

@@ -13,6 +13,7 @@ from grm_plugin._util.own_output import OwnOutput
 from grm_plugin.config import VLLMConfig
 from grm_plugin.engines.chat_tokens import end_tokens, token_ids
 from grm_plugin.engines.load_failures import place_of_log
+from grm_plugin.engines.vllm_cache_use import CacheUse
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
@@ -44,9 +45,17 @@ class VLLMEngine:
     """
 
     def __init__(self, config: VLLMConfig) -> None:
-        self._llm, tokenizer, self._max_len = start_vllm(config, "generate", enable_prefix_caching=True)
+        self._cache = CacheUse()
+        self._llm, tokenizer, self._max_len = start_vllm(
+            config, "generate", stat_loggers=[self._cache], enable_prefix_caching=True
+        )
         self._tokenize = _Tokenize(tokenizer, True, config.chat_template_kwargs)
         self._ends = end_tokens(tokenizer, config.chat_template_kwargs)
+
+    @property
+    def kv_cache_use(self) -> float | None:
+        """Share of the KV cache that is in use, 0 to 1; None before the first request."""
+        return self._cache.share
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         from vllm import SamplingParams

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any, Literal
 
@@ -45,7 +45,11 @@ def is_cpu_build() -> bool:
 
 
 def start_vllm(
-    config: VLLMConfig, runner: Literal["generate", "pooling"], named: str = "meta_rm.model", **arguments: Any
+    config: VLLMConfig,
+    runner: Literal["generate", "pooling"],
+    named: str = "meta_rm.model",
+    stat_loggers: Sequence[Any] = (),
+    **arguments: Any,
 ) -> tuple[Any, Any, int]:
     """A running AsyncLLM, its tokenizer, and the longest prompt + completion in tokens. Blocks until it is loaded.
 
@@ -55,6 +59,7 @@ def start_vllm(
         config: the model.
         runner: what it does: `pooling` rates texts, `generate` writes them.
         named: what the user typed the model for, if it is refused because it has not one label.
+        stat_loggers: factories of what vLLM tells its statistics.
         arguments: of vLLM's engine.
 
     Raises:
@@ -106,7 +111,9 @@ def start_vllm(
         check_template(
             cached_tokenizer_from_config(vllm_config.model_config), runner == "generate", config.chat_template_kwargs
         )
-        llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=engine_args.disable_log_stats)
+        llm = AsyncLLM.from_vllm_config(
+            vllm_config, disable_log_stats=engine_args.disable_log_stats, stat_loggers=[*stat_loggers]
+        )
     except EngineError as error:
         raise EngineError(f"vLLM cannot start {config.model}: {error}") from None
     except Exception as error:  # vLLM and transformers raise whatever the model code raises

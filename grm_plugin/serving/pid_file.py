@@ -79,6 +79,12 @@ def find(name: str) -> RunningService | None:
         return None
 
 
+def find_all() -> dict[str, RunningService]:
+    """Every service of this user that runs on this machine without Ray, by its name."""
+    names = sorted(file.stem for file in _path("any").parent.glob("*.json"))
+    return {name: running for name in names if (running := find(name))}
+
+
 def stop(name: str) -> bool:
     """End the service of this name by SIGTERM, or by SIGKILL if that does not help; False if none runs here.
 

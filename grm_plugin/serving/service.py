@@ -196,6 +196,11 @@ class RewardService:
             return await self._groups.get_unshared(work)
         return await self._groups.get(digest(request.model_dump()), work, identified=True)
 
+    @property
+    def waiting(self) -> int:
+        """Samples that are here now."""
+        return self._admission.waiting
+
     def info(self) -> Info:
         """What runs here and what it has done so far."""
         return Info(
@@ -205,6 +210,7 @@ class RewardService:
             k=self.config.sampling.k,
             k_meta=self.config.kept_of(self.config.sampling.k),
             list_size=self.config.judge.list_size,
+            max_waiting=self.config.service.max_waiting * self.config.service.replicas,
             fingerprint=self._fingerprint,
             counters={
                 **self.counters.as_dict(),

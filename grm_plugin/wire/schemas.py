@@ -289,6 +289,8 @@ class Info(WireModel):
     """Votes kept."""
     list_size: int
     """Responses judged together."""
+    max_waiting: int | None = None
+    """Most samples that all processes together take at once; null from an older service."""
     fingerprint: dict[str, str] = Field(default_factory=dict)
     """Digests of all that a reward depends on, by part: `grm-plugin score` mixes no rewards of different services."""
     counters: dict[str, float]

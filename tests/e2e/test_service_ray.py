@@ -5,6 +5,7 @@ The cluster claims to have two GPUs and the CPU profile is off, so that GPUs are
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -31,6 +33,7 @@ from grm_plugin.judging.running_stats import RunningStats
 from support.factories import make_config
 from support.paths import ROOT
 from support.ray_cluster import (
+    ANSWER_DEADLINE_S,
     RAY,
     actor_pids,
     end_session,
@@ -142,6 +145,34 @@ def test_openrlhf_calls_of_one_prompt_are_judged_together(service: launch.Servic
     assert [len(reply.json()["rewards"]) for reply in replies] == [1, 1, 1, 1]
     assert all(reply.json()["extra_logs"]["grm_fallback"] == [0.0] for reply in replies)
     assert get(f"{service.url}/info").json()["counters"]["groups"] == groups + 1
+
+
+def test_status_tells_where_it_runs_and_how_full_it_is(service: launch.ServiceHandle, cluster: tuple[str, int]) -> None:
+    """As a user asks, in a process of its own. Some 20 s with the frozen replica, which gets its work back."""
+
+    def told(*options: str) -> tuple[int, dict[str, Any]]:
+        command = [str(GRM_PLUGIN), "status", "--json", *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_DEADLINE_S, check=False)
+        [found] = json.loads(done.stdout)["services"]
+        return done.returncode, found
+
+    post(f"{service.url}/v1/score", COLOURS)
+    code, found = told()
+    [replica] = found["replicas"]
+    assert (code, found["problem"], found["url"], found["name"]) == (0, "", service.url, "grm")
+    assert found["owner"] == f"process {os.getpid()} on {socket.gethostname()}"
+    assert (found["lifetime"], found["node"], found["samples"]) == ("job", socket.gethostname(), 0)
+    assert [replica["pid"]] == actor_pids(cluster[1], "grm:Engine")
+    assert (replica["name"], replica["state"], len(replica["gpus"])) == ("Engine:0", "ready", 1)
+    assert (replica["lists"], replica["requests"]) == (0, 0)
+    assert 0 <= replica["kv_cache"] < 1
+    os.kill(replica["pid"], signal.SIGSTOP)
+    try:
+        code, found = told("--timeout", "3")
+    finally:
+        os.kill(replica["pid"], signal.SIGCONT)
+    assert (code, found["replicas"][0]["state"]) == (1, "not answering")
+    wait_for(lambda: told()[0] == 0, REPLACED_DEADLINE_S, "the replica that goes on")
 
 
 def test_a_wrong_payload_names_the_field(service: launch.ServiceHandle) -> None:

@@ -56,6 +56,15 @@ def actor_row(actor: Any) -> Any:
     return gcs_pb2.ActorTableData.FromString(accessor.get_actor_info(actor._actor_id))
 
 
+def actor_table() -> list[Any]:
+    """What Ray's head knows of every actor of the cluster. As private to Ray as `actor_row`."""
+    from ray._private import state
+    from ray.core.generated import gcs_pb2
+
+    accessor: Any = state.state._connect_and_get_accessor()
+    return [gcs_pb2.ActorTableData.FromString(row) for row in accessor.get_actor_table(None, None)]
+
+
 def end_actors(service: str, patience_s: float = 0.0) -> bool:
     """Drain a service and end its actors; False if it has none.
 

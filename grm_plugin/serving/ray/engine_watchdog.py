@@ -30,6 +30,11 @@ class Watchdog:
         self._silent_s = 0.0
         """Such time before `_since`, while it had earlier requests, which ended without an answer."""
 
+    @property
+    def under_way(self) -> int:
+        """Calls that the model has now."""
+        return self._under_way
+
     async def watch(self, work: Awaitable[T]) -> T:
         """The result of a call to the model."""
         if not self._under_way:

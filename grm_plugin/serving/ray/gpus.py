@@ -7,10 +7,10 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.vllm_start import is_cpu_build
+from grm_plugin.serving.ray.actors import actor_table
 
 logger = logging.getLogger(__name__)
 
@@ -161,14 +161,11 @@ def _placement_groups() -> list[GPUHolder]:
 
 def _actors() -> list[GPUHolder]:
     """The actors with GPUs of their own; an actor in a placement group uses the group's."""
-    from ray._private import state
     from ray.core.generated import gcs_pb2
 
-    accessor: Any = state.state._connect_and_get_accessor()
-    actors = [gcs_pb2.ActorTableData.FromString(row) for row in accessor.get_actor_table(None, None)]
     return [
         GPUHolder(f"actor {actor.name or actor.class_name} (pid {actor.pid})", actor.required_resources["GPU"])
-        for actor in actors
+        for actor in actor_table()
         if actor.state == gcs_pb2.ActorTableData.ALIVE
         and actor.required_resources["GPU"]
         and not actor.placement_group_id

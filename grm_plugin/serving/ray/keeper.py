@@ -19,6 +19,8 @@ import ray
 
 from grm_plugin.config import Config
 from grm_plugin.errors import GRMError
+from grm_plugin.serving.ports import http_url
+from grm_plugin.serving.ray.lease import Owner
 from grm_plugin.wire.token import Token
 
 if TYPE_CHECKING:
@@ -47,6 +49,29 @@ class Started:
     token: Token | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the keeper knows of its service.
+
+    Attributes:
+        url: the service's address, also while it starts.
+        lifetime: `service.lifetime`.
+        max_waiting: most samples that all of its processes take at once.
+        owner: the process that started it, where it is known.
+        owner_is_gone: whether that has ended.
+        starting: whether it is not ready yet.
+        waits_for: see `Deployment.waits_for`.
+    """
+
+    url: str
+    lifetime: str
+    max_waiting: int
+    owner: Owner | None
+    owner_is_gone: bool
+    starting: bool
+    waits_for: str
+
+
 class Keeper:
     """Deploys one service in a thread and watches its lease in another; an actor with threads, as both of them wait.
 
@@ -55,14 +80,17 @@ class Keeper:
         lease: the owner's `Lease`. When it ends, a service that is still starting is taken down, and so is one whose
             `service.lifetime` is `job`.
         token: what requests to the service must carry.
+        owner: whose lease it is.
     """
 
-    def __init__(self, config: Config, lease: Any, token: Token | None = None) -> None:
+    def __init__(self, config: Config, lease: Any, token: Token | None = None, owner: Owner | None = None) -> None:
         # Imported here and not in the process that starts the keeper: it brings the whole service along.
         from grm_plugin.serving.ray.deploying import Deployment
 
         self._config = config
         self._token = token
+        self._owner = owner
+        self._owner_is_gone = False
         self._deployment: Deployment = Deployment(config, token)
         self._started: Future[Started] = Future()
         self._closing = threading.Lock()
@@ -73,6 +101,19 @@ class Keeper:
     def started(self) -> Started:
         """How the start ended; blocks until then."""
         return self._started.result()
+
+    def about(self) -> About:
+        """What it knows of the service; at once, also while that starts."""
+        service = self._config.service
+        return About(
+            http_url(service.host, service.port),
+            service.lifetime,
+            service.max_waiting * service.replicas,
+            self._owner,
+            self._owner_is_gone,
+            not self._started.done(),
+            self.waits_for(),
+        )
 
     def waits_for(self) -> str:
         """See `Deployment.waits_for`."""
@@ -109,6 +150,7 @@ class Keeper:
         try:
             ray.get(lease.hold.remote())
         except ray.exceptions.RayError:
+            self._owner_is_gone = True
             if self._config.service.lifetime == "shared" and self._started.done():
                 return
             logger.info("the owner of %s is gone: taking it down", self._config.service.name)

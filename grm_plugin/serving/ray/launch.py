@@ -166,10 +166,10 @@ def stop(name: str = "grm") -> bool:
     """
     if os.environ.get("RAY_ADDRESS"):
         return stop_on_ray(name) or pid_file.stop(name)
-    return pid_file.stop(name) or (_cluster_is_here() and stop_on_ray(name))
+    return pid_file.stop(name) or (cluster_is_here() and stop_on_ray(name))
 
 
-def _cluster_is_here() -> bool:
+def cluster_is_here() -> bool:
     """Whether this process is connected to a Ray cluster, or one on this machine takes connections."""
     try:
         import ray
@@ -245,7 +245,7 @@ def _new_keeper(config: Config) -> Any:
     import ray
 
     from grm_plugin.serving.ray.keeper import Keeper
-    from grm_plugin.serving.ray.lease import new_lease
+    from grm_plugin.serving.ray.lease import new_lease, this_process
 
     return (
         ray.remote(Keeper)
@@ -257,7 +257,7 @@ def _new_keeper(config: Config) -> Any:
             max_concurrency=64,  # threads: each process that attaches blocks one in `started`, and `close` needs one
             scheduling_strategy=head_node(),
         )
-        .remote(config, new_lease(), read_service_token(config.service))
+        .remote(config, new_lease(), read_service_token(config.service), this_process())
     )
 
 

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that started a service."""
+
+    host: str
+    pid: int
+
+
+def this_process() -> Owner:
+    """This process as an owner."""
+    return Owner(socket.gethostname(), os.getpid())
 
 
 class Lease:

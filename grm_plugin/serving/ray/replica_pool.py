@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -21,6 +22,22 @@ from grm_plugin.serving.ray.replica_watch import Attempt, ReplicaWatch
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """What one caller has given to the replicas of a model.
+
+    Attributes:
+        places: how many calls of this caller each of them takes at once.
+        running: the calls that each has, by its name.
+        waiting: calls that wait for a place.
+    """
+
+    places: int
+    running: Mapping[str, int]
+    waiting: int
+
 
 FULL_PAUSE_S = 0.05
 """Longest pause between two looks for a replica with a free place; it is shorter where one becomes free."""
@@ -85,6 +102,10 @@ class ReplicaPool:
         """How many replicas answer, and how many do not: they start, restart or are frozen."""
         alive = self.watch.alive
         return {"RUNNING": alive, "DOWN": len(self._handles) - alive}
+
+    def load(self) -> PoolLoad:
+        """What the replicas have been given, and what waits for them."""
+        return PoolLoad(self._places, self.watch.running(), self.watch.waiting)
 
     async def _send(self, attempt: Attempt, method: str, arguments: Callable[[], tuple[Any, ...]]) -> Any:
         id = await self._place(attempt)

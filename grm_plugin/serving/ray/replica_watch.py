@@ -183,6 +183,15 @@ class ReplicaWatch:
         return bool(self._attempts)
 
     @property
+    def waiting(self) -> int:
+        """Attempts that wait for a replica with a free place."""
+        return sum(not attempt.replica for attempt in self._attempts)
+
+    def running(self) -> dict[str, int]:
+        """How many attempts each replica has."""
+        return {id: len(replica.attempts) for id, replica in self._replicas.items()}
+
+    @property
     def usual_s(self) -> float:
         """Seconds that an answer takes: the median of the recent ones; 0 if none is known."""
         return sorted(self._latencies)[len(self._latencies) // 2] if self._latencies else 0.0

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import ray
@@ -50,6 +50,21 @@ FAILED_CHECKS = 3
 """A replica whose model fails so many health checks in a row ends."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaLoad:
+    """What a replica says of itself.
+
+    Attributes:
+        gpus: the ids of its GPUs on its node, as Ray counts them.
+        requests: calls that its model has now: of the GRM one per order of a list, of the meta RM one per list.
+        kv_cache: share of the KV cache that is in use, 0 to 1; None where the engine does not say.
+    """
+
+    gpus: tuple[str, ...]
+    requests: int
+    kv_cache: float | None
+
+
 class _Replica:
     """What the replicas of the GRM and of the meta RM have in common: a model that is watched.
 
@@ -71,6 +86,11 @@ class _Replica:
     async def ping(self) -> str:
         """The version of grm_plugin in this process, once it has started."""
         return __version__
+
+    async def load(self) -> ReplicaLoad:
+        """What it works on."""
+        gpus = tuple(map(str, ray.get_gpu_ids()))
+        return ReplicaLoad(gpus, self._watchdog.under_way, getattr(self._model, "kv_cache_use", None))
 
     async def _call_model(self, work: Awaitable[T]) -> T:
         """The result of a call to the model. Ends this process if the call failed because the model's process is gone.

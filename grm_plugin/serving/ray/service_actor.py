@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -29,7 +30,7 @@ from grm_plugin.serving.ray.held_socket import take
 from grm_plugin.serving.ray.own_process import guard_this_process, starting
 from grm_plugin.serving.ray.remote_lists import RemoteLists
 from grm_plugin.serving.ray.remote_meta_rm import RemoteMetaRM
-from grm_plugin.serving.ray.replica_pool import ReplicaPool
+from grm_plugin.serving.ray.replica_pool import PoolLoad, ReplicaPool
 from grm_plugin.serving.ray.replicas import meta_rm_of, requests_per_replica
 from grm_plugin.serving.service import RewardService
 from grm_plugin.wire.schemas import GetRewardReply, GetRewardRequest, ScoreReply, ScoreRequest
@@ -42,6 +43,19 @@ STATES_PERIOD_S = 2.0
 
 CONNECTIONS_S = 2
 """For connections to take their replies after a drain; whole seconds, because uvicorn takes an integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLoad:
+    """How full one process of the service is.
+
+    Attributes:
+        waiting: samples in it.
+        lists: what it has given to the replicas of the GRM; None where it judges lists itself.
+    """
+
+    waiting: int
+    lists: PoolLoad | None
 
 
 class RewardActor:
@@ -112,6 +126,15 @@ class RewardActor:
     async def judge_groups(self, request: ScoreRequest) -> ScoreReply:
         """See `RewardService.judge_groups`."""
         return await self._service.judge_groups(request)
+
+    async def load(self) -> ServiceLoad:
+        """How full it is."""
+        pool = self._pools.get("Engine")
+        return ServiceLoad(self._own.waiting, pool.load() if pool else None)
+
+    async def problem(self) -> str:
+        """See `RewardService.problem`; it takes as long as a probe of idle models."""
+        return await self._service.problem()
 
     async def drain(self, patience_s: float) -> None:
         """See `RewardService.drain`. Then connections are closed, once they have their replies."""

@@ -55,6 +55,7 @@ def test_the_commands_are_pinned() -> None:
     assert set(COMMANDS) == {
         "attack",
         "serve",
+        "status",
         "stop",
         "config",
         "path",

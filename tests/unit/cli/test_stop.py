@@ -42,7 +42,7 @@ def places(monkeypatch: pytest.MonkeyPatch) -> Places:
     places = Places()
     monkeypatch.setattr(launch, "stop_on_ray", places.stop_on_ray)
     monkeypatch.setattr(pid_file, "stop", places.stop_here)
-    monkeypatch.setattr(launch, "_cluster_is_here", lambda: True, raising=False)
+    monkeypatch.setattr(launch, "cluster_is_here", lambda: True, raising=False)
     return places
 
 
@@ -72,7 +72,7 @@ def test_a_machine_without_a_cluster_is_none_to_complain_about(places: Places, m
         raise ServiceError("no Ray cluster at 'auto'")
 
     monkeypatch.setattr(launch, "stop_on_ray", no_cluster)
-    monkeypatch.setattr(launch, "_cluster_is_here", lambda: False, raising=False)
+    monkeypatch.setattr(launch, "cluster_is_here", lambda: False, raising=False)
     assert launch.stop("nosuch") is False
 
 

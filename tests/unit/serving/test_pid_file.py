@@ -132,3 +132,13 @@ def test_a_service_of_another_user_is_left_alone(monkeypatch: pytest.MonkeyPatch
     words = rf"'one' \(process {os.getpid()}\) belongs to another user"
     with pid_file.holding_pid_file("one", URL), pytest.raises(ServiceError, match=words):
         pid_file.stop("one")
+
+
+def test_all_services_that_live_are_listed(runtime: Path) -> None:
+    assert pid_file.find_all() == {}
+    with process("one") as one, process("two") as two:
+        (runtime / "left-over.json").write_text(json.dumps({"pid": one.pid, "url": URL}))
+        (runtime / "damaged.json").write_text("{")
+        found = pid_file.find_all()
+    assert found == {"one": pid_file.RunningService(one.pid, URL), "two": pid_file.RunningService(two.pid, URL)}
+    assert pid_file.find_all() == {}

@@ -271,7 +271,7 @@ async def test_health_ready_and_info(client: httpx.AsyncClient) -> None:
     counters = info.pop("counters")
     assert info.pop("pid") == os.getpid()
     assert set(info.pop("fingerprint")) >= {"engine", "prompt", "sampling", "judge", "normalize", "failure"}
-    assert info == {"version": __version__, "model": "fake", "k": 2, "k_meta": 2, "list_size": 4}
+    assert info == {"version": __version__, "model": "fake", "k": 2, "k_meta": 2, "list_size": 4, "max_waiting": 32_768}
     assert (counters["requests"], counters["votes_kept"]) == (1, 2)
 
 

@@ -16,7 +16,8 @@ from support.ray_cluster import free_port
 ray = pytest.importorskip("ray")
 
 from grm_plugin.serving.ray import deploying  # noqa: E402
-from grm_plugin.serving.ray.keeper import Keeper  # noqa: E402
+from grm_plugin.serving.ray.keeper import About, Keeper  # noqa: E402
+from grm_plugin.serving.ray.lease import Owner  # noqa: E402
 
 OWN_HANDLE = object()
 URL = "http://127.0.0.1:8790"
@@ -29,6 +30,7 @@ class App:
 
     def __init__(self, *_: Any) -> None:
         self.works = False
+        self.waits_for = ""
         self.go_on = threading.Event()
         self.given_up = threading.Event()
         self.deploying = True
@@ -163,3 +165,19 @@ def test_a_start_that_was_given_up_starts_no_actor(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ServiceError, match="the process that started the service is gone"):
         app.deploy()
     app.delete()
+
+
+def test_it_tells_of_its_service_while_that_starts_and_when_its_owner_is_gone(
+    lease: threading.Event, killed: Killed
+) -> None:
+    config = make_config(service__lifetime="shared", service__replicas=2, service__max_waiting=100, service__port=8790)
+    keeper = Keeper(config, HOLD, None, Owner("login", 7))
+    app = app_of(keeper)
+    app.waits_for = "2 GPUs lack"
+    assert keeper.about() == About(URL, "shared", 200, Owner("login", 7), False, True, "2 GPUs lack")
+    app.waits_for, app.works = "", True
+    app.go_on.set()
+    assert keeper.started().url == URL
+    lease.set()
+    keeper._watch(HOLD)
+    assert keeper.about() == About(URL, "shared", 200, Owner("login", 7), True, False, "")

@@ -17,7 +17,7 @@ from grm_plugin import __version__
 from grm_plugin.errors import EngineError, GRMError, GroupError, PromptError, PromptTooLong
 from grm_plugin.serving.ray import replica_pool
 from grm_plugin.serving.ray.remote_meta_rm import RemoteMetaRM
-from grm_plugin.serving.ray.replica_pool import ReplicaPool
+from grm_plugin.serving.ray.replica_pool import PoolLoad, ReplicaPool
 from grm_plugin.types import Conversation, Message
 from support.factories import until
 
@@ -221,3 +221,13 @@ async def test_a_place_that_becomes_free_is_taken_at_once(pools: Pools, monkeypa
     pool = pools(Actor([1.5]), places=1)
     async with asyncio.timeout(20):
         assert await asyncio.gather(*(RemoteMetaRM(pool).rate(RATED) for _ in range(50))) == [[1.5]] * 50
+
+
+async def test_it_tells_what_the_replicas_have_and_what_waits_for_them(pools: Pools) -> None:
+    pool = pools(*(Actor(lambda: asyncio.sleep(3600)) for _ in range(2)), places=2)
+    assert pool.load() == PoolLoad(2, {"r0": 0, "r1": 0}, 0)
+    calls = [asyncio.create_task(pool.call("rate", tuple, accept)) for _ in range(7)]
+    await until(lambda: pool.load() == PoolLoad(2, {"r0": 2, "r1": 2}, 3))
+    for call in calls:
+        call.cancel()
+    await until(lambda: pool.load() == PoolLoad(2, {"r0": 0, "r1": 0}, 0))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.factories import make_config
+from support.factories import make_config, until
 
 ray = pytest.importorskip("ray")
 
@@ -22,6 +22,7 @@ from grm_plugin.serving.ray.replicas import (  # noqa: E402
     FAILED_CHECKS,
     EngineReplica,
     MetaRMReplica,
+    ReplicaLoad,
     hung_after_s,
     requests_per_replica,
 )
@@ -123,7 +124,7 @@ class Model:
             raise EngineError("its process is gone")
 
 
-def engine_replica(monkeypatch: pytest.MonkeyPatch, model: Model) -> Any:
+def engine_replica(monkeypatch: pytest.MonkeyPatch, model: Any) -> Any:
     monkeypatch.setattr(replicas, "guard_this_process", lambda: None)
     monkeypatch.setattr(replicas, "build_generator", lambda _: model)
     monkeypatch.setattr(ray, "get_gpu_ids", list)
@@ -186,3 +187,30 @@ def test_a_number_of_threads_that_ray_has_set_is_no_wish_of_the_user(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     replicas.forget_rays_threads()
     assert os.environ.get("OMP_NUM_THREADS") == left
+
+
+class Waiting:
+    """A GRM that answers when it is told to, and says how full its KV cache is."""
+
+    kv_cache_use = 0.5
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def generate(self, *_: Any) -> Any:
+        await self.go_on.wait()
+        return []
+
+
+async def test_a_replica_tells_its_gpus_and_what_its_model_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Waiting()
+    replica = engine_replica(monkeypatch, model)
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: [2, 3])
+    assert await replica.load() == ReplicaLoad(("2", "3"), 0, 0.5)
+    under_way = asyncio.create_task(replica.generate(Prompt((), (0,)), Sampling(1, 0.5, 1.0, 64)))
+    await until(lambda: replica._watchdog.under_way == 1)
+    assert (await replica.load()).requests == 1
+    model.go_on.set()
+    await under_way
+    assert (await replica.load()).requests == 0
+    replica._health.cancel()
