@@ -20,6 +20,7 @@ from grm_plugin.serving.ray import launch  # noqa: E402
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SECRET = "s3cret-Token_of.this~service"
+METRICS_SECRET = "of-Prometheus-and-nobody-else"
 SENTINEL = "XYZZY-the-magic-word-7431"
 
 
@@ -29,11 +30,13 @@ def test_a_token_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         engine__replicas=1, service__max_body_mb=1,
     )  # fmt: skip
     monkeypatch.setenv("GRM_TOKEN", SECRET)
+    monkeypatch.setenv("GRM_METRICS_TOKEN", METRICS_SECRET)
     with ray_cluster(tmp_path / "head.log") as (address, _):
         monkeypatch.setenv("RAY_ADDRESS", address)
         with launch.start(config) as service:
             assert not any("token" in note for note in service.notes)
             monkeypatch.delenv("GRM_TOKEN")
+            monkeypatch.delenv("GRM_METRICS_TOKEN")
             assert_guarded(service.url)
             # Who attaches learns the token from the service's keeper.
             attached = launch.attach(config)
@@ -45,7 +48,8 @@ def test_a_token_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         logs = [file for file in session_logs() if file.is_file()]
         ray.shutdown()
     assert any("guarded" in text for text in map(read, logs)), "these are the logs of the service"
-    assert [file.name for file in logs if SECRET in read(file) or SENTINEL in read(file)] == []
+    hidden = (SECRET, METRICS_SECRET, SENTINEL)
+    assert [file.name for file in logs if any(text in read(file) for text in hidden)] == []
 
 
 def assert_guarded(url: str) -> None:
@@ -54,6 +58,9 @@ def assert_guarded(url: str) -> None:
     auth = ("grm", SECRET)
     with httpx.Client(base_url=url, timeout=ANSWER_DEADLINE_S, trust_env=False) as http:
         assert http.get("/health").status_code == 200
+        assert http.get("/readyz").json() == {"ready": True}
+        of_metrics = {"Authorization": f"Bearer {METRICS_SECRET}"}
+        assert [http.get(path, headers=of_metrics).status_code for path in ("/metrics", "/info")] == [200, 401]
         for path in ("/", "/info", "/metrics", "/ready", "/openapi.json"):
             assert http.get(path).status_code == 401
             assert http.get(path, auth=auth).status_code == 200
