@@ -44,8 +44,8 @@ def status(
     """Show which services run, where, on which GPUs, and how full they are: without Ray, those of this user on this
     machine; on Ray, those of the cluster at RAY_ADDRESS, or else of the cluster that runs on this machine.
 
-    Lists are given as those that a replica judges of those that it takes at once. A service without Ray is asked with
-    the token in GRM_TOKEN.
+    Requests, one per order of a list, are given as those that a replica has of those that it takes at once. A service
+    without Ray is asked with the token in GRM_TOKEN.
     """
     token = read_token()
     cluster, on_ray = _ask_cluster(timeout)
@@ -132,8 +132,8 @@ def _row(replica: ReplicaStatus) -> tuple[str, ...]:
         replica.state,
         replica.node or "?",
         gpus,
-        _known(replica.lists, f"/{replica.places}"),
-        _known(replica.requests),
+        _known(replica.lists),
+        _known(replica.requests, f"/{replica.places}" if replica.places is not None else ""),
         "" if replica.kv_cache is None else f"{replica.kv_cache:.0%}",
         str(replica.restarts),
         str(replica.pid or "?"),

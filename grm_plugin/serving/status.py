@@ -32,7 +32,7 @@ class ReplicaStatus:
         gpus: ids of its GPUs there, as Ray counts them; None while it does not say.
         restarts: how often Ray has started it anew.
         lists: lists, or parts of them, that it judges; None for a meta RM, and while the service does not say.
-        places: most lists that it gets at once; None likewise.
+        places: most requests, one per order of a list, that it gets at once; None likewise.
         requests: calls that its model has; None while it does not say.
         kv_cache: share of its KV cache in use, 0 to 1; None where the engine does not say.
     """

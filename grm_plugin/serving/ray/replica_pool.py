@@ -29,7 +29,7 @@ class PoolLoad:
     """What one caller has given to the replicas of a model.
 
     Attributes:
-        places: how many calls of this caller each of them takes at once.
+        places: how much weight of this caller's calls each of them takes at once.
         running: the calls that each has, by its name.
         waiting: calls that wait for a place.
     """

@@ -61,10 +61,12 @@ def test_the_commands_are_pinned() -> None:
         "path",
         "doctor",
         "eval",
+        "plan",
         "score",
         "spct",
         "traces",
         "view",
+        "votes",
     }
 
 

@@ -20,7 +20,7 @@ HERE = ServiceStatus(
     "here", "http://127.0.0.1:8790", True, "", "in one process", "vm", owner="process 4", samples=3, max_samples=32_768
 )
 REPLICAS = (
-    ReplicaStatus("Engine:0", "ready", "gpu-1", 20, ("0", "1"), 0, 6, 128, 9, 0.254),
+    ReplicaStatus("Engine:0", "ready", "gpu-1", 20, ("0", "1"), 0, 6, 256, 9, 0.254),
     ReplicaStatus("Engine:1", "restarting", restarts=3),
     ReplicaStatus("MetaRM:0", "ready", "gpu-1", 30, (), 0, None, None, 2, None),
 )
@@ -94,7 +94,7 @@ def test_a_service_on_ray_with_its_replicas(found: Found) -> None:
         "grm: ready at http://10.0.0.1:8790 (on Ray on head, lifetime job, started by process 7 on login)\n"
         "  samples waiting: 1,100 of at most 32,768; lists: 6 with replicas, 2 waiting for one\n"
         "  replica   state       node   GPUs  lists  requests  KV cache  restarts  process\n"
-        "  Engine:0  ready       gpu-1  0,1   6/128  9         25%       0         20\n"
+        "  Engine:0  ready       gpu-1  0,1   6      9/256     25%       0         20\n"
         "  Engine:1  restarting  ?      ?                                3         ?\n"
         "  MetaRM:0  ready       gpu-1  none         2                   0         30\n"
     )
