@@ -23,7 +23,10 @@ class Released:
 
     config: Mapping[str, Any]
     smaller: Mapping[str, Any]
-    """What a tiny model of the same architecture has instead. The sizes that kernels are written for stay."""
+    """What a tiny model of the same architecture has instead. The sizes that kernels are written for stay.
+
+    Weights are so small that rounding to bfloat16 changes less than a feature does, and caps come into reach of them.
+    """
     features: Mapping[str, Mapping[str, Any]]
     """What sets the architecture apart, by name: the change of a tiny model's configuration that undoes it."""
     template: str
@@ -62,7 +65,7 @@ DEEPSEEK_V2 = Released(
     },
     smaller={
         "hidden_size": 256, "intermediate_size": 512, "moe_intermediate_size": 128, "n_routed_experts": 16,
-        "num_attention_heads": 4, "num_key_value_heads": 4, "num_hidden_layers": 3, "initializer_range": 0.1,
+        "num_attention_heads": 4, "num_key_value_heads": 4, "num_hidden_layers": 3, "initializer_range": 0.06,
     },
     features={
         "yarn": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000}},
@@ -79,7 +82,7 @@ DEEPSEEK_V2 = Released(
     special=("<｜begin▁of▁sentence｜>", DEEPSEEK_END),
     ends_answers=DEEPSEEK_END,
     stops=(DEEPSEEK_END,),
-    factors={"experts.down_proj": 3.0},
+    factors={"experts.down_proj": 8.0},
 )  # fmt: skip
 
 GEMMA_CONFIG: Mapping[str, Any] = {
@@ -93,12 +96,13 @@ GEMMA_CONFIG: Mapping[str, Any] = {
 }  # fmt: skip
 GEMMA_SMALLER: Mapping[str, Any] = {
     "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "num_hidden_layers": 4, "sliding_window": 64, "initializer_range": 0.1,
+    "num_hidden_layers": 4, "sliding_window": 64, "initializer_range": 0.06, "attn_logit_softcapping": 2.0,
+    "final_logit_softcapping": 2.0,
 }  # fmt: skip
 GEMMA_FEATURES: Mapping[str, Mapping[str, Any]] = {
     "the cap of attention": {"attn_logit_softcapping": None},
     "the sliding window": {"sliding_window": 4096},
-    "the scale of the query": {"query_pre_attn_scalar": 128},
+    "the scale of the query": {"query_pre_attn_scalar": 64},
 }
 GEMMA_SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>")
 GEMMA_TEMPLATE = (
@@ -108,8 +112,7 @@ GEMMA_TEMPLATE = (
     "{{ '<start_of_turn>' + role + '\n' + message.content | trim + '<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
-GEMMA_FACTORS = {"q_proj.weight": 3.0}
-"""The attention's logits then come near its cap of 50."""
+GEMMA_FACTORS = {"q_proj.weight": 1.5}
 
 GEMMA_ADDED = {"post_attention_layernorm.weight": 2.0, "post_feedforward_layernorm.weight": 2.0}
 """Else a model whose output layer is its embedding repeats its last token."""
