@@ -1,4 +1,4 @@
-"""The GRM and the meta RM on CUDA devices: shapes of real models with random weights, and the nano models.
+"""Several models, several GPUs and a service on CUDA devices. The first check of a GPU is `python tests/gpu`.
 
 Nothing is downloaded. On the GPU machine: pip install -e ".[vllm,test]", then pytest tests/gpu -s
 """
@@ -10,7 +10,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -22,6 +21,9 @@ from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
 from grm_plugin.engines.vllm_start import is_cpu_build
 from grm_plugin.types import Group, Message, Prompt, Sampling
 from support.paths import ROOT
+from support.tiny_models import make_tiny_model
+from support.transformers_reference import Reference
+from support.vllm_parity import rate, ratings
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
@@ -45,11 +47,9 @@ NANO_SHARE = 0.3
 MESSAGE = Message("user", "Query: Name two colours.\n\nResponse 1 ABCDEF: red, blue\nEnd 1 ABCDEF")
 PROMPT = Prompt((MESSAGE,), (0,))
 
-E = TypeVar("E", VLLMEngine, VLLMMetaRM)
-
 
 @contextmanager
-def running(engine: E) -> Iterator[E]:
+def running(engine: VLLMEngine) -> Iterator[VLLMEngine]:
     try:
         yield engine
     finally:
@@ -67,23 +67,6 @@ def eight_billion(tmp_path_factory: pytest.TempPathFactory) -> Path:
         architectures=["LlamaForCausalLM"], vocab_size=128_256, hidden_size=4096, intermediate_size=14_336,
         num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=16_384,
         dtype="bfloat16",
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
-
-
-@pytest.fixture(scope="module")
-def gemma_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two layers of the architecture of DeepSeek-GRM-27B's meta RM, over the nano tokenizer, with random weights."""
-    from transformers import AutoTokenizer, Gemma2Config
-
-    folder = tmp_path_factory.mktemp("gemma_2")
-    tokenizer = AutoTokenizer.from_pretrained(NANO_GRM)
-    tokenizer.save_pretrained(folder)
-    Gemma2Config(
-        architectures=["Gemma2ForSequenceClassification"], vocab_size=len(tokenizer), hidden_size=512,
-        intermediate_size=1024, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=128,
-        query_pre_attn_scalar=128, sliding_window=512, max_position_embeddings=2048, num_labels=1,
-        pad_token_id=tokenizer.pad_token_id, dtype="bfloat16",
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
@@ -117,20 +100,24 @@ async def test_the_nano_grm_writes_critiques_on_a_gpu_too() -> None:
     assert completion.finish_reason == "stop"
 
 
-@pytest.mark.parametrize("gpus", [1, pytest.param(2, marks=needs_two)])
-async def test_a_meta_rm_rates_critiques(gpus: int, gemma_2: Path) -> None:
-    model = MetaRMConfig(
-        model=str(gemma_2),
-        max_model_len=1024,
-        tensor_parallel_size=gpus,
-        gpu_memory_utilization=NANO_SHARE,
-        engine_args={"load_format": "dummy"},
+@needs_two
+async def test_a_meta_rm_on_two_gpus_rates_as_transformers_does(tmp_path: Path) -> None:
+    folder = make_tiny_model("gemma_2_meta_rm", tmp_path)
+    meta_rm = VLLMMetaRM(
+        MetaRMConfig(
+            model=str(folder),
+            max_model_len=512,
+            dtype="bfloat16",
+            tensor_parallel_size=2,
+            gpu_memory_utilization=NANO_SHARE,
+        )
     )
-    critiques = ["Scores: \\boxed{9}", "too short " * 60] * 8
-    with running(VLLMMetaRM(model)) as meta_rm:
-        logits = await meta_rm.rate([(MESSAGE, Message("assistant", critique)) for critique in critiques])
-    assert len(logits) == 16
-    assert all(map(math.isfinite, logits))
+    try:
+        found = await rate(meta_rm)
+    finally:
+        meta_rm.shutdown()
+    expected = ratings(Reference(folder))
+    assert found == pytest.approx(expected, abs=0.2 * (max(expected) - min(expected)))
 
 
 async def test_both_models_run_in_one_process() -> None:

@@ -1,4 +1,4 @@
-"""What transformers computes on the CPU, in float32, from the weights in a folder: vLLM is held against it."""
+"""What transformers computes on the CPU from the weights in a folder: vLLM is held against it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ class Reference:
     Args:
         folder: the model.
         changes: of its configuration, as `Released.features` has them.
+        dtype: the numbers that it computes with. In others than float32 it shows how much rounding changes.
     """
 
-    def __init__(self, folder: Path, changes: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, changes: Mapping[str, Any] | None = None, dtype: str = "float32") -> None:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -27,7 +28,7 @@ class Reference:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         # Other implementations of attention leave Gemma's cap out.
         self._model: Any = kind.from_pretrained(
-            folder, config=config, dtype=torch.float32, attn_implementation="eager"
+            folder, config=config, dtype=getattr(torch, dtype), attn_implementation="eager"
         ).eval()
 
     def prompt(

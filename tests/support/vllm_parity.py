@@ -116,6 +116,18 @@ def difference(written: Sequence[Written], reference: Reference) -> Difference:
     return Difference(max(reading), max(writing), max(behind), sum(every) / len(every))
 
 
+def rounding(written: Sequence[Written], reference: Reference, rounded: Reference) -> float:
+    """The mean difference in nats, as `Difference.mean`, that another dtype makes within transformers."""
+    differences: list[float] = []
+    for one in written:
+        tokens = [*one.prompt, *one.tokens]
+        exact, other = (model.logprobs(tokens) for model in (reference, rounded))
+        differences += [
+            abs(float(exact[at - 1, token] - other[at - 1, token])) for at, token in enumerate(tokens) if at
+        ]
+    return sum(differences) / len(differences)
+
+
 async def rate(meta_rm: VLLMMetaRM) -> list[float]:
     """Our meta RM's ratings of `RATED`."""
     return await meta_rm.rate(RATED)
