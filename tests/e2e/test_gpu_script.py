@@ -1,4 +1,7 @@
-"""`python tests/gpu` tried on the CPU: what it will do on the first GPU is executed here. Some 90 s on two cores."""
+"""`python tests/gpu` tried on the CPU: what a GPU will be asked first is executed here.
+
+Three minutes on two busy cores.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Tiny models with the architecture of the released GRMs, run by our engine classes on vLLM, against transformers.
 
 DeepSeek-V2 (latent attention, routed and shared experts, yarn), Gemma 2 (caps, sliding window) as GRM and as meta RM,
-and Qwen 3 (which thinks first). Some 100 s on two cores. On CPU vLLM has a reference implementation of latent attention
+and Qwen 3 (which thinks first). Two to four minutes. On CPU vLLM has a reference implementation of latent attention
 (CPU_MLA, chosen here so that every CPU takes the same), without prefix caching, and its first model runner; the
 kernels, the second runner and CUDA graphs of a GPU are held against transformers by tests/gpu.
 """

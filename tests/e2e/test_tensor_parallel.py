@@ -1,7 +1,7 @@
 """A replica that is split over two devices: vLLM's worker processes, two of them, inside an actor on Ray.
 
 vLLM's CPU build runs tensor parallel too, which `engine_args` ask it for here: the key of the configuration only says
-how many of the cluster's GPUs, which are pretended, the replica reserves. Some 90 s on two cores.
+how many of the cluster's GPUs, which are pretended, the replica reserves. Five minutes on two busy cores.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What vLLM is configured to on an H100, an H200 and an A100 for the two configurations of DeepSeek-GRM.
 
-The devices are pretended, the configuration is vLLM's own. Some 15 s.
+The devices are pretended, the configuration is vLLM's own. Some 20 s.
 """
 
 from __future__ import annotations
