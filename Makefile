@@ -9,6 +9,8 @@ SEED ?= 1
 BENCH ?=
 
 REQUIREMENTS := configs/requirements-cpu.txt
+# A file of pins that take the place of those of REQUIREMENTS.
+OVERRIDES ?=
 INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 # pip compiles what it installs in one process; this does it in as many as there are cores. Left out are the folders of
@@ -25,7 +27,13 @@ SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evalua
 LATER := tests/unit/attacks tests/unit/cpu tests/unit/evals tests/unit/examples tests/unit/spct \
 	tests/unit/cli/test_eval.py tests/unit/cli/test_missing_packages.py
 
-.PHONY: demo spct test test-rest test-all test-verl chaos bench unit check format docs clean
+# What other versions of vLLM, transformers and Ray could break: engines, service, OpenRLHF's hooks.
+VERSIONS_QUICK := tests/unit/engines tests/unit/serving tests/unit/conversation tests/unit/integrations tests/unit/cpu \
+    tests/unit/doctor tests/contracts/test_openrlhf.py tests/contracts/test_openrlhf_reward_func.py
+VERSIONS_SLOW := tests/e2e/test_vllm_engines.py tests/e2e/test_service_ray.py tests/e2e/test_token_ray.py \
+    tests/e2e/test_two_nodes.py tests/e2e/test_openrlhf_plan.py tests/e2e/test_openrlhf_hooks.py tests/e2e/test_openrlhf_cpu.py
+
+.PHONY: demo spct test test-rest test-all test-verl test-matrix test-versions chaos bench unit check format docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m examples.demo --algo $(ALGO) --steps $(STEPS)
@@ -55,6 +63,16 @@ test-verl:
 	$(MAKE) VENV=.venv-verl REQUIREMENTS=configs/requirements-verl-cpu.txt .venv-verl/.installed
 	.venv-verl/bin/pytest tests/contracts/test_verl.py
 
+# The other tested combinations of versions (docs/versions.md), in environments of their own: OpenRLHF's own pins, and a newer
+# Ray. Half an hour each on two cores that had other work too.
+test-matrix:
+	$(MAKE) test-versions VENV=.venv-openrlhf OVERRIDES=configs/overrides-openrlhf-cpu.txt
+	$(MAKE) test-versions VENV=.venv-ray OVERRIDES=configs/overrides-ray-cpu.txt
+
+test-versions: $(INSTALLED)
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal $(VERSIONS_QUICK)
+	$(VENV)/bin/pytest $(VERSIONS_SLOW)
+
 # Kills, freezes and corrupts everything under a load of 2,640 rewards: six minutes.
 chaos: $(INSTALLED)
 	$(VENV)/bin/python tests/chaos
@@ -81,12 +99,15 @@ docs:
 	rm -rf build/docs
 	.venv-docs/bin/sphinx-build --fail-on-warning --fresh-env --quiet --doctree-dir build/doctrees docs build/docs
 
-$(INSTALLED): $(REQUIREMENTS) pyproject.toml
+# pip refuses two pins of one package: those that are overridden are left out of what it reads.
+$(INSTALLED): $(REQUIREMENTS) $(OVERRIDES) pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --no-deps --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(REQUIREMENTS)
+	sed -n 's/^\([^#]*==\).*/^\1/p' /dev/null $(OVERRIDES) | grep -v -f - $(REQUIREMENTS) > $(VENV)/requirements.txt
+	$(PIP_INSTALL) --no-deps --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	    -r $(VENV)/requirements.txt $(OVERRIDES:%=-r %)
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	$(COMPILE)
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-verl .venv-docs docs/reference runs build dist *.egg-info
+	rm -rf $(VENV) .venv-verl .venv-openrlhf .venv-ray .venv-docs docs/reference runs build dist *.egg-info
