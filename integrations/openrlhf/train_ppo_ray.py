@@ -33,7 +33,7 @@ from types import SimpleNamespace
 from packaging.version import Version
 
 from grm_plugin._util.background import start_in_background
-from grm_plugin._util.known_versions import OLDEST_OPENRLHF
+from grm_plugin._util.known_versions import COMBINATIONS, OLDEST_OPENRLHF
 from grm_plugin.errors import ConfigError, GRMError, ServiceError
 from grm_plugin.integrations.openrlhf.gpu_plan import check_room, roles_of, roles_of_grm, table
 from grm_plugin.integrations.openrlhf.hook_files import HookFile
@@ -229,7 +229,7 @@ def _require_openrlhf() -> None:
     try:
         found = importlib.metadata.version("openrlhf")
     except importlib.metadata.PackageNotFoundError:
-        raise ConfigError('OpenRLHF is not installed: pip install -e ".[openrlhf]"') from None
+        raise ConfigError(f"OpenRLHF is not installed: {COMBINATIONS[0].install} (see docs/versions.md)") from None
     # Checked first: an older OpenRLHF would refuse the job's flags only once the GRM is loaded.
     if Version(found) < Version(OLDEST_OPENRLHF):
         raise ConfigError(f"OpenRLHF {found} has other flags: install {OLDEST_OPENRLHF} or newer")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from grm_plugin._util.known_versions import PYTHON, Package
+from grm_plugin._util.known_versions import COMBINATIONS, PYTHON, Combination, Package
 from grm_plugin._util.nvidia_gpus import local_gpus
 from grm_plugin.config import VLLMConfig
 from grm_plugin.doctor import gpus, memory
 from grm_plugin.doctor.findings import Finding
 from grm_plugin.doctor.memory import GIB
-from grm_plugin.doctor.versions import version_finding
+from grm_plugin.doctor.versions import combination_findings, version_finding
 from grm_plugin.engines.model_files import ModelFiles, named_parameters
 from support.factories import make_config
 from support.paths import ROOT
@@ -39,6 +39,50 @@ def test_versions_are_tested_or_working_or_neither(version: str, level: str) -> 
 
 def test_a_version_with_a_build_tag_counts_as_its_version() -> None:
     assert version_finding(Package(("torch",), ">=2.6", "==2.13.*"), "torch", "2.13.0+cpu").level == "ok"
+
+
+OPENRLHFS_OWN = COMBINATIONS[0]
+
+
+@pytest.mark.parametrize("tested", COMBINATIONS, ids=lambda tested: tested.name)
+@pytest.mark.parametrize("without", ["", "openrlhf", "deepspeed"])
+def test_versions_that_were_tested_together(tested: Combination, without: str) -> None:
+    found = {name: version for name, version in tested.versions.items() if name != without}
+    finding = only(combination_findings(found | {"torch": f"{tested.versions['torch']}+cu130", "protobuf": "6.33.6"}))
+    assert finding.level == "ok"
+    assert tested.name in finding.message
+
+
+@pytest.mark.parametrize(
+    ("versions", "differing", "constraints"),
+    [
+        (
+            {**OPENRLHFS_OWN.versions, "transformers": "5.19.0"},
+            "transformers 5.19.0 (there 5.15.0)",
+            '--no-build-isolation -e ".[openrlhf]" -c configs/constraints/openrlhf-0.11.2.txt',
+        ),
+        (
+            {"vllm": "0.32.0", "ray": "2.58.0", "transformers": "5.19.0"},
+            "ray 2.58.0 (there 2.55.0)",
+            '-e ".[vllm]" -c configs/constraints/vllm-0.32.0-ray-2.55.0.txt',
+        ),
+        (
+            {"vllm": "0.33.0", "ray": "2.60.0", "torch": "2.14.0"},
+            "vllm 0.33.0 (there 0.32.0), torch 2.14.0 (there 2.13.0)",
+            '-e ".[vllm]" -c configs/constraints/vllm-0.32.0-ray-2.60.0.txt',
+        ),
+    ],
+    ids=["versions of two sets", "a Ray between two", "a newer vLLM"],
+)
+def test_versions_that_were_not_tested_together(versions: dict[str, str], differing: str, constraints: str) -> None:
+    finding = only(combination_findings(versions))
+    assert (finding.level, finding.message.endswith(f": {differing}")) == ("warning", True), finding
+    assert finding.fix == f"pip install {constraints}"
+    assert "make" in only(combination_findings(versions, on_cpu=True)).fix
+
+
+def test_where_neither_vllm_nor_openrlhf_is_installed_nothing_has_to_fit() -> None:
+    assert combination_findings({"ray": "2.40.0", "torch": "2.6.0", "transformers": "4.57.6"}) == []
 
 
 @pytest.mark.parametrize(
