@@ -33,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[FOLDER] = take_folder()
     # Or a cluster starts a Python process for each CPU that it claims, ten of them for an OpenRLHF job on two cores.
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+    # Newer versions of Ray would write a token into the user's home, for which all later clusters ask.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,7 +40,7 @@ from grm_plugin.integrations.openrlhf.hook_files import HookFile
 from grm_plugin.integrations.openrlhf.judging_plan import judging_plan
 from grm_plugin.integrations.openrlhf.launcher_flags import AGENT, REWARD_URL, Hook, Job, N, parse
 from grm_plugin.integrations.openrlhf.openrlhf_flags import read_flags
-from grm_plugin.serving.ray.cluster_address import listens, resolve
+from grm_plugin.serving.ray.cluster_address import listens, not_connected, resolve
 from grm_plugin.serving.ray.gpus import cluster_grows, gpus_per_node
 from grm_plugin.serving.ray.launch import ServiceHandle, start, start_or_attach, stop_on_ray
 from grm_plugin.serving.ray.reach import from_head_node_only
@@ -92,7 +92,10 @@ def run(job: Job, flags: SimpleNamespace | None = None) -> None:
     # The CPU profile makes a plain `ray.init()` start a cluster of the job's own, with GPUs that Ray pretends to have.
     address = os.environ.get("RAY_ADDRESS") or (None if job.cpu else _own_cluster())
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
-    ray.init(address=address, runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
+    try:
+        ray.init(address=address, runtime_env={"env_vars": beside_submitted(workers_environment(job), submitted)})
+    except (ConnectionError, ray.exceptions.RayError) as error:
+        raise not_connected(address or "local", error) from None
     if reach := from_head_node_only(job.config.service):  # rollout actors, which ask for rewards, are on any node
         raise ConfigError(reach)
     if flags is not None and not job.cpu:  # where Ray pretends to have GPUs, as many as the job asks for

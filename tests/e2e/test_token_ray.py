@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from grm_plugin.client import Client
+from grm_plugin.errors import ServiceError
 from support.factories import make_config, make_group
 from support.ray_cluster import ANSWER_DEADLINE_S, free_port, ray_cluster
 
@@ -50,6 +54,16 @@ def test_a_token_on_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert any("guarded" in text for text in map(read, logs)), "these are the logs of the service"
     hidden = (SECRET, METRICS_SECRET, SENTINEL)
     assert [file.name for file in logs if any(text in read(file) for text in hidden)] == []
+
+
+def test_a_cluster_that_asks_for_rays_own_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
+    with ray_cluster(tmp_path / "head.log", environ=os.environ | told) as (address, _):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(ServiceError, match=rf"'{address}' asks for a token of Ray's.*set RAY_AUTH_MODE=token"):
+            launch.connect()
+        command = [sys.executable, "-c", "from grm_plugin.serving.ray import launch; launch.connect()"]
+        subprocess.run(command, env=os.environ | told, timeout=ANSWER_DEADLINE_S, check=True)
 
 
 def assert_guarded(url: str) -> None:

@@ -1,11 +1,16 @@
-"""The address of a Ray cluster, and whether anything listens there: Ray itself tries a dead address for minutes."""
+"""The address of a Ray cluster, whether anything listens there, and why Ray cannot connect to it."""
 
 from __future__ import annotations
 
 import socket
 
+from grm_plugin.errors import ServiceError
+
 CONNECT_DEADLINE_S = 5.0
-"""For a connection to the cluster's address."""
+"""For a connection to the cluster's address. Ray itself tries a dead one for minutes."""
+
+TOKEN_SIGN = "authentication token"
+"""In Ray's errors about a token that is missing or wrong."""
 
 
 def resolve(address: str) -> str:
@@ -22,6 +27,20 @@ def resolve(address: str) -> str:
 
     found: str = services.get_ray_address_from_environment(address, None)
     return found
+
+
+def not_connected(address: str, error: BaseException) -> ServiceError:
+    """What to tell where `ray.init` failed with this error. Ray's own words are in its causes, if anywhere."""
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    if any(TOKEN_SIGN in str(cause).lower() for cause in causes):
+        return ServiceError(
+            f"the Ray cluster at {address!r} asks for a token of Ray's, as newer versions do by themselves: set "
+            "RAY_AUTH_MODE=token here too, with that token in ~/.ray/auth_token, in RAY_AUTH_TOKEN or in the file "
+            "RAY_AUTH_TOKEN_PATH; or start the cluster with RAY_AUTH_MODE=disabled"
+        )
+    return ServiceError(f"no Ray cluster at {address!r} ({error}): set RAY_ADDRESS, or run `ray start --head`")
 
 
 def listens(address: str) -> bool:

@@ -22,7 +22,7 @@ from grm_plugin.config import Config
 from grm_plugin.errors import ServiceError
 from grm_plugin.serving import pid_file
 from grm_plugin.serving.ray.actors import NAMESPACE, SERVICE, actor_name, actors_of, end_actors, head_node, keeper_name
-from grm_plugin.serving.ray.cluster_address import listens, resolve
+from grm_plugin.serving.ray.cluster_address import listens, not_connected, resolve
 from grm_plugin.serving.stop_times import DRAIN_S, FAILED_START_S, RAY_STOP_S
 from grm_plugin.wire.token import Token, read_service_token
 
@@ -212,27 +212,27 @@ def connect(default: str = "local") -> None:
         default: an address, `auto` for the cluster of this machine, or `local` for a new private cluster.
 
     Raises:
-        ServiceError: no cluster answers at the address; told within `CONNECT_DEADLINE_S` if nothing listens there.
+        ServiceError: no cluster answers at the address; told within `CONNECT_DEADLINE_S` if nothing listens there. Or
+            the cluster asks for a token that this process does not have.
     """
     require("ray", what=RAY_SERVICE)
     import ray
 
     if ray.is_initialized():
         return
-    address = os.environ.get("RAY_ADDRESS") or default
+    asked = address = os.environ.get("RAY_ADDRESS") or default
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        address = resolve(address)
+        address = resolve(asked)
         if not listens(address):
             raise ServiceError(
                 f"the Ray cluster at {address} does not answer (left over from a killed job?): run `ray stop`, or set "
                 "RAY_ADDRESS"
             )
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ServiceError(
-            f"no Ray cluster at {address!r} ({error}): set RAY_ADDRESS, or run `ray start --head`"
-        ) from None
+        # Not the resolved address: Ray 2.60 sends its token to a cluster that it finds by `auto`, and to no other.
+        ray.init(address=asked, log_to_driver=False, logging_level=logging.WARNING, **options)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise not_connected(address, error) from None
 
 
 def _new_keeper(config: Config) -> Any:

@@ -58,3 +58,14 @@ def test_what_listens(dead: str) -> None:
     assert not listens(dead)
     assert not listens(f"ray://{dead}")
     assert listens("local"), "no host:port: Ray decides"
+
+
+def test_the_cluster_of_this_machine_is_left_for_ray_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer versions of Ray send their token to a cluster that they find themselves, and to no other."""
+    asked: list[str] = []
+    monkeypatch.setattr("ray.init", lambda address, **_: asked.append(address))
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        found = f"127.0.0.1:{there.getsockname()[1]}"
+        monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda _: found)
+        launch.connect("auto")
+    assert asked == ["auto"]
