@@ -27,13 +27,17 @@ SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evalua
 LATER := tests/unit/attacks tests/unit/cpu tests/unit/evals tests/unit/examples tests/unit/spct \
 	tests/unit/cli/test_eval.py tests/unit/cli/test_missing_packages.py
 
+# What takes minutes each and breaks seldom: `make test-long`, which the Actions workflow runs beside .ci/run.
+LONG := tests/e2e/test_spct_meta_rm.py tests/e2e/test_tensor_parallel.py tests/e2e/test_gpu_script.py \
+	tests/e2e/test_deploy_slurm.py
+
 # What other versions of vLLM, transformers and Ray could break: engines, service, OpenRLHF's hooks.
 VERSIONS_QUICK := tests/unit/engines tests/unit/serving tests/unit/conversation tests/unit/integrations tests/unit/cpu \
     tests/unit/doctor tests/contracts/test_openrlhf.py tests/contracts/test_openrlhf_reward_func.py
 VERSIONS_SLOW := tests/e2e/test_vllm_engines.py tests/e2e/test_service_ray.py tests/e2e/test_token_ray.py \
     tests/e2e/test_two_nodes.py tests/e2e/test_openrlhf_plan.py tests/e2e/test_openrlhf_hooks.py tests/e2e/test_openrlhf_cpu.py
 
-.PHONY: demo spct test test-rest test-all test-verl test-matrix test-versions chaos bench unit check format docs clean
+.PHONY: demo spct test test-rest test-long test-all test-verl test-matrix test-versions chaos bench unit check format docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m examples.demo --algo $(ALGO) --steps $(STEPS)
@@ -50,13 +54,17 @@ test: check
 # What is left: further unit tests, every framework's own call site, all other end-to-end tests, a short chaos, verl.
 test-rest: $(INSTALLED)
 	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests/contracts $(LATER)
-	$(VENV)/bin/pytest tests/e2e tests/chaos --deselect $(SLICE)
+	$(VENV)/bin/pytest tests/e2e tests/chaos --deselect $(SLICE) $(LONG:%=--ignore=%)
 	$(MAKE) test-verl
 
-# At most thirty minutes on two cores.
+test-long: $(INSTALLED)
+	$(VENV)/bin/pytest $(LONG)
+
+# All tests but those of other versions (test-matrix).
 test-all:
 	$(MAKE) test
 	$(MAKE) test-rest
+	$(MAKE) test-long
 
 # verl needs another transformers, so it is tested in an environment of its own.
 test-verl:

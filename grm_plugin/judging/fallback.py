@@ -118,7 +118,7 @@ class Voted(Protocol):
     @property
     def rounds(self) -> int: ...
     @property
-    def stopped(self) -> Stopped: ...
+    def stopped(self) -> str: ...
     @property
     def reliability(self) -> float | None: ...
     @property
@@ -145,7 +145,7 @@ def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, f
         "grm_votes_kept": float(reward.votes_kept),
         "grm_votes_asked": float(reward.votes_asked),
         "grm_rounds": float(reward.rounds),
-        "grm_stopped": float(reward.stopped is not Stopped.ALL),
+        "grm_stopped": float(reward.stopped != Stopped.ALL),
         "grm_reliability": reward.reliability or 0.0,
         "grm_votes_lost": float(reward.votes_asked - reward.votes_parsed),
         "grm_meta": reward.meta or 0.0,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from grm_plugin.conversation.messages import to_response
-from grm_plugin.types import Conversation, Group, Stopped
+from grm_plugin.types import Conversation, Group
 from grm_plugin.wire.fields import LabelTexts, Messages, Reference, Response
 
 
@@ -161,7 +161,7 @@ class WireReward(WireReply):
     """Characters left out of an over-long response."""
     rounds: Count = 0
     """Rounds in which the votes were asked for; more than one with `sampling.adaptive` only."""
-    stopped: Stopped = Stopped.ALL
+    stopped: Literal["all", "winner", "precise", "futile"] = "all"
     """Why there were no more votes: all were asked for, or `sampling.adaptive` ended them (winner, precise, futile)."""
     reliability: Number | None = None
     """How much of what separates mean votes is signal, over the last lists that were judged, 0 to 1; null where nothing

@@ -18,7 +18,7 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
@@ -53,17 +53,25 @@ def generated(n: int, count: int, spread: float, rng: random.Random) -> tuple[li
 
 def row(name: str, lists: Sequence[StoredList], orders: int) -> None:
     """One line per rule: what it spends, and what it changes."""
-    whole = replay_fixed(lists, K, 1)
     for rule_name, rule in RULES.items():
         found = replay_rule(lists, rule, orders)
-        lost = "" if found.right is None or whole.right is None else f"{100 * (whole.right - found.right):+.2f} points"
         why = found.reasons or {}
         early = ", ".join(f"{why[end.value]:.0%} {end.value}" for end in Stopped if end.value in why)
         print(
-            f"{name:<24} {rule_name:<10} {found.tokens:>6.3f} {_interval(found, len(lists)):>16} {lost:>13} "
-            f"{found.rounds:>6.2f}   {early}",
+            f"{name:<24} {rule_name:<10} {found.tokens:>6.3f} {_interval(found, len(lists)):>16} "
+            f"{_right_lost(lists, rule, orders):>16} {found.rounds:>6.2f}   {early}",
             flush=True,
         )
+
+
+def _right_lost(lists: Sequence[StoredList], rule: StoppingRule, orders: int) -> str:
+    """How many points of accuracy the rule costs, with the interval of the mean over lists."""
+    lost = []
+    for item in lists:
+        whole, found = replay_fixed([item], K, 1).right, replay_rule([item], rule, orders).right
+        if whole is not None and found is not None:
+            lost.append(100 * (whole - found))
+    return f"{fmean(lost):+.2f} +- {1.96 * stdev(lost) / math.sqrt(len(lost)):.2f}" if lost else ""
 
 
 def reliable(name: str, lists: Sequence[StoredList], truths: Sequence[Sequence[float]]) -> None:
@@ -91,7 +99,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, action="append", default=[], help="of grm-plugin eval, with K = 32")
     parser.add_argument("--orders", type=int, default=40, help="random orders of each stored list")
     args = parser.parse_args()
-    print(f"{'lists':<24} {'goal':<10} {'tokens':>6} {'other winner':>16} {'right lost':>13} {'rounds':>6}   ended")
+    print(f"{'lists':<24} {'goal':<10} {'tokens':>6} {'other winner':>16} {'right lost':>16} {'rounds':>6}   ended")
     kept = {}
     for n, name in ((2, "pairs"), (4, "fours")):
         lists, truths = kept[name] = generated(n, args.groups, 1.0, random.Random(n))

@@ -5,6 +5,8 @@ vLLM itself runs in tests/e2e.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -135,3 +137,20 @@ async def test_the_template_gets_its_arguments(template_kwargs: dict[str, Any], 
 def test_a_misspelt_argument_is_found(template: Any, unread: list[str]) -> None:
     tokenizer = SimpleNamespace(chat_template=template)
     assert unread_by_template(tokenizer, {"enable_thinking": False, "enable_thinkin": False}) == unread
+
+
+async def test_a_slow_tokenizer_leaves_the_event_loop_to_the_health_checks() -> None:
+    """It waits for what the loop does meanwhile: on the loop itself that would never come."""
+    meanwhile = threading.Event()
+
+    class Slow(Tokenizer):
+        def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+            assert meanwhile.wait(20), "the event loop stands still"
+            return super().encode(text, add_special_tokens)
+
+    meta_rm = engine_of(LLM(), VLLMMetaRM)
+    meta_rm._tokenize = _Tokenize(Slow(), False, {})
+    rating = asyncio.create_task(meta_rm.rate([(Message("user", "?"), Message("assistant", "!"))] * 50))
+    await asyncio.sleep(0.01)
+    meanwhile.set()
+    assert await rating == [1.5] * 50
