@@ -88,6 +88,18 @@ class Metrics:
         self._unparsed = PromCounter(
             "grm_votes_lost", "Critiques that gave no vote, by reason.", ["reason"], registry=self.registry
         )
+        self._stopped = PromCounter(
+            "grm_lists_judged",
+            "Lists judged, by why there were no more votes: all, or what sampling.adaptive found (winner, precise, "
+            "futile).",
+            ["stopped"],
+            registry=self.registry,
+        )
+        self._reliability = Gauge(
+            "grm_reliability",
+            "How much of what separates the mean votes of a list is signal, 0 to 1, over about the last 2,000 lists.",
+            registry=self.registry,
+        )
         self._replicas = Gauge(
             "grm_replicas", "Replicas by deployment and state.", ["deployment", "state"], registry=self.registry
         )
@@ -113,10 +125,13 @@ class Metrics:
             if reward.status == "ok" and reward.mean is not None and reward.spread is not None:
                 self._mean.observe(reward.mean)
                 self._spread.observe(reward.spread)
+            if reward.reliability is not None:
+                self._reliability.set(reward.reliability)
         for judged in judgement.lists:
             for stage, seconds in (("grm", judged.grm_s), ("meta_rm", judged.meta_rm_s)):
                 if seconds:
                     self.observe(stage, seconds)
+            self._stopped.labels(judged.stopped.value).inc()
             for vote in judged.unparsed:
                 self._unparsed.labels(vote.reason).inc()
         self.count_missing(judgement)

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 from grm_plugin.trace.stored_trace import Trace
-from grm_plugin.types import Critique, ListJudgement, Reward
+from grm_plugin.types import Critique, ListJudgement, Reward, Stopped
 
 STATUS_NOTES = {
     "blank": "blank: scored by rule, not by the GRM",
     "no_votes": "no vote: the failure policy gave this reward",
 }
 """By `Reward.status`: the note on a response without votes."""
+
+
+STOPPED_NOTES = {
+    Stopped.WINNER: "more votes would hardly name another winner",
+    Stopped.PRECISE: "the advantages are precise enough",
+    Stopped.FUTILE: "the responses are tied as far as votes can tell",
+}
+"""By `ListJudgement.stopped`: why early stopping asked for no more votes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class GroupView:
     votes: tuple[VoteView, ...]
     lost: tuple[LostView, ...]
     meta_errors: tuple[str, ...]
+    stopped: tuple[str, ...]
     lists: int
 
 
@@ -107,6 +116,7 @@ def view_of(trace: Trace) -> GroupView:
         lost=tuple(
             LostView(vote.reason, vote.detail, vote.text) for judged in judgement.lists for vote in judged.unparsed
         ),
+        stopped=tuple(STOPPED_NOTES[judged.stopped] for judged in judgement.lists if judged.stopped in STOPPED_NOTES),
         meta_errors=tuple(judged.meta_error for judged in judgement.lists if judged.meta_error),
         lists=len(judgement.lists),
     )

@@ -15,8 +15,8 @@ from prometheus_client.exposition import choose_encoder
 GAUGES = ("waiting",)
 """Names in `Info.counters` of what is there now; the others only grow."""
 
-ALIKE = ("grm_replicas",)
-"""Metrics that every process tells of the same things."""
+ALIKE = ("grm_replicas", "grm_reliability")
+"""Metrics that every process tells of the same things, or of as good ones: the first process speaks for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,12 @@ async def test_one_group_shows_responses_by_reward_and_what_was_lost(client: htt
     assert all(part in lost for part in ("no_scores", "I would rather not say.", "the failure policy gave this reward"))
 
 
+async def test_a_group_says_why_its_votes_ended(store: Callable[..., Path]) -> None:
+    early = judged("9", "2", sampling__k=32, sampling__adaptive={})
+    async with client_of(page_app(store(early))) as client:
+        assert "Stopped early: more votes would hardly name another winner." in (await client.get("/traces/1")).text
+
+
 @pytest.mark.parametrize("path", ["/", "/traces/1", "/?q=</script>", "/live?than=0"])
 async def test_hostile_text_is_text(store: Callable[..., Path], path: str) -> None:
     judgement = judged(f"3 {HOSTILE}", "4", question=HOSTILE, generator=writing(HOSTILE))
