@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.evals.bias.order_flips import order_flips, winner_of
+from grm_plugin.judging.reliability import ENOUGH, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Diagnostics:
         order_effect: `flips` minus `flips_same_order`: what the order does; 0 without a position bias. Both are None
             where no item has pairs of both kinds.
         order_effect_ci95: its 95 % interval.
+        reliability: of a single vote (`judging.reliability`); None where no list of two has two votes.
+        votes_for: reliability that is asked for, such as "0.8" -> votes whose mean has it; None where none has.
     """
 
     items: int
@@ -51,6 +54,8 @@ class Diagnostics:
     flips_same_order: float | None
     order_effect: float | None
     order_effect_ci95: tuple[float, float] | None
+    reliability: float | None = None
+    votes_for: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
@@ -64,6 +69,7 @@ def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
     flips = order_flips(records)
     effect = flips.effect if flips else None
     tokens = sum(vote.tokens for vote in votes)
+    reliable = pooled([vote.scores for vote in record.votes if vote.scores] for record in records)
     return Diagnostics(
         items=len(records),
         votes=len(votes),
@@ -80,6 +86,8 @@ def diagnose(records: Sequence[ItemVotes], rated: bool) -> Diagnostics:
         flips_same_order=flips.same.value if flips and flips.same else None,
         order_effect=effect.value if effect else None,
         order_effect_ci95=effect.ci95 if effect else None,
+        reliability=reliable.of_one_vote,
+        votes_for={f"{wanted:g}": reliable.votes_for(wanted) for wanted in ENOUGH},
     )
 
 

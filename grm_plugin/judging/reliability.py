@@ -7,7 +7,7 @@ lenient to all of them is no noise. Agreement is not truth: a GRM with a bias ag
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -84,6 +84,14 @@ def two_way(scores: Sequence[Sequence[float]]) -> TwoWay:
     between = count * math.fsum(mean * mean for mean in means)
     within = math.fsum((value - mean) ** 2 for row in centred for value, mean in zip(row, means, strict=True))
     return TwoWay(between, n - 1, within, (count - 1) * (n - 1), count * (n - 1))
+
+
+def pooled(lists: Iterable[Sequence[Sequence[float]]]) -> TwoWay:
+    """The sums of many lists; see `two_way`."""
+    total = TwoWay()
+    for scores in lists:
+        total = total.plus(two_way(scores))
+    return total
 
 
 class Reliability:

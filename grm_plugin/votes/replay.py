@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from grm_plugin.judging.orders import looks
-from grm_plugin.judging.reliability import TwoWay, two_way
+from grm_plugin.judging.reliability import TwoWay, pooled
 from grm_plugin.judging.stopping import StoppingRule
 from grm_plugin.types import Stopped
 from grm_plugin.votes.stored_lists import StoredList, Vote
@@ -62,10 +62,7 @@ _Play = Callable[[StoredList], Outcome]
 
 def reliability_of(lists: Sequence[StoredList]) -> TwoWay:
     """The analysis of variance of all votes that could be read, pooled over the lists."""
-    total = TwoWay()
-    for item in lists:
-        total = total.plus(two_way([vote.scores for vote in item.votes if vote.scores]))
-    return total
+    return pooled([vote.scores for vote in item.votes if vote.scores] for item in lists)
 
 
 def replay_fixed(lists: Sequence[StoredList], k: int, orders: int, seed: int = 0) -> Compared:

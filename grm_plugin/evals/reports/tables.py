@@ -63,6 +63,9 @@ def diagnostic_lines(report: Report) -> list[str]:
     lines = [f"{found.parsed:,} of {found.votes:,} votes read"]
     if found.tokens_per_item:  # recorded judgements and scalar models have none
         lines[0] += f"; {found.tokens_per_vote:,.0f} tokens per vote, {found.tokens_per_item:,.0f} per item"
+    if found.reliability:
+        needs = " and ".join(f"{votes:,} for {wanted}" for wanted, votes in found.votes_for.items() if votes)
+        lines.append(f"one vote has a reliability of {found.reliability:.2f}: {needs} (grm-plugin votes says more)")
     if found.lost:
         lines.append("lost votes: " + ", ".join(f"{reason} {count:,}" for reason, count in found.lost.items()))
     if found.unvoted:
