@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=index,uuid,memory.total,memory.used", "--format=csv,noheader,nounits")
@@ -32,13 +32,21 @@ def local_gpus() -> list[GPU]:
     """
     visible = os.environ.get(VISIBLE)
     chosen = None if visible is None else [entry.strip() for entry in visible.split(",") if entry.strip()]
-    rows = [[cell.strip() for cell in line.split(",")] for line in _ask(NVIDIA_SMI).splitlines()]
-    whole = [
-        GPU(f"GPU {index}", int(total) * MIB, int(used) * MIB)
-        for index, uuid, total, used in rows
-        if chosen is None or any(entry == index or uuid.startswith(entry) for entry in chosen)
-    ]
-    return whole + _parts([entry for entry in chosen or () if entry.startswith("MIG-")])
+    whole = list(_whole_gpus())
+    if chosen is not None:  # in the order in which they are named
+        whole = [
+            (uuid, gpu) for entry in chosen for uuid, gpu in whole if entry == gpu.name[4:] or uuid.startswith(entry)
+        ]
+    return [gpu for _, gpu in whole] + _parts([entry for entry in chosen or () if entry.startswith("MIG-")])
+
+
+def _whole_gpus() -> Iterator[tuple[str, GPU]]:
+    """Each GPU with its UUID; without those of which the driver does not say how large they are."""
+    for line in _ask(NVIDIA_SMI).splitlines():
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) == 4 and cells[2].isdecimal():
+            index, uuid, total, used = cells
+            yield uuid, GPU(f"GPU {index}", int(total) * MIB, int(used) * MIB if used.isdecimal() else 0)
 
 
 def _parts(chosen: Sequence[str]) -> list[GPU]:

@@ -36,6 +36,7 @@ def status(
         float,
         typer.Option(
             min=0.1,
+            max=86_400,
             help="Seconds to wait for answers; what is frozen is then shown as not answering. A service itself gives a "
             "GRM that is silent 30 s.",
         ),

@@ -16,12 +16,17 @@ from grm_plugin.config.fields import ModelPath, Section, StatePath
 from grm_plugin.config.judge import JudgeConfig
 
 TOKEN_ENV = "GRM_TOKEN"
-METRICS_TOKEN_ENV = "GRM_METRICS_TOKEN"
 """Environment variable of the service's token, unless `service.token_env` names another one."""
+
+METRICS_TOKEN_ENV = "GRM_METRICS_TOKEN"
+"""Environment variable of the token for `/metrics`, unless `service.metrics_token_env` names another one."""
 
 
 FEWEST_VOTES = 4
 """Early stopping looks at no fewer: they say nothing of their own spread."""
+
+FEWEST_FOR_ADVANTAGE = 8
+"""Nor at fewer than these with goal advantage and lists of three or more."""
 
 STEADIEST = 4.0
 """The responses of a list hardly differ by more standard deviations of a vote than this (`sampling.adaptive`)."""
@@ -35,7 +40,7 @@ class AdaptiveConfig(Section):
     """What the votes are for. winner: which response of a list is best, as all k votes would say; for best-of-n and
     lists of two. advantage: the z-score of each response in its list (GRPO), precise to `tolerance`; or the responses
     are tied as far as votes can tell. Lists of two stop as with winner, lists of one never."""
-    flip: float = Field(default=0.05, gt=0, lt=0.5)
+    flip: float = Field(default=0.05, ge=0.001, lt=0.5)
     """For winner: probability, per look and rival, that all k votes would name another winner. Less is surer, and stops
     later; the winner changes in fewer lists than this says."""
     tolerance: float = Field(default=0.3, gt=0)
@@ -61,7 +66,24 @@ class SamplingConfig(Section):
     seed: int | None = None
     """Makes the orders of responses, the markers around them and the sampling repeatable; null draws new ones."""
     adaptive: AdaptiveConfig | None = None
-    """Early stopping; null always samples k critiques. Without `meta_rm.k_meta`, half of those sampled vote."""
+    """Early stopping; null always samples k critiques. With a meta RM half of those sampled vote."""
+
+    def orders_of(self, n: int, k: int | None = None) -> int:
+        """In how many orders a list of n responses is shown, for k votes (None: this section's)."""
+        return min(self.orders or n, k or self.k, math.factorial(n))
+
+    def looks(self, n: int, k: int | None = None) -> list[int]:
+        """After how many of k votes on a list of n responses early stopping looks; none without it.
+
+        At a quarter, half and three quarters, in whole sets of orders, or stopping would leave a position bias. Few
+        looks: each is one more chance to stop wrongly, and one more wait.
+        """
+        k = k or self.k
+        if self.adaptive is None or n < 2:
+            return []
+        orders = self.orders_of(n, k)
+        parts = (max(FEWEST_VOTES, math.ceil(k * quarter / 4)) for quarter in (1, 2, 3))
+        return sorted({votes for part in parts if (votes := math.ceil(part / orders) * orders) < k})
 
 
 NEUTRAL_REWARD = {"none": 5.5, "unit": 0.5, "rank": 0.5, "group": 0.0, "running": 0.0}
@@ -235,12 +257,27 @@ class Config(Section):
 
     def _check_looks(self, adaptive: AdaptiveConfig) -> None:
         k, n = self.sampling.k, self.judge.list_size
-        orders = min(self.sampling.orders or n, n)
-        if n > 1 and k <= max(orders, FEWEST_VOTES):
+        if n < 2:
             raise ValueError(
-                f"sampling.adaptive has no look before the last vote: sampling.k is {k}, and a look needs "
-                f"{FEWEST_VOTES} votes and one in each of {orders} orders. Raise sampling.k, lower sampling.orders, or "
-                "leave sampling.adaptive out"
+                "sampling.adaptive compares the responses of a list, and judge.list_size is 1: leave it out"
+            )
+        if self.sampling.temperature == 0:
+            raise ValueError(
+                "sampling.adaptive saves nothing where sampling.temperature is 0: one critique per order is generated "
+                "anyway. Leave it out"
+            )
+        if self.meta_rm is not None and self.meta_rm.k_meta is not None:
+            raise ValueError(
+                f"meta_rm.k_meta is {self.meta_rm.k_meta}, however many critiques sampling.adaptive asks for: leave "
+                "k_meta out, and half of those asked for vote"
+            )
+        fewest = FEWEST_FOR_ADVANTAGE if adaptive.goal == "advantage" and n > 2 else FEWEST_VOTES
+        if not any(self.kept_of(look) >= fewest for look in self.sampling.looks(n)):
+            half = ", of which half vote" if self.meta_rm else ""
+            raise ValueError(
+                f"sampling.adaptive would never end before the last vote: sampling.k is {k}{half}, and goal "
+                f"{adaptive.goal} looks at no fewer than {fewest} votes, in whole sets of "
+                f"{self.sampling.orders_of(n)} orders. Raise sampling.k, lower sampling.orders, or leave it out"
             )
         best = math.sqrt((n - 2) / (n * k)) / STEADIEST if n > 2 else 0.0
         if adaptive.goal == "advantage" and adaptive.tolerance < best:

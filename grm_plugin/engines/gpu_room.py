@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grm_plugin._util.nvidia_gpus import GIB
 from grm_plugin.config import VLLMConfig
@@ -37,5 +37,5 @@ def room_on_gpu(model: VLLMConfig, files: ModelFiles, gpu_bytes: int) -> Room:
     """How a model fits into `tensor_parallel_size` GPUs of `gpu_bytes` each."""
     usable, weights = model.gpu_memory_utilization * gpu_bytes, files.loaded_bytes(model) / model.tensor_parallel_size
     per_token = files.kv_bytes(model.tensor_parallel_size)
-    left = usable - weights - WORKING_BYTES
-    return Room(usable, weights, None if per_token is None else left / per_token)
+    room = Room(usable, weights, None)
+    return room if per_token is None else replace(room, kv_tokens=room.left / per_token)

@@ -55,7 +55,7 @@ class Judge:
         self.lists = grm if isinstance(grm, ListVoter) else ListJudge(config, grm, meta_rm, sanitize)
         self._sanitize = sanitize
         self.normalizer = Normalizer(config.normalize)
-        self.reliability = Reliability()
+        self.reliability = Reliability(lambda n: next(iter(config.sampling.looks(n)), None))
         self.on_judgement = on_judgement
         self.no_pair = OncePerMinute(logger)
 

@@ -202,7 +202,8 @@ class ListJudge:
             for (draw, _, first), outcomes in zip(asked, answers, strict=True):
                 for sample, outcome in enumerate(outcomes, first):
                     found.add(self._read(outcome, draw.order, sample))
-            if number < len(rounds) and (why := await self._enough(found, shown, rated_by, planned, wanted)):
+            drawn = wanted.drawn + planned
+            if number < len(rounds) and (why := await self._enough(found, shown, rated_by, drawn, wanted)):
                 found.stopped = why
                 break
         return found

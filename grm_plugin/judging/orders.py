@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grm_plugin.config import SamplingConfig
-from grm_plugin.config.sections import FEWEST_VOTES
 
 Order = tuple[int, ...]
 
@@ -42,11 +41,6 @@ def balanced_orders(n: int, m: int, rng: random.Random) -> list[Order]:
     return orders[:m]
 
 
-def number_of_orders(n: int, sampling: SamplingConfig, k: int | None = None) -> int:
-    """In how many orders a list of n responses is shown, for k votes (None: `sampling.k`)."""
-    return min(sampling.orders or n, k or sampling.k, math.factorial(n))
-
-
 def plan_draws(
     n: int, sampling: SamplingConfig, rng: random.Random, k: int | None = None, drawn: int = 0
 ) -> list[list[Draw]]:
@@ -60,16 +54,8 @@ def plan_draws(
         drawn: how many of them there are already, planned with the same `rng`: only the others are.
     """
     k = k or sampling.k
-    orders = balanced_orders(n, number_of_orders(n, sampling, k), rng)
-    stops = looks(k, len(orders)) if sampling.adaptive and n > 1 else []
-    return plan_rounds(orders, k, stops, drawn)
-
-
-def looks(k: int, orders: int) -> list[int]:
-    """After how many of k votes a stopping rule looks: at a quarter, half and three quarters, in whole sets of orders,
-    or stopping would leave a position bias. Few looks: each is one more chance to stop wrongly, and one more wait."""
-    parts = (max(FEWEST_VOTES, math.ceil(k * quarter / 4)) for quarter in (1, 2, 3))
-    return sorted({votes for part in parts if (votes := math.ceil(part / orders) * orders) < k})
+    orders = balanced_orders(n, sampling.orders_of(n, k), rng)
+    return plan_rounds(orders, k, sampling.looks(n, k), drawn)
 
 
 def plan_rounds(orders: list[Order], k: int, stops: Sequence[int] = (), drawn: int = 0) -> list[list[Draw]]:

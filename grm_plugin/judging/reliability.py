@@ -7,7 +7,7 @@ lenient to all of them is no noise. Agreement is not truth: a GRM with a bias ag
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -29,7 +29,7 @@ class TwoWay:
         between_degrees: n - 1, added up.
         within: sum of squares of what neither response nor critique explains.
         within_degrees: (t - 1) (n - 1), added up.
-        votes: t times `between_degrees`, added up: its ratio to those is the mean number of votes.
+        votes: t (n - 1), added up: its ratio to `between_degrees` is the mean number of votes.
     """
 
     between: float = 0.0
@@ -95,16 +95,28 @@ def pooled(lists: Iterable[Sequence[Sequence[float]]]) -> TwoWay:
 
 
 class Reliability:
-    """The reliability of the last lists that were judged, pooled over them. To be used on one thread."""
+    """The reliability of the last lists that were judged, pooled over them. To be used on one thread.
 
-    def __init__(self) -> None:
+    Args:
+        looked_at: after how many votes on a list of n responses early stopping first looks; None where it does not.
+            Only the votes until then are learned from: lists that stop early are those whose votes happen to agree.
+    """
+
+    def __init__(self, looked_at: Callable[[int], int | None] = lambda n: None) -> None:
+        self._looked_at = looked_at
         self._sums = TwoWay()
+        self._votes = 0.0
+        """Votes that counted, in a list of the last ones on average."""
 
     def learn(self, lists: Sequence[ListJudgement]) -> None:
         """Take in the kept votes of lists."""
         for judged in lists:
-            sums = two_way([critique.scores for critique in judged.critiques if critique.kept])
+            kept = [critique for critique in judged.critiques if critique.kept]
+            first = self._looked_at(len(judged.members))
+            sums = two_way([vote.scores for vote in kept if first is None or vote.sample < first])
             if sums.between_degrees:
+                fresh = 1 / REMEMBERED_LISTS if self._votes else 1.0
+                self._votes += (len(kept) - self._votes) * fresh
                 self._sums = self._sums.plus(sums, 1 - 1 / REMEMBERED_LISTS)
 
     @property
@@ -115,5 +127,4 @@ class Reliability:
     @property
     def of_rewards(self) -> float | None:
         """The reliability of mean votes over as many critiques as voted; None while nothing tells."""
-        sums = self._sums
-        return sums.of_votes(sums.votes / sums.between_degrees) if sums.between_degrees else None
+        return self._sums.of_votes(self._votes) if self._votes else None

@@ -14,14 +14,12 @@ from statistics import fmean, variance
 from typing import Protocol
 
 from grm_plugin.config import AdaptiveConfig
-from grm_plugin.config.sections import FEWEST_VOTES
+from grm_plugin.config.sections import FEWEST_FOR_ADVANTAGE, FEWEST_VOTES
 from grm_plugin.judging.student import student_quantile
 from grm_plugin.types import Stopped
 
 Scores = Sequence[Sequence[float]]
 """Of the critiques that vote: `scores[j][i]` is what critique j gives to response i."""
-
-FEWEST_FOR_ADVANTAGE = 8
 
 SMALLEST_SD = 0.25
 """Standard deviation of a difference of two whole scores, at least: equal votes are no certainty."""

@@ -8,22 +8,24 @@ from pathlib import Path
 from statistics import fmean, quantiles
 
 from grm_plugin._util.nvidia_gpus import GIB, local_gpus
-from grm_plugin.config import Config, VLLMConfig, replicas_of
+from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.gpu_room import room_on_gpu
 from grm_plugin.engines.model_files import ModelFiles, find_folder, named_weights, read_files
+from grm_plugin.engines.vllm_start import LARGE_GPU_BYTES
+from grm_plugin.engines.vllm_start import SEQUENCES_AT_ONCE as SEQUENCES
 from grm_plugin.errors import ConfigError
-from grm_plugin.plan.probe import Probed, probe
+from grm_plugin.plan.probe import EXAMPLE, Probed, probe
 from grm_plugin.plan.published import PUBLISHED
-from grm_plugin.serving.capacity import Measured, Speed, Tokens, fit_speed
-from grm_plugin.serving.observed import Observed, observed
+from grm_plugin.serving.capacity import Speed, Tokens, fit_speed
+from grm_plugin.serving.observed import Observed, observed, speed_of
 from grm_plugin.trace.store_reader import StoreReader
 from grm_plugin.types import Group
 
 CHARS_PER_TOKEN = 4.0
 """Of English text, where nothing better is known."""
 
-SEQUENCES = 1024
-"""vLLM's limit of sequences at a time on large GPUs (`engines.vllm_start.sequences_at_once`)."""
+SEQUENCES_SMALL = 256
+"""vLLM's limit of sequences at a time on GPUs below `LARGE_GPU_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Known:
         tokens_from: who says so.
         speed: of one replica; None where nothing tells it. Its `at_once` is only the engine's own limit.
         speed_from: who says so.
+        rate: tokens per second of one replica, all critiques together, where that is all that is known of its speed.
         seen: what the traces showed, if they were asked.
     """
 
@@ -42,6 +45,7 @@ class Known:
     tokens_from: str
     speed: Speed | None = None
     speed_from: str = "not known"
+    rate: float | None = None
     seen: Observed | None = None
 
 
@@ -55,21 +59,21 @@ def by_setting(config: Config) -> Known:
     return Known(Tokens(limit, limit, prompt), "the longest that the configuration allows")
 
 
-def from_traces(config: Config, store: Path) -> Known:
-    """From a store of this GRM's traces, whose service had as many replicas as the configuration.
+def from_traces(config: Config, store: Path, replicas: int) -> Known:
+    """From a store of this GRM's traces, whose service had so many replicas.
 
     Raises:
-        StoreError: it cannot be read, or has no groups of this model.
+        StoreError: it cannot be read, has no groups of this model, or tells no speed.
     """
     reader = StoreReader(store)
     try:
         seen = observed(reader, config)
     finally:
         reader.close()
-    replicas = max(1, replicas_of(config.engine))
-    one = [Measured(point.running / replicas, point.tokens_per_s / replicas) for point in seen.pool]
     source = f"{seen.groups:,} groups in {store}"
-    return Known(seen.tokens, source, fit_speed(one, SEQUENCES), f"{source}, by {replicas} replica(s)", seen)
+    unnamed = "" if seen.named else "; the store does not say of which model"
+    speed = speed_of(seen, replicas, SEQUENCES)
+    return Known(seen.tokens, source, speed, f"{source}, judged by {replicas} replica(s){unnamed}", seen=seen)
 
 
 def from_probe(config: Config, groups: Sequence[Group] = ()) -> Known:
@@ -78,7 +82,8 @@ def from_probe(config: Config, groups: Sequence[Group] = ()) -> Known:
     Raises:
         EngineError, ConfigError: see `probe.probe`.
     """
-    found = probe(config, groups) if groups else probe(config)
+    widest = sequences_at_once(config, None)
+    found = probe(config, groups or (EXAMPLE,), min(widest, config.engine.max_concurrency))
     speed = fit_speed(found.points, SEQUENCES)
     return Known(_lengths(found), f"{len(found.lengths):,} critiques of a probe", speed, f"a probe: {_said(found)}")
 
@@ -95,10 +100,9 @@ def from_published(name: str, config: Config) -> Known:
     return replace(by_setting(config), speed=figure.speed, speed_from=f"published: {figure.about}")
 
 
-def from_rate(tokens_per_s: float, at_once: int, config: Config) -> Known:
-    """A rate that the user knows: of one replica, which writes so many critiques at the same time."""
-    speed = fit_speed([Measured(at_once, tokens_per_s)], at_once)
-    return replace(by_setting(config), speed=speed, speed_from=f"--tokens-per-s {tokens_per_s:g}, {at_once} at once")
+def from_rate(tokens_per_s: float, config: Config) -> Known:
+    """A rate that the user knows: of one replica, while it writes as many critiques as it holds."""
+    return replace(by_setting(config), rate=tokens_per_s, speed_from=f"--tokens-per-s {tokens_per_s:g}")
 
 
 def with_lengths(known: Known, critique: float | None, longest: float | None, prompt: float | None) -> Known:
@@ -120,17 +124,23 @@ def with_lengths(known: Known, critique: float | None, longest: float | None, pr
 def cache_tokens(config: Config, gpu_gib: float | None) -> tuple[float | None, str]:
     """Tokens that a replica's KV cache holds, and by what; None and why not where that is not known.
 
+    Of a model that is not here, but for its config.json, the weights are as large as its name says.
+
     Args:
         config: its `engine`.
         gpu_gib: memory of one GPU in GiB; None takes the smallest of this machine.
 
     Raises:
-        ConfigError: the weights leave no room.
+        ConfigError: the weights leave no room, or the engine is not vLLM and a GPU was given.
     """
     model = config.engine
     if not isinstance(model, VLLMConfig):
+        if gpu_gib is not None:
+            raise ConfigError(f"--gpu-gib is for engine.type vllm, and this is {model.type}: leave it out")
         return None, f"engine.type is {model.type}"
     files = _files(model)
+    if files is not None and not files.weights:
+        return None, "neither its weights nor its name say how large it is"
     if files is None:
         return None, f"its config.json is not here: hf download {model.model} --include config.json"
     gpus = local_gpus()
@@ -148,13 +158,23 @@ def cache_tokens(config: Config, gpu_gib: float | None) -> tuple[float | None, s
     return room.kv_tokens, f"{size / GIB:,.0f} GiB per GPU, {room.weights / GIB:,.1f} GiB of them weights"
 
 
+def sequences_at_once(config: Config, gpu_gib: float | None) -> int:
+    """vLLM's own limit of critiques at a time on such a GPU (`engines.vllm_start`), or what the configuration says."""
+    model = config.engine
+    if not isinstance(model, VLLMConfig):
+        return SEQUENCES
+    gpus = local_gpus()
+    size = gpu_gib * GIB if gpu_gib is not None else min((gpu.total for gpu in gpus), default=LARGE_GPU_BYTES)
+    return int(model.engine_args.get("max_num_seqs") or (SEQUENCES if size >= LARGE_GPU_BYTES else SEQUENCES_SMALL))
+
+
 def _files(model: VLLMConfig) -> ModelFiles | None:
     folder = find_folder(model.model)
     try:
         files = None if folder is None else read_files(folder)
     except (OSError, ValueError):
         return None
-    if files is not None and not files.weights:  # its config.json alone
+    if files is not None and (files.missing or not files.weights):
         return replace(files, weights=named_weights(model.model) or 0)
     return files
 

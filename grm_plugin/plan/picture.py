@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from grm_plugin._util.packages import require
+from grm_plugin._util.pictures import save
 from grm_plugin.plan.planning import Plan
 
 BURST, WAITED, LIMIT = "#2f6f9f", "#c1752c", "#8a8a8a"
@@ -14,7 +15,7 @@ def draw(plan: Plan, path: Path) -> None:
     """Write a picture of a plan that has a speed; its format is that of the file's ending.
 
     Raises:
-        ConfigError: Matplotlib is not installed.
+        ConfigError: Matplotlib is not installed, or the file cannot be written.
     """
     require("matplotlib", what="the picture of a plan")
     from matplotlib.figure import Figure
@@ -43,4 +44,4 @@ def draw(plan: Plan, path: Path) -> None:
     axes.set_ylabel("seconds")
     axes.set_title(f"{plan.step.critiques:,} critiques, {plan.step.generated:,.0f} tokens per step", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150)
+    save(figure, path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grm_plugin.config import Config, replicas_of
-from grm_plugin.plan.known import SEQUENCES, Known
+from grm_plugin.plan.known import Known
 from grm_plugin.plan.simulation import Simulated, simulate
 from grm_plugin.serving.capacity import (
+    Measured,
     Speed,
     Step,
+    fit_speed,
     held_at_once,
     largest_k,
     replicas_beside,
@@ -75,7 +77,13 @@ class Plan:
 
 
 def make_plan(
-    config: Config, known: Known, prompts: int, n: int, rollout_s: float, cache: tuple[float | None, str]
+    config: Config,
+    known: Known,
+    prompts: int,
+    n: int,
+    rollout_s: float,
+    cache: tuple[float | None, str],
+    sequences: int,
 ) -> Plan:
     """Plan a step of so many prompts with n responses each.
 
@@ -86,15 +94,20 @@ def make_plan(
         n: responses of each.
         rollout_s: seconds in which the responses come; 0: all at once.
         cache: see `known.cache_tokens`.
+        sequences: most critiques that a replica writes at the same time, whatever its cache holds.
     """
     step = step_of(config, prompts, n, known.tokens)
     now, deadline_s = max(1, replicas_of(config.engine)), config.failure.deadline_s
     common = (step, known, deadline_s, rollout_s, now, *cache)
     needed = tokens_per_s_within(step, now, deadline_s)
-    if known.speed is None:
+    if known.speed is not None:
+        at_once = held_at_once(config, step, min(sequences, known.speed.at_once), cache[0])
+        speed = replace(known.speed, at_once=at_once)
+    elif known.rate is not None:
+        at_once = held_at_once(config, step, sequences, cache[0])
+        speed = fit_speed([Measured(at_once, known.rate)], at_once)
+    else:
         return Plan(*common, speed=None, needed_tokens_per_s=needed)
-    sequences = min(SEQUENCES, known.speed.at_once)
-    speed = Speed(known.speed.step_s, known.speed.sequence_s, held_at_once(config, step, sequences, cache[0]))
     within = replicas_within(step, speed, deadline_s)
     beside = replicas_beside(step, speed, rollout_s) if rollout_s else None
     counts = {now, *(count for count in (within, beside) if count)}

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from grm_plugin.config import Config
 from grm_plugin.plan.planning import Plan
+from grm_plugin.serving.capacity import MOST_VOTES
 
 
 def lines(plan: Plan, config: Config) -> Iterator[str]:
@@ -48,7 +49,7 @@ def _once(plan: Plan) -> str:
 
 
 def _table(plan: Plan) -> Iterator[str]:
-    yield f"{'replicas':>8}  {'burst':>9}  deadline  {'waited':>9}  {'half':>8} {'95 %':>8} {'all':>8}   busy"
+    yield f"{'replicas':>8}  {'burst':>9}   in time  {'waited':>9}  {'half':>8} {'95 %':>8} {'all':>8}   busy"
     for row in plan.rows:
         seen, holds = row.simulated, "holds" if row.in_time else "MISSED"
         yield (
@@ -57,9 +58,9 @@ def _table(plan: Plan) -> Iterator[str]:
         ) + ("  <- configured" if row.replicas == plan.now else "")
     comes = f"within {plan.rollout_s:,.0f} s" if plan.rollout_s else "at once"
     yield (
-        "burst: seconds for a step that comes all at once, by arithmetic. The others are simulated, with lists that "
-        f"come {comes}: when half, 95 % and all of the groups have their rewards, what the trainer waits after its "
-        "rollout, and how much of the replicas' places is taken."
+        "burst: seconds for a step that comes all at once, by arithmetic, and whether failure.deadline_s holds for it. "
+        f"The others are simulated, with lists that come {comes}: when half, 95 % and all of the groups have their "
+        "rewards, what the trainer waits after its rollout, and how much of the replicas' places is taken."
     )
 
 
@@ -70,14 +71,17 @@ def _advice(plan: Plan) -> Iterator[str]:
             f"no number of replicas meets {deadline}: one critique takes longer. Raise it, or lower sampling.max_tokens"
         )
     else:
-        votes = f"sampling.k up to {plan.most_votes:,}" if plan.most_votes else "not even sampling.k = 1"
+        more = " and more" if plan.most_votes == MOST_VOTES else ""
+        votes = f"sampling.k up to {plan.most_votes:,}{more}" if plan.most_votes else "not even sampling.k = 1"
         yield (
             f"{deadline} needs {plan.within_deadline:,} replica(s) for a burst; with the {plan.now:,} configured it "
             f"allows {votes}"
         )
     if plan.rollout_s:
-        keep = "no number of replicas keeps" if not plan.beside_rollout else f"{plan.beside_rollout:,} replica(s) keep"
-        yield f"{keep} up with a rollout of {plan.rollout_s:,.0f} s: only the last lists are waited for then"
+        yield (
+            f"{plan.beside_rollout:,} replica(s) keep up with a rollout of {plan.rollout_s:,.0f} s: then only the last "
+            "lists are waited for"
+        )
 
 
 def as_json(plan: Plan) -> str:

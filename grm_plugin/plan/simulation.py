@@ -44,19 +44,27 @@ class Simulated:
 
 def simulate(step: Step, speed: Speed, replicas: int, rollout_s: float = 0.0, seed: int = 0) -> Simulated:
     """Judge a step whose groups are complete at even distances within `rollout_s` seconds (0: all at once)."""
-    shrink = max(1, math.ceil(step.critiques / MOST_CRITIQUES))
-    # A part of the prompts on as large a part of the replicas; where these are too few, in a part of the time.
-    fewer = min(shrink, replicas)
-    slower = shrink / fewer
-    prompts, replicas, rollout_s = max(1, step.prompts // shrink), replicas // fewer, rollout_s / slower
-    lists, votes = step.lists // step.prompts, max(1, round(step.written / step.lists))
+    votes = max(1, round(step.written / step.lists))
+    # A part of the lists on as large a part of the replicas; where these are too few, in a part of the time.
+    shrink = math.ceil(step.critiques / MOST_CRITIQUES)
+    simulated = max(1, replicas // max(1, shrink))
+    lists = max(1, math.ceil(step.lists * simulated / replicas))
+    most = max(1, MOST_CRITIQUES // votes)
+    slower = max(1.0, lists / most)
+    lists, rollout_s = min(lists, most), rollout_s / slower
+    # Where there are more replicas than lists, the orders of a list are spread (`serving/ray/remote_lists.py`).
+    orders = max(1, step.requests // step.lists)
+    parts = max(1, min(orders, votes, simulated // lists))
+    per_prompt = max(1, step.lists // step.prompts)
     rng = random.Random(seed)
-    pool = _Pool(speed, replicas)
+    pool = _Pool(speed, simulated)
     reading = step.requests / step.lists * step.tokens.prompt * speed.prompt_s
-    for number in range(prompts):
-        arrival = rollout_s * (number + 1) / prompts
-        for _ in range(lists):
-            pool.arrive(arrival, number, [*_lengths(step.tokens, votes, rng)], reading)
+    for number in range(lists):
+        group = number // per_prompt
+        arrival = rollout_s * (group + 1) * per_prompt / lists if rollout_s else 0.0
+        lengths = [*_lengths(step.tokens, votes, rng)]
+        for part in range(parts):
+            pool.arrive(min(arrival, rollout_s), group, lengths[part::parts], reading / parts)
     pool.run()
     ends = sorted(pool.ends.values())
     span = max(ends[-1], 1e-12)
@@ -65,8 +73,8 @@ def simulate(step: Step, speed: Speed, replicas: int, rollout_s: float = 0.0, se
         most_s=ends[math.ceil(0.95 * len(ends)) - 1] * slower,
         last_s=ends[-1] * slower,
         waited_s=(ends[-1] - rollout_s) * slower,
-        busy=pool.place_s / (span * replicas * speed.at_once),
-        in_flight=pool.critique_s / span * fewer,
+        busy=pool.place_s / (span * simulated * speed.at_once),
+        in_flight=pool.critique_s / span * replicas / simulated,
     )
 
 
@@ -107,7 +115,6 @@ class _Pool:
         self._lists: list[tuple[int, list[float], float]] = []
         self._left: dict[int, int] = {}
         self._loads = [(0, place) for place in range(replicas)]
-        self._began: dict[int, float] = {}
         self.ends: dict[int, float] = {}
         self.place_s = 0.0
         self.critique_s = 0.0
@@ -144,7 +151,9 @@ class _Pool:
     def _end(self, time: float, place: int) -> None:
         replica = self._replicas[place]
         self._advance(replica, time)
-        while replica.running and replica.running[0][0] <= replica.progress * (1 + 1e-12) + 1e-9:
+        # The clock may be too coarse to show what was left of it: its end has come all the same.
+        replica.progress = max(replica.progress, replica.running[0][0])
+        while replica.running and replica.running[0][0] <= replica.progress * (1 + 1e-12):
             _, group = heapq.heappop(replica.running)
             self._left[group] -= 1
             if not self._left[group]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from grm_plugin.config import Config
 from grm_plugin.judging.grouping import split_evenly
-from grm_plugin.judging.orders import number_of_orders
 
 UTILISATION = 0.8
 """Share of its time that a pool can be kept busy by work that comes when it comes."""
@@ -23,6 +21,9 @@ SAME_WIDTH = 0.05
 
 MOST_REPLICAS = 1 << 14
 """More is not searched for."""
+
+MOST_VOTES = 1024
+"""The largest k that a configuration takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def step_of(config: Config, prompts: int, n: int, tokens: Tokens, k: int | None 
     """
     k = k or config.sampling.k
     lists = [len(part) for part in split_evenly(range(n), config.judge.list_size)]
-    orders = sum(number_of_orders(length, config.sampling, k) for length in lists)
+    orders = sum(config.sampling.orders_of(length, k) for length in lists)
     votes = len(lists) * k
     written = orders if config.sampling.temperature == 0 else votes
     return Step(prompts, n, prompts * len(lists), prompts * orders, prompts * votes, prompts * written, tokens)
@@ -156,12 +157,14 @@ def replicas_within(step: Step, speed: Speed, limit_s: float) -> int | None:
     return low
 
 
-def replicas_beside(step: Step, speed: Speed, rollout_s: float) -> int | None:
-    """The fewest replicas that keep up with a rollout of so many seconds, in which lists come evenly.
+def replicas_beside(step: Step, speed: Speed, rollout_s: float) -> int:
+    """The fewest replicas that keep up with a rollout of so many seconds (above 0), in which lists come evenly.
 
-    Only the last lists are waited for then. None where no number does.
+    They have the step's work done in the time, with a fifth of it to spare: only the last lists are waited for.
     """
-    return replicas_within(step, speed, UTILISATION * rollout_s)
+    reading = step.requests * step.tokens.prompt * speed.prompt_s
+    work_s = step.generated / speed.tokens_per_s(speed.at_once) + reading
+    return max(1, math.ceil(work_s / (UTILISATION * rollout_s)))
 
 
 def largest_k(config: Config, step: Step, speed: Speed, replicas: int, limit_s: float) -> int:
@@ -169,7 +172,7 @@ def largest_k(config: Config, step: Step, speed: Speed, replicas: int, limit_s: 
 
     `speed.at_once` is taken to stay, though more critiques of one prompt share more of the cache.
     """
-    low, high = 0, 1024
+    low, high = 0, MOST_VOTES
     while low < high:
         middle = (low + high + 1) // 2
         asked = step_of(config, step.prompts, step.n, step.tokens, middle)
@@ -191,7 +194,7 @@ class Measured:
 
 
 def fit_speed(points: Sequence[Measured], at_once: int) -> Speed:
-    """The speed that explains measurements best (least squares on the seconds per token).
+    """The speed that explains measurements best (least squares on the seconds per token, in proportion).
 
     Where they do not show that more critiques take longer, all seconds are the step's, as on a GPU that waits for its
     memory. Nothing tells then how a wider batch than theirs would do, and `at_once` is at most the widest.
@@ -207,14 +210,20 @@ def fit_speed(points: Sequence[Measured], at_once: int) -> Speed:
     if not points:
         raise ValueError("nothing was measured")
     token_s = [point.running / point.tokens_per_s for point in points]
-    middle, mean_s = fmean(point.running for point in points), fmean(token_s)
-    spread = sum((point.running - middle) ** 2 for point in points)
-    if spread > (SAME_WIDTH * middle) ** 2 * len(points):
+    weights = [1 / value**2 for value in token_s]  # a tenth too slow is as wrong at one width as at another
+    middle = _mean([point.running for point in points], weights)
+    mean_s = _mean(token_s, weights)
+    spread = _mean([(point.running - middle) ** 2 for point in points], weights)
+    if spread > (SAME_WIDTH * middle) ** 2:
         pairs = zip(points, token_s, strict=True)
-        slope = sum((point.running - middle) * (value - mean_s) for point, value in pairs) / spread
+        slope = _mean([(point.running - middle) * (value - mean_s) for point, value in pairs], weights) / spread
         base = mean_s - slope * middle
         if base < 0:  # seconds grow faster than the width: replicas full of critiques that wait
             return Speed(0.0, sum(token_s) / sum(point.running for point in points), at_once)
         if slope > 0:
             return Speed(base, slope, at_once)
     return Speed(mean_s, 0.0, min(at_once, math.ceil(max(point.running for point in points))))
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return math.fsum(value * weight for value, weight in zip(values, weights, strict=True)) / math.fsum(weights)

@@ -10,7 +10,7 @@ from statistics import fmean, quantiles
 from grm_plugin.config import Config
 from grm_plugin.errors import StoreError
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
-from grm_plugin.serving.capacity import Measured, Tokens
+from grm_plugin.serving.capacity import Measured, Speed, Tokens, fit_speed
 from grm_plugin.trace.store_reader import StoreReader
 from grm_plugin.trace.stored_trace import Trace
 from grm_plugin.types import Critique, Group, Unparsed
@@ -37,6 +37,7 @@ class Observed:
         latency_s: mean time from a group's judging to its rewards.
         in_flight: groups under way, averaged over the time in which there were any. By Little's law it is the product
             of the two before, unless the store has lost groups or clocks have jumped.
+        named: whether the store says which model its groups are of; else nothing tells that it is this one.
     """
 
     groups: int
@@ -45,6 +46,7 @@ class Observed:
     groups_per_s: float
     latency_s: float
     in_flight: float
+    named: bool = True
 
 
 def observed(store: StoreReader, config: Config) -> Observed:
@@ -55,14 +57,12 @@ def observed(store: StoreReader, config: Config) -> Observed:
     """
     model = str(getattr(config.engine, "model", config.engine.type))
     rows = _rows(store, model)
-    if not any(tokens for _, _, _, _, tokens in rows):
-        raise StoreError(
-            f"{store.path}: the GRM's server has not said how many tokens its critiques have: give --critique-tokens "
-            "and a speed"
-        )
     spans = [(time - latency, time, asked, tokens) for _, time, latency, asked, tokens in rows if latency > 0]
-    if not spans:
-        raise StoreError(f"{store.path}: no group in it took any time to judge: it tells no speed")
+    if not any(tokens for *_, tokens in spans):
+        raise StoreError(
+            f"{store.path} tells no speed: none of its groups took any time, or the GRM's server has not said how many "
+            "tokens its critiques have. Leave it out, and give --critique-tokens and --tokens-per-s"
+        )
     slices = [*_slices(spans)]
     busy_s = sum(length for length, *_ in slices)
     return Observed(
@@ -72,7 +72,14 @@ def observed(store: StoreReader, config: Config) -> Observed:
         groups_per_s=len(spans) / busy_s,
         latency_s=fmean(end - start for start, end, _, _ in spans),
         in_flight=sum(length * groups for length, groups, _, _ in slices) / busy_s,
+        named=bool(store.models()),
     )
+
+
+def speed_of(seen: Observed, replicas: int, at_once: int) -> Speed:
+    """The speed of one of the replicas whose traces were seen, which writes at most so many critiques at once."""
+    points = [Measured(point.running / replicas, point.tokens_per_s / replicas) for point in seen.pool]
+    return fit_speed(points, at_once)
 
 
 def _rows(store: StoreReader, model: str) -> list[tuple[int, float, float, int, int]]:
@@ -84,11 +91,11 @@ def _rows(store: StoreReader, model: str) -> list[tuple[int, float, float, int, 
             f"{store.path} has the traces of {others}, and engine.model is {model}: another model has another speed. "
             "Give the traces of this one, or none"
         )
-    found = []
+    found, services = [], {span.service for span in noted}
     query = "SELECT id, time, latency_s, asked, tokens, service FROM traces AS t ORDER BY id DESC LIMIT ?"
     for number, time, latency, asked, tokens, service in store.select(query, [MOST_GROUPS]):
         last = next((span for span in reversed(noted) if span.service == service and span.first <= number), None)
-        if last is None or last.model == model:
+        if (last.model == model) if last else service not in services:
             found.append((number, time, latency, asked, tokens))
     if not found:
         raise StoreError(f"{store.path} has no groups that {model} has judged yet")

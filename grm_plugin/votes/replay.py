@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from grm_plugin.judging.orders import looks
+from grm_plugin.config import AdaptiveConfig, SamplingConfig
 from grm_plugin.judging.reliability import TwoWay, pooled
 from grm_plugin.judging.stopping import StoppingRule
 from grm_plugin.types import Stopped
@@ -83,7 +83,8 @@ def orders_for(lists: Sequence[StoredList], wanted: int) -> int:
 
 
 def _until(rule: StoppingRule, votes: Sequence[Vote], item: StoredList) -> Outcome:
-    stops = looks(len(votes), len({vote.order for vote in votes}))
+    orders = len({vote.order for vote in votes})
+    stops = SamplingConfig(k=len(votes), orders=orders, adaptive=AdaptiveConfig()).looks(item.n)
     for number, stop in enumerate(stops, 1):
         scores = [vote.scores for vote in _kept(votes[:stop], item) if vote.scores]
         if scores and (why := rule.look(scores, stop / len(votes))):

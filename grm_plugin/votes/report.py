@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from grm_plugin._util.packages import require
+from grm_plugin._util.pictures import save
 from grm_plugin.judging.reliability import ENOUGH, TwoWay
 from grm_plugin.judging.stopping import AdvantageKnown, StoppingRule, WinnerKnown
 from grm_plugin.votes.replay import Compared, orders_for, reliability_of, replay_fixed, replay_rule
@@ -23,7 +24,10 @@ class VotesReport:
 
     Attributes:
         lists: how many lists were replayed; `sizes` is their number by responses.
+        left_out: how many others the store has, whose votes ended early or are more or fewer.
         k: votes on each.
+        rated: whether a meta RM rated them, so that half of those drawn vote.
+        lost: share of the votes that could not be read.
         reliability: the analysis of variance of the votes.
         fixed: number of votes -> what so many say.
         rules: name of a stopping rule -> what its votes say.
@@ -31,13 +35,27 @@ class VotesReport:
 
     lists: int
     sizes: dict[int, int]
+    left_out: int
     k: int
+    rated: bool
+    lost: float
     reliability: TwoWay
     fixed: dict[int, Compared]
     rules: dict[str, Compared]
 
+    def reliability_of(self, k: int) -> float | None:
+        """Of the mean over those of k votes that count."""
+        return self.reliability.of_votes(max(1, k // 2) if self.rated else k)
 
-def report_on(lists: Sequence[StoredList], orders: int, flip: float, tolerance: float) -> VotesReport:
+    def votes_for(self, reliability: float) -> int | None:
+        """How many votes must be drawn for a mean of this reliability."""
+        needed = self.reliability.votes_for(reliability)
+        return 2 * needed if needed is not None and self.rated else needed
+
+
+def report_on(
+    lists: Sequence[StoredList], orders: int, flip: float, tolerance: float, left_out: int = 0
+) -> VotesReport:
     """Replay lists that have K votes each, in so many random orders (fewer for many lists)."""
     k = len(lists[0].votes)
     orders = orders_for(lists, orders)
@@ -47,7 +65,10 @@ def report_on(lists: Sequence[StoredList], orders: int, flip: float, tolerance: 
     return VotesReport(
         lists=len(lists),
         sizes={n: sum(item.n == n for item in lists) for n in sorted({item.n for item in lists})},
+        left_out=left_out,
         k=k,
+        rated=any(item.rated for item in lists),
+        lost=sum(vote.scores is None for item in lists for vote in item.votes) / (k * len(lists)),
         reliability=reliability_of(lists),
         fixed={step: replay_fixed(lists, step, orders) for step in steps},
         rules={name: replay_rule(lists, rule, orders) for name, rule in rules.items()},
@@ -57,11 +78,15 @@ def report_on(lists: Sequence[StoredList], orders: int, flip: float, tolerance: 
 def lines(report: VotesReport) -> Iterator[str]:
     """The report for a reader."""
     sizes = ", ".join(f"{count:,} of {n}" for n, count in report.sizes.items())
-    yield f"{report.lists:,} lists ({sizes} responses) with {report.k} votes each"
+    half = ", of which a meta RM lets half vote" if report.rated else ""
+    lost = f"; {report.lost:.1%} could not be read" if report.lost else ""
+    yield f"{report.lists:,} lists ({sizes} responses) with {report.k} votes each{half}{lost}"
+    if report.left_out:
+        yield f"{report.left_out:,} lists left out: their votes ended early, or are more or fewer"
     head = f"{'votes':>16}  {'tokens':>6}  {'rounds':>6}  reliability  other winner  advantage off by"
     yield head + ("  right" if _labelled(report) else "")
     for k, row in report.fixed.items():
-        yield _row(str(k), row, report.reliability.of_votes(k))
+        yield _row(str(k), row, report.reliability_of(k))
     for name, row in report.rules.items():
         yield _row(f"{name}: {row.votes:.1f}", row, None)
         yield f"{'':>16}  ended: " + ", ".join(f"{share:.0%} {why}" for why, share in (row.reasons or {}).items())
@@ -72,23 +97,27 @@ def lines(report: VotesReport) -> Iterator[str]:
 def advice(report: VotesReport) -> str:
     """One sentence: how many votes are enough, and whether to stop early."""
     one = report.reliability.of_one_vote
+    if one is None:
+        return "The votes do not tell how reliable they are: no list has two that could be read."
     if not one:
         return "The votes tell the responses apart no better than chance: more of them will not help this GRM."
-    needs = " and ".join(f"{report.reliability.votes_for(wanted):,} for {wanted:g}" for wanted in ENOUGH)
+    needs = " and ".join(f"{report.votes_for(wanted):,} for {wanted:g}" for wanted in ENOUGH)
+    known = f"One vote has a reliability of {one:.2f}, so this GRM needs {needs}"
     safe = {name: row for name, row in report.rules.items() if row.flips <= FEW_FLIPS}
-    best = min(safe or report.rules, key=lambda name: report.rules[name].tokens)
-    row = report.rules[best]
+    if not safe:
+        return f"{known}; sampling.adaptive would change the winner of too many lists."
+    best = min(safe, key=lambda name: safe[name].tokens)
     return (
-        f"One vote has a reliability of {one:.2f}, so this GRM needs {needs}; of sampling.k = {report.k}, "
-        f"sampling.adaptive with goal: {best} spends {row.tokens:.0%} of the tokens and names another winner in "
-        f"{row.flips:.1%} of the lists."
+        f"{known}; of sampling.k = {report.k}, sampling.adaptive with goal: {best} spends {safe[best].tokens:.0%} of "
+        f"the tokens and names another winner in {safe[best].flips:.1%} of the lists."
     )
 
 
 def as_json(report: VotesReport) -> str:
     """All figures, with the votes that reliabilities need."""
     sums = report.reliability
-    known = {"one_vote": sums.of_one_vote, **{f"votes_for_{wanted:g}": sums.votes_for(wanted) for wanted in ENOUGH}}
+    needs = {f"votes_for_{wanted:g}": report.votes_for(wanted) for wanted in ENOUGH}
+    known = {"one_vote": sums.of_one_vote, **needs}
     return json.dumps(asdict(report) | {"reliability": known, "advice": advice(report)}, indent=2)
 
 
@@ -96,7 +125,7 @@ def draw(report: VotesReport, path: Path) -> None:
     """Write the curve as a picture, in the format of the file's ending.
 
     Raises:
-        ConfigError: Matplotlib is not installed.
+        ConfigError: Matplotlib is not installed, or the file cannot be written.
     """
     require("matplotlib", what="the picture of votes")
     from matplotlib.figure import Figure
@@ -104,7 +133,7 @@ def draw(report: VotesReport, path: Path) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     votes = [*report.fixed]
-    reliable = [report.reliability.of_votes(k) or 0.0 for k in votes]
+    reliable = [report.reliability_of(k) or 0.0 for k in votes]
     axes.plot(votes, reliable, "o-", color=RELIABILITY, label="reliability")
     flips = [row.flips for row in report.fixed.values()]
     axes.plot(votes, flips, "s--", color=FLIPS, label="another winner than of all votes")
@@ -117,7 +146,7 @@ def draw(report: VotesReport, path: Path) -> None:
     axes.set_ylim(0, 1)
     axes.set_xlabel("votes per list")
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def _labelled(report: VotesReport) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from grm_plugin.batch.vote_store import FILE_NAME, read_store
 from grm_plugin.errors import ConfigError
 from grm_plugin.trace.store_reader import StoreReader
+from grm_plugin.types import Stopped
 
 FEWEST = 8
 """Fewer votes leave nothing to compare with."""
@@ -35,11 +36,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class StoredList:
-    """A list of `n` responses and its votes. `best` are the right answers, if somebody has labelled them."""
+    """A list of `n` responses and its votes. `best` are the right answers, if somebody has labelled them; `stopped`
+    says whether early stopping ended the votes."""
 
     n: int
     votes: tuple[Vote, ...]
     best: frozenset[int] = frozenset()
+    stopped: bool = False
 
     @property
     def rated(self) -> bool:
@@ -47,31 +50,45 @@ class StoredList:
         return all(vote.meta is not None for vote in self.votes if vote.scores)
 
 
-def read_lists(path: Path) -> list[StoredList]:
-    """The lists of two responses or more that have as many votes as most of them have.
+def read_lists(path: Path) -> tuple[list[StoredList], int]:
+    """The lists of two responses or more that have all of their votes, and how many others there were.
+
+    Others are lists whose votes early stopping ended, which are the easy ones, and lists with another number of votes
+    than most.
 
     Args:
         path: the folder or file of a vote store, or a trace store.
 
     Raises:
-        ConfigError: it is neither, or has fewer than `FEWEST` votes per list.
+        ConfigError: it is neither, or has fewer than `FEWEST` votes per list, or none that could be read.
         StoreError: the trace store cannot be read, or is of another version.
     """
-    lists = [item for item in (_traced(path) if _is_trace_store(path) else _evaluated(path)) if item.n > 1]
+    found = [item for item in (_traced(path) if _is_trace_store(path) else _evaluated(path)) if item.n > 1]
+    lists = [item for item in found if not item.stopped]
     if not lists:
-        raise ConfigError(f"{path} has no list of two responses or more: single responses are compared with nothing")
-    # Lists whose votes ended early, or failed, would be compared with less than the others.
+        why = "early stopping ended the votes of all its lists" if found else "it has no list of two responses or more"
+        raise ConfigError(
+            f"{path} does not say how many votes are needed: {why}. Sample all votes of lists: grm-plugin eval --k 32, "
+            "or a service without sampling.adaptive"
+        )
     k = Counter(len(item.votes) for item in lists).most_common(1)[0][0]
     if k < FEWEST:
         raise ConfigError(
             f"most lists in {path} have {k} votes, and {FEWEST} are needed: sample more, for example grm-plugin eval "
             "--k 32, or a service without sampling.adaptive"
         )
-    return [item for item in lists if len(item.votes) == k]
+    whole = [item for item in lists if len(item.votes) == k]
+    if not any(vote.scores for item in whole for vote in item.votes):
+        raise ConfigError(
+            f"{path}: none of the votes could be read, so they tell nothing (grm-plugin traces shows why)"
+        )
+    return whole, len(found) - len(whole)
 
 
 def _is_trace_store(path: Path) -> bool:
     try:
+        if not path.is_dir() and path.exists() and not path.is_file():
+            raise ConfigError(f"{path} must be a plain file: not a pipe")
         with path.open("rb") as stream:
             return stream.read(len(SQLITE)) == SQLITE
     except IsADirectoryError:
@@ -100,6 +117,7 @@ def _traced(path: Path) -> Iterator[StoredList]:
             for judged in trace.judgement.lists if trace else ():
                 read = [Vote(vote.scores, vote.order, vote.tokens, vote.meta) for vote in judged.critiques]
                 lost = [Vote(None, vote.order, vote.tokens) for vote in judged.unparsed]
-                yield StoredList(len(judged.members), (*read, *lost))
+                stopped = judged.stopped is not Stopped.ALL
+                yield StoredList(len(judged.members), (*read, *lost), stopped=stopped)
     finally:
         reader.close()

@@ -95,13 +95,14 @@ def check_room(roles: Sequence[Role], per_node: Sequence[float]) -> None:
         ConfigError: it has not; with the table.
     """
     needed, cluster_gpus = sum(role.gpus for role in roles), sum(per_node)
-    for role in roles:
-        if role.gpus <= cluster_gpus and not fit([role.together] * (role.gpus // role.together), per_node):
-            raise ConfigError(
-                f"the {role.name} needs {role.together} GPUs on one node ({role.how}), and the nodes have "
-                f"{' + '.join(f'{gpus:g}' for gpus in per_node)}: lower its tensor_parallel_size or replicas, or take "
-                f"larger nodes.\n{table(roles, cluster_gpus)}"
-            )
+    together = [role for role in roles if role.together > 1]
+    replicas = [role.together for role in together for _ in range(role.gpus // role.together)]
+    if sum(replicas) <= cluster_gpus and not fit(replicas, per_node):
+        raise ConfigError(
+            f"each replica of {' and '.join(role.name for role in together)} needs its GPUs on one node "
+            f"({' + '.join(map(str, replicas))}), and the nodes have {' + '.join(f'{gpus:g}' for gpus in per_node)}: "
+            f"lower tensor_parallel_size or replicas, or take larger nodes.\n{table(roles, cluster_gpus)}"
+        )
     if needed > cluster_gpus:
         raise ConfigError(
             f"the job and its GRM need {needed} GPUs, the cluster has {cluster_gpus:g}: OpenRLHF would wait without an "

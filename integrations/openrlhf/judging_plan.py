@@ -7,16 +7,14 @@ from pathlib import Path
 from grm_plugin.config import Config, replicas_of
 from grm_plugin.errors import StoreError
 from grm_plugin.serving.capacity import (
-    Measured,
     Step,
     Tokens,
-    fit_speed,
     held_at_once,
     seconds,
     step_of,
     tokens_per_s_within,
 )
-from grm_plugin.serving.observed import Observed, observed
+from grm_plugin.serving.observed import Observed, observed, speed_of
 from grm_plugin.trace.store_reader import opened
 from grm_plugin.wire.ready import OPENRLHF_DEADLINE_S
 
@@ -53,8 +51,7 @@ def _seen(config: Config) -> Observed | None:
 
 def _by_traces(config: Config, step: Step, seen: Observed, deadline_s: float) -> str:
     replicas = max(1, replicas_of(config.engine))
-    points = [Measured(point.running / replicas, point.tokens_per_s / replicas) for point in seen.pool]
-    speed = fit_speed(points, held_at_once(config, step, None, None))
+    speed = speed_of(seen, replicas, held_at_once(config, step, None, None))
     takes_s = seconds(step, speed, replicas)
     holds = "holds" if takes_s <= deadline_s else "is MISSED if they come at once"
     return (

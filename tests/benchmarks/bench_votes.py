@@ -106,7 +106,7 @@ def main() -> None:
         row(f"generated {name}", lists, 1)
         row(f"true ties, {name}", generated(n, args.groups // 5, 0.0, random.Random(n))[0], 1)
     for path in args.store:
-        lists = read_lists(path)
+        lists, _ = read_lists(path)
         for n in sorted({item.n for item in lists}):
             row(f"{path.name}, lists of {n}", [item for item in lists if item.n == n], args.orders)
     print("\nreliability")

@@ -11,7 +11,6 @@ from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError, EngineTimeout
-from grm_plugin.judging.orders import number_of_orders
 from grm_plugin.judging.seams import ALL_VOTES, Wanted, check_list
 from grm_plugin.judging.voting import join_parts
 from grm_plugin.serving.ray.replica_pool import ReplicaPool
@@ -81,11 +80,11 @@ class RemoteLists:
             return 1
         # Other processes of the service have about as many lists under way.
         idle = self._pool.watch.alive // (self._under_way * self._config.service.replicas)
-        return max(1, min(idle, number_of_orders(n, self._config.sampling, k)))
+        return max(1, min(idle, self._config.sampling.orders_of(n, k)))
 
     async def _judge_part(self, group: Group, deadline: Deadline, wanted: Wanted) -> ListJudgement:
         members = tuple(range(len(group.responses)))
-        requests = -(-number_of_orders(len(members), self._config.sampling, wanted.k) // wanted.parts)
+        requests = -(-self._config.sampling.orders_of(len(members), wanted.k) // wanted.parts)
         with_losses: list[ListJudgement] = []
 
         def check(answer: Any) -> None:

@@ -106,9 +106,28 @@ def test_how_many_of_the_drawn_votes_are_kept(meta: dict[str, int] | None, drawn
         ({**FAKE, "group": {"wait_s": 170}}, ["group.wait_s (170)", "failure.deadline_s (170)"]),
         (
             {**FAKE, "sampling": {"k": 4, "adaptive": {}}},
-            ["no look before the last vote", "sampling.k is 4", "4 orders"],
+            ["never end before the last vote", "sampling.k is 4", "fewer than 4 votes", "sets of 4 orders"],
         ),
-        ({**FAKE, "sampling": {"k": 9, "adaptive": {}}, "judge": {"list_size": 9}}, ["Raise sampling.k"]),
+        ({**FAKE, "sampling": {"k": 9, "adaptive": {}}, "judge": {"list_size": 9}}, ["sets of 9", "Raise sampling.k"]),
+        ({**FAKE, "sampling": {"k": 8, "orders": 8, "adaptive": {}}}, ["sets of 8 orders", "lower sampling.orders"]),
+        (
+            {**FAKE, "sampling": {"k": 8, "adaptive": {"goal": "advantage"}}},
+            ["goal advantage looks at no fewer than 8 votes"],
+        ),
+        (
+            {**FAKE, "sampling": {"k": 8, "adaptive": {}}, "meta_rm": {"model": "a/b"}},
+            ["sampling.k is 8, of which half vote"],
+        ),
+        (
+            {**FAKE, "sampling": {"k": 16, "adaptive": {}}, "meta_rm": {"model": "a/b", "k_meta": 3}},
+            ["meta_rm.k_meta is 3", "leave k_meta out"],
+        ),
+        (
+            {**FAKE, "sampling": {"k": 16, "temperature": 0, "adaptive": {}}},
+            ["saves nothing where sampling.temperature is 0"],
+        ),
+        ({**FAKE, "sampling": {"k": 16, "adaptive": {}}, "judge": {"list_size": 1}}, ["judge.list_size is 1"]),
+        ({**FAKE, "sampling": {"k": 16, "adaptive": {"flip": 1e-17}}}, ["sampling.adaptive.flip", "0.001"]),
         (
             {**FAKE, "sampling": {"k": 32, "adaptive": {"goal": "advantage", "tolerance": 0.02}}},
             ["sampling.adaptive.tolerance 0.02 cannot be reached", "lists of 4", "0.031"],

@@ -129,7 +129,14 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("visible", "names"),
-    [(None, ["GPU 0", "GPU 1"]), ("1", ["GPU 1"]), ("GPU-aa", ["GPU 0"]), ("", []), ("7", [])],
+    [
+        (None, ["GPU 0", "GPU 1"]),
+        ("1", ["GPU 1"]),
+        ("1,0", ["GPU 1", "GPU 0"]),
+        ("GPU-aa", ["GPU 0"]),
+        ("", []),
+        ("7", []),
+    ],
 )
 @pytest.mark.usefixtures("two_gpus")
 def test_gpus_are_those_a_process_may_use(
@@ -138,6 +145,15 @@ def test_gpus_are_those_a_process_may_use(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert [gpu.name for gpu in local_gpus()] == names
+
+
+def test_a_gpu_of_unknown_memory_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho '0, GPU-aa, [N/A], [N/A]'\necho '1, GPU-bb, 24564, [N/A]'\necho 'No devices'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [(gpu.name, gpu.used) for gpu in local_gpus()] == [("GPU 1", 0)]
 
 
 @pytest.mark.parametrize(

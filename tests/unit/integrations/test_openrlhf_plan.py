@@ -116,10 +116,24 @@ class TestGpus:
         config = make_config(engine={"type": "vllm", "model": "a/b", "tensor_parallel_size": 8})
         roles = [*roles_of(flags_of(*GROUPS, "--actor.num_gpus_per_node", "2")), *roles_of_grm(config, 16)]
         with pytest.raises(
-            ConfigError, match=r"the GRM needs 8 GPUs on one node .* and the nodes have 4 \+ 4 \+ 4 \+ 4"
+            ConfigError,
+            match=r"each replica of GRM needs its GPUs on one node \(8\), and the nodes have 4 \+ 4 \+ 4 \+ 4",
         ):
             check_room(roles, [4, 4, 4, 4])
         check_room(roles, [8, 8, 4])
+
+    @pytest.mark.parametrize("nodes", [[4.0, 4.0, 2.0], [5.0, 5.0]], ids=str)
+    def test_grm_and_meta_rm_are_packed_together(self, monkeypatch: pytest.MonkeyPatch, nodes: list[float]) -> None:
+        monkeypatch.setattr(gpu_plan, "gpus_per_replica", lambda model, _: model.tensor_parallel_size)
+        config = make_config(
+            engine={"type": "vllm", "model": "a/b", "tensor_parallel_size": 3, "replicas": 2},
+            meta_rm={"model": "a/c", "tensor_parallel_size": 3},
+        )
+        with pytest.raises(
+            ConfigError, match=r"each replica of GRM and meta RM needs its GPUs on one node \(3 \+ 3 \+ 3\)"
+        ):
+            check_room(roles_of_grm(config, 10), nodes)
+        check_room(roles_of_grm(config, 10), [6.0, 4.0])
 
 
 class TestJudging:

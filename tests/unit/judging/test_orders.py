@@ -5,7 +5,8 @@ from itertools import accumulate
 
 import pytest
 
-from grm_plugin.judging.orders import balanced_orders, looks, plan_rounds
+from grm_plugin.config import AdaptiveConfig, SamplingConfig
+from grm_plugin.judging.orders import balanced_orders, plan_rounds
 
 
 def rng(seed: int = 0) -> random.Random:
@@ -74,19 +75,23 @@ def test_rounds_spread_k_votes_evenly(n: int, k: int, stops: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize(
-    ("k", "orders", "votes"),
+    ("n", "k", "orders", "votes"),
     [
-        (32, 4, [8, 16, 24]),
-        (32, 2, [8, 16, 24]),
-        (32, 3, [9, 18, 24]),
-        (16, 4, [4, 8, 12]),
-        (8, 4, [4]),
-        (8, 2, [4, 6]),
-        (8, 1, [4, 6]),
-        (32, 24, [24]),
-        (4, 2, []),
-        (4, 4, []),
+        (4, 32, None, [8, 16, 24]),
+        (2, 32, None, [8, 16, 24]),
+        (3, 32, None, [9, 18, 24]),
+        (4, 16, None, [4, 8, 12]),
+        (4, 8, None, [4]),
+        (2, 8, None, [4, 6]),
+        (4, 8, 1, [4, 6]),
+        (4, 32, 24, [24]),
+        (4, 8, 8, []),
+        (2, 4, None, []),
+        (1, 32, None, []),
     ],
 )
-def test_votes_are_looked_at_a_few_times_after_whole_sets_of_orders(k: int, orders: int, votes: list[int]) -> None:
-    assert looks(k, orders) == votes
+def test_votes_are_looked_at_a_few_times_after_whole_sets_of_orders(
+    n: int, k: int, orders: int | None, votes: list[int]
+) -> None:
+    assert SamplingConfig(k=k, orders=orders, adaptive=AdaptiveConfig()).looks(n) == votes
+    assert SamplingConfig(k=k, orders=orders).looks(n) == []

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grm_plugin.judging.reliability import Reliability, TwoWay, two_way
+from grm_plugin.judging.stopping import WinnerKnown
 from grm_plugin.types import Critique, ListJudgement
 
 
@@ -76,6 +77,19 @@ def test_numbering_and_lenience_change_nothing(rows: list[list[int]], numbering:
     assert before is not None
     assert after == pytest.approx(before, abs=1e-9)
     assert 0.0 <= before <= 1.0
+
+
+def test_lists_that_stop_early_do_not_look_less_reliable_than_they_are() -> None:
+    """They are those whose votes happen to agree, or to disagree: only the votes until the first look are learned."""
+    rng = random.Random(11)
+    rule, early, whole = WinnerKnown(0.05), Reliability(lambda n: 8), TwoWay()
+    for _ in range(4000):
+        truth = [rng.gauss(6, 1.0), rng.gauss(6, 1.0)]
+        rows = [tuple(mean + rng.gauss(0, 1.5) for mean in truth) for _ in range(32)]
+        spent = next((look for look in (8, 16, 24) if rule.look(rows[:look], look / 32)), 32)
+        early.learn([judged(*rows[:spent])])
+        whole = whole.plus(two_way(rows))
+    assert early.sums.of_one_vote == pytest.approx(whole.of_one_vote, abs=0.03)
 
 
 def judged(*rows: tuple[float, ...], kept: bool = True) -> ListJudgement:

@@ -46,11 +46,12 @@ def winner_of(votes: list) -> int:
     ("p", "degrees", "expected"),
     [
         (0.95, 1, 6.3138), (0.95, 2, 2.9200), (0.95, 3, 2.3534), (0.95, 7, 1.8946), (0.95, 15, 1.7531),
-        (0.95, 23, 1.7139), (0.975, 7, 2.3646), (0.99, 4, 3.7469), (0.5, 5, 0.0),
+        (0.95, 23, 1.7139), (0.975, 7, 2.3646), (0.99, 4, 3.7469), (0.5, 5, 0.0), (0.99, 3, 4.5407),
+        (0.999, 3, 10.2145), (0.05, 7, -1.8946), (0.999, 30, 3.3852), (0.999, 31, 3.3749), (0.95, 120, 1.6577),
     ],
 )  # fmt: skip
 def test_quantiles_are_those_of_the_tables(p: float, degrees: int, expected: float) -> None:
-    assert student_quantile(p, degrees) == pytest.approx(expected, abs=0.005)
+    assert student_quantile(p, degrees) == pytest.approx(expected, abs=0.0005)
 
 
 class TestWinner:

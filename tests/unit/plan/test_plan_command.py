@@ -16,7 +16,7 @@ from grm_plugin.plan.published import PUBLISHED
 from grm_plugin.trace.recorder import Recorder
 from support.factories import make_config
 from support.paths import ROOT
-from support.trace_factories import judged, writing
+from support.trace_factories import fill, judged, writing
 
 LARGE = ROOT / "configs" / "deepseek_grm_16b.yaml"
 DRY_RUN = ROOT / "configs" / "dry_run.yaml"
@@ -68,15 +68,15 @@ def test_published_figures_are_named(name: str) -> None:
 
 
 def test_an_engine_is_measured(tmp_path: Path) -> None:
-    """The fake engine takes 20 ms for any number of critiques: its speed is flat, and as many fit as it takes."""
+    """The fake engine takes 0.1 s for any number of critiques: its speed is flat, and as many fit as it takes."""
     groups = tmp_path / "groups.jsonl"
     groups.write_text(json.dumps({"prompt": "Name a fruit.", "responses": ["fig", "plum and pear"]}) + "\n")
-    found = numbers("--probe", "--groups", str(groups), "--grm.engine.delay_s", "0.02", config=DRY_RUN)
+    found = numbers("--probe", "--groups", str(groups), "--grm.engine.delay_s", "0.1", config=DRY_RUN)
     speed, step = found["speed"], found["step"]
     assert isinstance(speed, dict)
     assert isinstance(step, dict)
     assert speed["at_once"] == 256  # engine.max_concurrency
-    assert speed["step_s"] * step["tokens"]["critique"] == pytest.approx(0.02, abs=0.02)
+    assert 0.08 < speed["step_s"] * step["tokens"]["critique"] < 0.2  # it sleeps for 0.1
 
 
 def test_traces_tell_lengths_and_speed(tmp_path: Path) -> None:
@@ -120,8 +120,14 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
         (("--groups", "groups.jsonl"), "--groups is for --probe"),
         (("--critique-tokens", "100", "--longest-tokens", "50"), "is below the mean critique"),
         (("--traces", "nowhere.db"), "there is no trace store at nowhere.db"),
+        (("--at-once", "8"), "--at-once is of a speed"),
+        (("--traces-replicas", "8", *RATE), "--traces-replicas is for --traces"),
+        (("--output", "nowhere/plan.png", *RATE), "there is no folder nowhere"),
     ],
-    ids=["two speeds", "unknown figure", "unknown picture", "nothing to draw", "groups alone", "lengths", "no store"],
+    ids=[
+        *("two speeds", "unknown figure", "unknown picture", "nothing to draw", "groups alone", "lengths", "no store"),
+        *("width alone", "replicas alone", "no folder"),
+    ],
 )
 def test_wrong_commands_say_what_to_change(arguments: tuple[str, ...], words: str) -> None:
     with pytest.raises((ConfigError, StoreError), match=words):
@@ -136,3 +142,50 @@ def test_the_configuration_may_have_the_lengths_of_its_model() -> None:
     from grm_plugin.plan.known import by_setting
 
     assert by_setting(config).tokens.prompt == 3072
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--tokens-per-s", "inf"), ("--critique-tokens", "1e308"), ("--rollout-s", "inf"), ("--rollout-s", "nan")],
+)
+def test_numbers_that_are_none_are_refused(arguments: tuple[str, ...]) -> None:
+    result = plan(*arguments)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{arguments[0]}'" in result.output
+
+
+def test_long_rollouts_and_steps_of_one_prompt_end(tmp_path: Path) -> None:
+    assert "keep up with a rollout of 1,000,000 s" in plan(*RATE, "--rollout-s", "1e6").output
+    assert plan(*RATE, "--prompts", "1", "--n", "4096", "--grm.sampling.k", "128").exit_code == 0
+
+
+def test_traces_of_several_replicas_are_divided_by_those_that_ran(tmp_path: Path) -> None:
+    store = fill(tmp_path / "traces.db", [judged("3", "4", generator=writing("as seen."))])
+    one, four = (
+        numbers("--traces", str(store), "--traces-replicas", str(ran), config=DRY_RUN)["speed"] for ran in (1, 4)
+    )
+    assert isinstance(one, dict)
+    assert isinstance(four, dict)
+    assert four["step_s"] == pytest.approx(one["step_s"])
+    assert four["at_once"] < one["at_once"]
+    assert "the store does not say of which model" in plan("--traces", str(store), config=DRY_RUN).output
+
+
+def test_a_rate_is_that_of_as_many_critiques_as_fit(tmp_path: Path) -> None:
+    """The user's 4,000 tokens/s stay 4,000, however few critiques the cache holds."""
+    model = tmp_path / "GRM-16B"
+    model.mkdir()
+    shape = {"num_hidden_layers": 27, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "torch_dtype": "bfloat16"}
+    (model / "config.json").write_text(json.dumps(shape))
+    said = plan(*RATE, "--gpu-gib", "40", "--grm.engine.model", str(model)).output
+    assert "4,000 tokens/s (--tokens-per-s 4000)" in said
+
+
+def test_a_model_of_unknown_size_has_an_unknown_cache(tmp_path: Path) -> None:
+    model = tmp_path / "judge-awq"
+    model.mkdir()
+    (model / "config.json").write_text(
+        json.dumps({"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64})
+    )
+    said = plan(*RATE, "--gpu-gib", "24", "--grm.engine.model", str(model)).output
+    assert "neither its weights nor its name say how large it is" in said

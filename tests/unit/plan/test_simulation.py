@@ -56,7 +56,7 @@ def test_lengths_have_their_mean_and_their_longest() -> None:
 def test_thousands_of_replicas_and_millions_of_critiques_are_simulated_in_part() -> None:
     step = step_of(CONFIG, 200_000, 8, EQUAL)
     speed = Speed(0.02, 0.0, 64)
-    for replicas in (4096, 3):
+    for replicas in (4096, 1999, 7, 3):
         assert simulate(step, speed, replicas).last_s == pytest.approx(seconds(step, speed, replicas), rel=0.05)
 
 
@@ -65,3 +65,23 @@ def test_the_same_seed_gives_the_same() -> None:
     speed = Speed(0.02, 0.001, 16)
     assert simulate(step, speed, 2, seed=1) == simulate(step, speed, 2, seed=1)
     assert simulate(step, speed, 2, seed=1) != simulate(step, speed, 2, seed=2)
+
+
+@pytest.mark.parametrize(("prompts", "n", "k", "replicas"), [(1, 4096, 128, 57), (1, 4096, 100, 8), (7, 64, 1024, 16)])
+def test_few_prompts_are_simulated_as_they_are(prompts: int, n: int, k: int, replicas: int) -> None:
+    """However little of a prompt is simulated, and also where replicas outnumber lists, whose orders are spread."""
+    config = make_config(sampling__k=k, judge__list_size=4)
+    step, speed = step_of(config, prompts, n, EQUAL), Speed(0.02, 0.0, 256)
+    assert simulate(step, speed, replicas).last_s == pytest.approx(seconds(step, speed, replicas), rel=0.1)
+
+
+def test_lists_are_spread_where_replicas_outnumber_them() -> None:
+    step, speed = step_of(CONFIG, 1, 4, EQUAL), Speed(0.02, 0.001, 64)
+    assert simulate(step, speed, 4).last_s == pytest.approx(400 * speed.token_s(2))
+
+
+@pytest.mark.parametrize("rollout_s", [1e4, 1e6])
+def test_a_clock_that_is_too_coarse_ends_all_the_same(rollout_s: float) -> None:
+    """A token takes less time than a float of this size can tell."""
+    step = step_of(CONFIG, 20, 4, Tokens(7.0, 9.0))
+    assert simulate(step, Speed(1e-12, 0.0, 64), 2, rollout_s).last_s == pytest.approx(rollout_s)

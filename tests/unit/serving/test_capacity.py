@@ -117,7 +117,15 @@ def test_the_fewest_replicas_are_found() -> None:
         assert seconds(step, SPEED, found) <= limit_s
         assert found == 1 or seconds(step, SPEED, found - 1) > limit_s
     assert replicas_within(step, SPEED, 1.0) is None  # one critique takes longer
-    assert replicas_beside(step, SPEED, 100.0) == replicas_within(step, SPEED, 80.0)
+
+
+def test_keeping_up_with_a_rollout_is_a_question_of_throughput() -> None:
+    """One critique may take longer than the rollout: the last lists are waited for anyway."""
+    step = step_of(make_config(sampling__k=8), 128, 8, Tokens(400.0, 700.0))
+    work_s = step.generated / SPEED.tokens_per_s(64)
+    assert replicas_beside(step, SPEED, work_s) == 2  # a fifth is to spare
+    assert replicas_beside(step, SPEED, 2 * work_s) == 1
+    assert replicas_beside(step, SPEED, 1.0) > 100
 
 
 def test_the_largest_k_is_found() -> None:

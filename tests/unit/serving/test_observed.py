@@ -72,8 +72,14 @@ def test_only_the_groups_of_the_model_count(tmp_path: Path) -> None:
     assert seen.groups == 2
 
 
-def test_a_store_that_names_no_model_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert observed(store(tmp_path / "a.db", [(0.0, 1.0)], model=""), GRM).groups == 1
+def test_a_store_that_names_no_model_is_taken_as_it_is_and_told(tmp_path: Path) -> None:
+    seen = observed(store(tmp_path / "a.db", [(0.0, 1.0)], model=""), GRM)
+    assert (seen.groups, seen.named) == (1, False)
+
+
+def test_groups_from_before_their_service_was_noted_do_not_count(tmp_path: Path) -> None:
+    store(tmp_path / "a.db", [(0.0, 1.0)] * 3, model="").close()
+    assert observed(store(tmp_path / "a.db", [(5.0, 6.0)] * 2), GRM).groups == 2
 
 
 def test_a_store_without_groups_or_tokens_tells_nothing(tmp_path: Path) -> None:
@@ -83,5 +89,5 @@ def test_a_store_without_groups_or_tokens_tells_nothing(tmp_path: Path) -> None:
     writer = StoreWriter(path, TraceConfig(path=str(path)), FailureConfig())
     writer.write([Entry(START, "grm", replace(judged("3", "4"), latency_s=1.0))])
     writer.close()
-    with pytest.raises(StoreError, match="has not said how many tokens"):
+    with pytest.raises(StoreError, match="tells no speed"):
         observed(StoreReader(path), GRM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from grm_plugin.cli.app import app
 from grm_plugin.errors import ConfigError, StoreError
 from grm_plugin.types import Completion, Prompt, Sampling
 from support.factories import Scripted, by_number, critique_text, responses_shown
-from support.trace_factories import fill, judged
+from support.trace_factories import fill, judged, silent
 from support.vote_factories import make_record, manifest, vote
 
 
@@ -70,8 +71,19 @@ def test_stores_that_tell_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"most lists in .* have 4 votes, and 8 are needed: sample more"):
         votes(str(few))
     single = fill(tmp_path / "single.db", [judged("4", sampling__k=8)])
-    with pytest.raises(ConfigError, match="no list of two responses or more"):
+    with pytest.raises(ConfigError, match="it has no list of two responses or more"):
         votes(str(single))
+    silent_ones = fill(tmp_path / "silent.db", [judged("4", "6", generator=silent(), sampling__k=8)])
+    with pytest.raises(ConfigError, match="none of the votes could be read"):
+        votes(str(silent_ones))
+    early = fill(tmp_path / "early.db", [judged("2", "9", sampling__k=32, sampling__adaptive={})] * 3)
+    with pytest.raises(ConfigError, match="early stopping ended the votes of all its lists"):
+        votes(str(early))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="must be a plain file: not a pipe"):
+        votes(str(tmp_path / "pipe"))
+    with pytest.raises(ConfigError, match="there is no folder"):
+        votes(str(few), "--output", str(tmp_path / "nowhere" / "curve.png"))
     with pytest.raises(ConfigError, match=r"has no votes\.jsonl: give the --output of grm-plugin eval"):
         votes(str(tmp_path))
     with pytest.raises(ConfigError, match=r"nowhere: No such file.*give the --output of grm-plugin eval"):
@@ -94,3 +106,23 @@ def test_the_votes_of_an_evaluation_also_say_how_often_they_are_right(tmp_path: 
     found = json.loads(votes(str(tmp_path / "run"), "--json").output)
     assert found["fixed"]["16"]["right"] == 1.0
     assert 0.6 < found["fixed"]["1"]["right"] < 0.9
+
+
+def test_lists_whose_votes_ended_early_are_left_out_and_counted(tmp_path: Path) -> None:
+    """They are the easy ones: with them any GRM looks reliable."""
+    early = [judged("2", "9", sampling__k=32, sampling__adaptive={})] * 5
+    whole = [judged("4", "6", "7", generator=noisy(number), sampling__k=32) for number in range(4)]
+    said = votes(str(fill(tmp_path / "traces.db", early + whole)), "--orders", "2").output
+    assert "4 lists (4 of 3 responses) with 32 votes each" in said
+    assert "5 lists left out: their votes ended early, or are more or fewer" in said
+
+
+def test_with_a_meta_rm_half_of_the_votes_count(tmp_path: Path) -> None:
+    rows = [vote(7, 4, order=(0, 1), meta=1.0), vote(6, 5, order=(1, 0), meta=0.5), vote(4, 6, order=(0, 1), meta=0.0)]
+    with VoteStore(tmp_path / "run", manifest(k=15, meta_rm="a/b")) as store:
+        for number in range(6):
+            store.add(make_record(rows * 5, name=f"item {number}"))
+    said = votes(str(tmp_path / "run")).output
+    assert "with 15 votes each, of which a meta RM lets half vote" in said
+    found = json.loads(votes(str(tmp_path / "run"), "--json").output)
+    assert found["reliability"]["votes_for_0.8"] % 2 == 0
