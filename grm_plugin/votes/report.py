@@ -79,7 +79,7 @@ def lines(report: VotesReport) -> Iterator[str]:
     """The report for a reader."""
     sizes = ", ".join(f"{count:,} of {n}" for n, count in report.sizes.items())
     half = ", of which a meta RM lets half vote" if report.rated else ""
-    lost = f"; {report.lost:.1%} could not be read" if report.lost else ""
+    lost = f"; {report.lost:.1%} could not be read" if report.lost >= 0.0005 else ""
     yield f"{report.lists:,} lists ({sizes} responses) with {report.k} votes each{half}{lost}"
     if report.left_out:
         yield f"{report.left_out:,} lists left out: their votes ended early, or are more or fewer"
