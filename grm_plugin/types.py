@@ -87,13 +87,17 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to sample one prompt: `n` completions, `temperature` >= 0, `max_tokens` per completion."""
+    """How to sample one prompt: `n` completions, `temperature` >= 0, `max_tokens` per completion.
+
+    `spare` tokens of the model's context stay free behind a completion: it may be continued.
+    """
 
     n: int
     temperature: float
     top_p: float
     max_tokens: int
     seed: int | None = None
+    spare: int = 0
 
     @property
     def greedy(self) -> bool:
@@ -108,11 +112,35 @@ UNKNOWN_FINISH = "unknown"
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One generated text of `tokens` tokens. `finish_reason` is the engine's own word: `stop`, `length` for a cut,
-    `content_filter` ...; `UNKNOWN_FINISH` where it has none."""
+    `content_filter` ...; `UNKNOWN_FINISH` where it has none. `token_ids` are its tokens, where the engine needs them to
+    continue the text."""
 
     text: str
     finish_reason: str = "stop"
     tokens: int = 0
+    token_ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLine:
+    """How the answer of a GRM is begun for it: `opening` is put behind its text, and it writes on.
+
+    It has `tokens` tokens for that, and ends at the text `end`, which belongs to the answer, or where it ends by
+    itself.
+    """
+
+    opening: str
+    end: str
+    tokens: int
+
+    @property
+    def spare(self) -> int:
+        """Tokens of context that are enough for the opening, a mark that ends reasoning before it, and the answer."""
+        return len(self.opening) + LONGEST_MARK + self.tokens
+
+
+LONGEST_MARK = 48
+"""Characters, and so at most tokens, of a mark that ends reasoning, with the lines around it."""
 
 
 class UnparsedReason(StrEnum):
@@ -166,6 +194,8 @@ class Critique:
 
     `scores[i]` (1..10) belongs to response i *of the request*: positions are already mapped back through `order`.
     `sample` numbers the k completions of a list from 0. `meta` is the meta RM's logit; `kept` says whether it votes.
+    `text` is what the GRM wrote by itself. Where it was cut before its scores they were asked for: `forced` says so,
+    and `forced_line` is what stands behind `text` then (`sampling.force_answer`).
     """
 
     scores: tuple[float, ...]
@@ -177,6 +207,13 @@ class Critique:
     tokens: int = 0
     meta: float | None = None
     kept: bool = True
+    forced: bool = False
+    forced_line: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The text with its scores."""
+        return self.text + self.forced_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +250,10 @@ class Reward:
 
     `value` is the normalised, finite reward, or None when no vote could be had (`status` = `no_votes`). `mean` (1..10),
     `total` and `spread` describe the kept votes and are None without them; `unit_mean` is the mean mapped to [0, 1].
-    `votes_asked` >= `votes_parsed` >= `votes_kept`; asked is k (fewer with `sampling.adaptive`). It is k and k / n
-    more, rounded up, where no critique of a list of n could be read and its responses were judged once more, each
-    alone; and twice k where it was lent to a sibling that had nobody to be compared with. `meta` is the mean logit of
+    `votes_asked` >= `votes_parsed` >= `votes_kept` >= `votes_forced`; asked is k (fewer with `sampling.adaptive`). It
+    is k and k / n more, rounded up, where no critique of a list of n could be read and its responses were judged once
+    more, each alone; and twice k where it was lent to a sibling that had nobody to be compared with. `votes_forced` of
+    the kept votes were cut, and their scores asked for (`Critique.forced`). `meta` is the mean logit of
     the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that
     could be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out
     of an over-long response. `rounds` are those in which the votes were asked for, and `stopped` says why there were no
@@ -233,6 +271,7 @@ class Reward:
     votes_asked: int = 0
     votes_parsed: int = 0
     votes_kept: int = 0
+    votes_forced: int = 0
     meta: float | None = None
     meta_failed: bool = False
     tokens: float = 0.0

@@ -157,3 +157,32 @@ def after_reasoning(text: str) -> str | None:
     answer = text[end:]
     # The first search takes a fiftieth of the second one's time, and finds nothing in most texts.
     return None if _ANY_OPENS.search(answer) and _WRITTEN.search(answer) else answer
+
+
+_MARK = re.compile(rf"(?P<left>[<\[◁])(?P<bar>{_BAR}?+)(?P<name>[\w:\-]++)")
+_RIGHT = {"<": ">", "[": "]", "◁": "▷"}
+_IRREGULAR = {
+    "inner_prefix": "<|inner_suffix|>",
+    "unused94": "<unused95>",
+    "channel": "<channel|>",
+}
+
+
+def closing_mark(text: str) -> str:
+    """The mark that would end the reasoning in which a text breaks off.
+
+    Empty where it breaks off in none, or in a channel of gpt-oss, whose marks are dropped in decoding.
+    """
+    end = max((closing.end() for closing in _CLOSES.finditer(text)), default=0)
+    written = _WRITTEN.search(text[end:])
+    opening = _ANY_OPENS.search(written[0]) if written else None
+    mark = _MARK.match(opening[0]) if opening else None
+    if mark is None or mark.string.lower().startswith("<|channel|>"):
+        return ""
+    left, bar, name = mark["left"], mark["bar"], mark["name"]
+    if irregular := _IRREGULAR.get(name.lower()):
+        return irregular
+    if bar:
+        name = re.sub("^(?:START|BEGIN)(?=_)", "END", re.sub("^(?:start|begin)(?=_)", "end", name))
+    ends_already = bar and name.lower().startswith("end_")
+    return f"{left}{bar}{'' if ends_already else '/'}{name}{bar}{_RIGHT[left]}"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.types import Completion, Conversation, Prompt, Sampling
+from grm_plugin.types import AnswerLine, Completion, Conversation, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,13 @@ class SeveralEngines:
         """See `Generator.generate`."""
         completions: list[Completion] = await self._ask(lambda model: model.generate(prompt, sampling))
         return completions
+
+    async def continue_text(
+        self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
+    ) -> Completion:
+        """See `Continues.continue_text`."""
+        behind: Completion = await self._ask(lambda model: model.continue_text(prompt, begun, line, sampling))
+        return behind
 
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
         """See `MetaRM.rate`."""

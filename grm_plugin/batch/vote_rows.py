@@ -57,7 +57,8 @@ class StoredVote:
         detail: what was found instead of scores.
         tokens: number of tokens generated.
         meta: the meta RM's logit; None where it did not rate the critique.
-        text: the whole critique.
+        text: the whole critique, with its scores.
+        forced: whether it was cut off and asked for them (`sampling.force_answer`).
     """
 
     scores: tuple[float, ...] | None
@@ -67,6 +68,7 @@ class StoredVote:
     tokens: int = 0
     meta: float | None = None
     text: str = ""
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,10 @@ def more_to_row(record: ItemVotes) -> dict[str, Any]:
 
 
 def _vote_to_json(vote: StoredVote) -> dict[str, Any]:
-    row = {"scores": None if vote.scores is None else list(vote.scores), "order": list(vote.order)}
+    row: dict[str, Any] = {"scores": None if vote.scores is None else list(vote.scores), "order": list(vote.order)}
     rest = {"reason": vote.reason, "detail": vote.detail, "tokens": vote.tokens, "meta": vote.meta, "text": vote.text}
-    return row | {key: value for key, value in rest.items() if value not in ("", None)}
+    row |= {key: value for key, value in rest.items() if value not in ("", None)}
+    return row | {"forced": True} if vote.forced else row
 
 
 def _parse_vote(row: Mapping[str, Any], texts: bool) -> StoredVote:
@@ -123,6 +126,7 @@ def _parse_vote(row: Mapping[str, Any], texts: bool) -> StoredVote:
         row.get("tokens", 0),
         row.get("meta"),
         row.get("text", "") if texts else "",
+        row.get("forced", False),
     )
 
 

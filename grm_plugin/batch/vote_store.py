@@ -162,7 +162,7 @@ def votes_of(judged: ListJudgement) -> tuple[StoredVote, ...]:
 
 
 def _stored(vote: Critique) -> StoredVote:
-    return StoredVote(vote.scores, vote.order, tokens=vote.tokens, meta=vote.meta, text=vote.text)
+    return StoredVote(vote.scores, vote.order, tokens=vote.tokens, meta=vote.meta, text=vote.whole, forced=vote.forced)
 
 
 def _stored_loss(vote: Unparsed) -> StoredVote:

@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from grm_plugin.config.engines import AnyMetaRMConfig, EngineConfig
+from grm_plugin.config.answer_lines import answer_line
+from grm_plugin.config.engines import AnyMetaRMConfig, EngineConfig, OpenAIConfig
 from grm_plugin.config.fields import ModelPath, Section, StatePath
 from grm_plugin.config.judge import JudgeConfig
 
@@ -62,7 +63,12 @@ class SamplingConfig(Section):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus sampling: tokens are drawn from the likeliest that together have this probability; 1 draws from all."""
     max_tokens: int = Field(default=2048, ge=1)
-    """Longest critique in tokens. A longer one is cut off, and its vote is lost."""
+    """Longest critique in tokens. A longer one is cut off, and its vote is lost unless `force_answer` asks for it."""
+    force_answer: bool = False
+    """Whether a critique that is cut off is asked for its scores: the beginning of its answer (such as `Scores:
+    \\boxed{`) is put behind it, and the GRM writes the few tokens that are left. Such votes are marked `forced`. They
+    are lost as before while they agree so badly with the other votes on their lists that the mean is better without
+    them. For engine.type vllm; not for judge.answer regex with a pattern of your own."""
     seed: int | None = None
     """Makes the orders of responses, the markers around them and the sampling repeatable; null draws new ones."""
     adaptive: AdaptiveConfig | None = None
@@ -248,6 +254,8 @@ class Config(Section):
             )
         if self.sampling.adaptive is not None:
             self._check_looks(self.sampling.adaptive)
+        if self.sampling.force_answer:
+            self._check_can_force()
         if self.group.wait_s > self.failure.deadline_s / 2:
             raise ValueError(
                 f"group.wait_s ({self.group.wait_s:g}) must be at most half of "
@@ -284,6 +292,18 @@ class Config(Section):
             raise ValueError(
                 f"sampling.adaptive.tolerance {adaptive.tolerance:g} cannot be reached: with lists of {n} and k = {k} "
                 f"even a very steady GRM comes to {best:.2g}. Raise it, or sampling.k"
+            )
+
+    def _check_can_force(self) -> None:
+        if isinstance(self.engine, OpenAIConfig):
+            raise ValueError(
+                "sampling.force_answer continues a text by its tokens, which engine.type openai cannot: use "
+                "engine.type vllm, or leave it out and raise sampling.max_tokens"
+            )
+        if answer_line(self.judge, 1) is None:
+            raise ValueError(
+                "sampling.force_answer cannot know how an answer begins with judge.answer regex and a pattern of your "
+                "own: leave it out, or choose another judge.answer"
             )
 
     def kept_of(self, drawn: int) -> int:

@@ -7,9 +7,11 @@ import inspect
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 
+from grm_plugin._util.reasoning import closing_mark
 from grm_plugin.errors import EngineError
-from grm_plugin.types import MAX_SCORE, Completion, Conversation, Prompt, Sampling
+from grm_plugin.types import MAX_SCORE, AnswerLine, Completion, Conversation, Message, Prompt, Sampling
 
 Texts = Iterable[Completion | str]
 Script = Callable[[Prompt, Sampling], Texts | Awaitable[Texts]]
@@ -44,6 +46,15 @@ class FakeEngine:
             texts = await texts
         return [_completion(text) for text in texts]
 
+    async def continue_text(
+        self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
+    ) -> Completion:
+        """See `Continues.continue_text`. The script is shown a last turn of the assistant's that it continues."""
+        put_in = f"\n{mark}\n{line.opening}" if (mark := closing_mark(begun.text)) else line.opening
+        asked = replace(prompt, messages=(*prompt.messages, Message("assistant", begun.text + put_in)))
+        (behind,) = await self.generate(asked, sampling)
+        return replace(behind, text=put_in + behind.text)
+
     async def check_health(self) -> None:
         """Always healthy."""
 
@@ -67,13 +78,16 @@ def score_by_vocabulary(prompt: Prompt, sampling: Sampling) -> list[str]:
     """The rule of type `fake`: a response's score is 1, plus 1 for every five different words in it, at most 10.
 
     The responses are found in prompts of the built-in template only; with another template every response gets a 5.
+    A critique that was begun (`FakeEngine.continue_text`) gets its scores.
     """
-    responses = [text for _, text in _SHOWN_RESPONSE.findall(prompt.messages[-1].content)]
+    responses = [text for _, text in _SHOWN_RESPONSE.findall(prompt.messages[0].content)]
     if len(responses) == len(prompt.order):
         scores = [min(MAX_SCORE, 1 + len(set(text.split())) // WORDS_PER_POINT) for text in responses]
     else:
         scores = [5] * len(prompt.order)
     analysis = " ".join(f"Response {shown + 1} earns {score}." for shown, score in enumerate(scores))
+    if prompt.messages[-1].role == "assistant":
+        return [f"{', '.join(map(str, scores))}}}"] * sampling.n
     critique = (
         "Specific Criteria: Wealth of words (100%): different words count.\n"
         f"Analysis: {analysis}\n"

@@ -10,19 +10,24 @@ from typing import Any
 
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.own_output import OwnOutput
+from grm_plugin._util.reasoning import closing_mark, with_opening
 from grm_plugin.config import VLLMConfig
 from grm_plugin.engines.chat_tokens import end_tokens, token_ids
 from grm_plugin.engines.load_failures import place_of_log
 from grm_plugin.engines.vllm_cache_use import CacheUse
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.judging.forcing import CUT
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
-from grm_plugin.types import UNKNOWN_FINISH, Completion, Conversation, Prompt, Sampling
+from grm_plugin.types import UNKNOWN_FINISH, AnswerLine, Completion, Conversation, Prompt, Sampling
 
 CRITIQUE_SHARE = 0.25
 """Share of the model's context that a prompt must leave free, unless `max_tokens` is less: a critique that is cut off
 is a lost vote."""
 
+
+PROMPT_TAIL = 32
+"""Tokens at the end of a prompt in which a chat template opens reasoning, if it does."""
 
 SHOW_META_RM_LESS = (
     "raise meta_rm.max_model_len, or show less (judge.list_size, judge.max_response_chars, sampling.max_tokens)"
@@ -62,7 +67,7 @@ class VLLMEngine:
         from vllm.sampling_params import RequestOutputKind
 
         tokens = await self._tokenize(prompt.messages)
-        left = self._max_len - len(tokens)
+        left = self._max_len - len(tokens) - sampling.spare
         if left < tokens_left_free(sampling.max_tokens, self._max_len):
             raise PromptTooLong(
                 f"the prompt has {len(tokens)} of the {self._max_len} tokens that prompt and critique have together: "
@@ -80,10 +85,44 @@ class VLLMEngine:
         )
         answer = await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))
         completions = [
-            Completion(output.text, output.finish_reason or UNKNOWN_FINISH, len(output.token_ids))
+            Completion(
+                output.text,
+                output.finish_reason or UNKNOWN_FINISH,
+                len(output.token_ids),
+                tuple(output.token_ids) if output.finish_reason in CUT else (),
+            )
             for output in answer.outputs
         ]
         return as_often_as_wanted(completions, sampling)
+
+    async def continue_text(
+        self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
+    ) -> Completion:
+        """See `Continues.continue_text`. Continues tokens, not text: no other engine process needs to have begun it."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        tokens = await self._tokenize(prompt.messages)
+        put_in, added = await self._tokenize.opening(tokens, begun.text, line.opening)
+        tokens = [*tokens, *begun.token_ids, *added]
+        if len(tokens) >= self._max_len:
+            raise PromptTooLong(
+                f"an answer is to be put behind {len(tokens)} tokens, and the model takes {self._max_len}: lower "
+                "sampling.max_tokens, or raise engine.max_model_len"
+            )
+        params = SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=min(line.tokens, self._max_len - len(tokens)),
+            seed=sampling.seed,
+            stop=[line.end] if line.end else None,
+            include_stop_str_in_output=True,
+            stop_token_ids=self._ends,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        answer = await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))
+        output = answer.outputs[0]
+        return Completion(put_in + output.text, output.finish_reason or UNKNOWN_FINISH, len(output.token_ids))
 
     async def check_health(self) -> None:
         """Raises `EngineError` when vLLM's engine process is gone."""
@@ -154,6 +193,20 @@ class _Tokenize:
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, token_ids, self._tokenizer, conversation, self._add_generation_prompt, self._template_kwargs
         )
+
+    async def opening(self, prompt: list[int], text: str, opening: str) -> tuple[str, list[int]]:
+        """What is put behind a text that was cut, and its tokens: `opening`, and before it what ends its reasoning.
+
+        The prompt may have opened that: many chat templates do.
+        """
+
+        def put_in() -> tuple[str, list[int]]:
+            end_of_prompt = str(self._tokenizer.decode(prompt[-PROMPT_TAIL:], skip_special_tokens=False))
+            mark = closing_mark(with_opening(end_of_prompt, text))
+            behind = f"\n{mark}\n{opening}" if mark else opening
+            return behind, list(self._tokenizer.encode(behind, add_special_tokens=False))
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, put_in)
 
 
 async def _last(outputs: Any) -> Any:

@@ -84,6 +84,8 @@ LOG_MEANINGS = {
     "grm_reliability": "How much of what separates the mean votes of a list is signal, 0 to 1, over about the last "
     "2,000 lists that this process has judged; 0 while nothing tells (lists of one, k = 1). `grm-plugin votes` says "
     "how many votes would make it 0.8 or 0.9.",
+    "grm_forced": "Share of the critiques that voted which were cut off and asked for their scores, 0 to 1 "
+    "(`sampling.force_answer`); 0 without votes.",
     "grm_votes_lost": "Critiques that gave no vote, for whatever reason.",
     "grm_meta": "Mean logit that the meta RM gave to the kept critiques; 0 without ratings.",
     "grm_meta_failed": "1 where the meta RM could not rate the response's critiques (it is down, late or wrong, or "
@@ -116,6 +118,8 @@ class Voted(Protocol):
     @property
     def votes_kept(self) -> int: ...
     @property
+    def votes_forced(self) -> int: ...
+    @property
     def rounds(self) -> int: ...
     @property
     def stopped(self) -> str: ...
@@ -147,6 +151,7 @@ def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, f
         "grm_rounds": float(reward.rounds),
         "grm_stopped": float(reward.stopped != Stopped.ALL),
         "grm_reliability": reward.reliability or 0.0,
+        "grm_forced": reward.votes_forced / (reward.votes_kept or 1),
         "grm_votes_lost": float(reward.votes_asked - reward.votes_parsed),
         "grm_meta": reward.meta or 0.0,
         "grm_meta_failed": float(reward.meta_failed),

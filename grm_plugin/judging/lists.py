@@ -15,16 +15,29 @@ from dataclasses import dataclass, field, replace
 from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
 from grm_plugin.config import Config, JudgeConfig
-from grm_plugin.errors import PromptError, PromptTooLong
-from grm_plugin.judging.answers import read
+from grm_plugin.config.answer_lines import answer_line
+from grm_plugin.errors import ConfigError, PromptError, PromptTooLong
+from grm_plugin.judging.forced_weight import ForcedWeight
+from grm_plugin.judging.forcing import Forced, force_answers
 from grm_plugin.judging.orders import Draw, plan_draws
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
+from grm_plugin.judging.read_vote import read_vote
 from grm_plugin.judging.sampling import Sampled, sample_all
 from grm_plugin.judging.sanitizing import sanitize
-from grm_plugin.judging.seams import ALL_VOTES, Generator, MetaRM, Wanted, check_logits
+from grm_plugin.judging.seams import ALL_VOTES, Continues, Generator, MetaRM, Wanted, check_logits
 from grm_plugin.judging.stopping import rule_of
 from grm_plugin.judging.voting import keep_best, tally, with_ratings
-from grm_plugin.types import DETAIL_CHARS, Critique, Group, ListJudgement, Sampling, Stopped, Unparsed, UnparsedReason
+from grm_plugin.types import (
+    DETAIL_CHARS,
+    Critique,
+    Group,
+    ListJudgement,
+    Prompt,
+    Sampling,
+    Stopped,
+    Unparsed,
+    UnparsedReason,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +65,15 @@ class ShownList:
 
 @dataclass(slots=True)
 class _Drawn:
-    """The votes on a list so far, and what came of rating them."""
+    """The votes on a list so far, and what came of rating them.
 
+    Forced votes that do not count (`ForcedWeight.count`) are lost ones, and kept beside to be measured.
+    """
+
+    forced_count: bool = True
     critiques: list[Critique] = field(default_factory=list)
     unparsed: list[Unparsed] = field(default_factory=list)
+    uncounted: list[Critique] = field(default_factory=list)
     rounds: int = 0
     stopped: Stopped = Stopped.ALL
     meta_error: str = ""
@@ -63,8 +81,12 @@ class _Drawn:
     meta_rm_s: float = 0.0
 
     def add(self, vote: Critique | Unparsed) -> None:
-        if isinstance(vote, Critique):
+        if isinstance(vote, Critique) and (self.forced_count or not vote.forced):
             self.critiques.append(vote)
+        elif isinstance(vote, Critique):
+            self.uncounted.append(vote)
+            detail = "its forced answer does not count: such votes agree too badly with the others"
+            self.unparsed.append(Unparsed(UnparsedReason.TRUNCATED, vote.whole, detail, vote.tokens, vote.order))
         else:
             self.unparsed.append(vote)
 
@@ -86,6 +108,7 @@ class ListJudge:
 
     Raises:
         PromptError: a template is missing or is no template.
+        ConfigError: answers are to be forced (`sampling.force_answer`), which the generator cannot do.
     """
 
     def __init__(
@@ -103,6 +126,12 @@ class ListJudge:
         adaptive = config.sampling.adaptive
         self.stopping = rule_of(adaptive) if adaptive else None
         self.sanitize = sanitize
+        self.forced = ForcedWeight()
+        if config.sampling.force_answer and not isinstance(generator, Continues):
+            raise ConfigError(
+                f"sampling.force_answer: {type(generator).__name__} cannot continue a text (judging.seams.Continues); "
+                "leave it out and raise sampling.max_tokens"
+            )
 
     async def judge(
         self, group: Group, members: tuple[int, ...], deadline: Deadline = NEVER, wanted: Wanted = ALL_VOTES
@@ -133,12 +162,13 @@ class ListJudge:
             if drawn.critiques or not too_long or limit <= SHORTEST_SHOWN or wanted.parts > 1:
                 break
             limit = next_shorter(limit, shown.group)
+        self.forced.learn([*drawn.critiques, *drawn.uncounted])
         await self._rate_new(drawn, shown, deadline)
         critiques, unparsed = drawn.critiques, drawn.unparsed
         kept = keep_best(critiques, self.config.kept_of(len(critiques) + len(unparsed)))
         votes = tally(kept, len(members))
         if not wanted.texts:
-            kept = [replace(critique, text="", principles="", analysis="") for critique in kept]
+            kept = [replace(critique, text="", forced_line="", principles="", analysis="") for critique in kept]
             unparsed = [replace(lost, text="") for lost in unparsed]
         return ListJudgement(
             *(members, tuple(votes), tuple(kept), tuple(unparsed), shown.cut, drawn.meta_error, drawn.meta_too_long),
@@ -153,7 +183,7 @@ class ListJudge:
 
         Args:
             shown: what the GRM was shown when it wrote them.
-            critiques: their `order` and `text` are read.
+            critiques: their `order` and `whole` text are read.
             deadline: for all of them together.
 
         Raises:
@@ -162,7 +192,7 @@ class ListJudge:
         """
         if self.meta_rm is None or not critiques:
             return list(critiques)
-        conversations = [self.prompts.meta(shown.group, item.order, shown.marker, item.text) for item in critiques]
+        conversations = [self.prompts.meta(shown.group, item.order, shown.marker, item.whole) for item in critiques]
         with working_until(deadline):
             async with deadline.timeout():
                 ratings = await unless_cancelled_within(self.meta_rm.rate(conversations), "the meta RM")
@@ -183,7 +213,7 @@ class ListJudge:
     ) -> _Drawn:
         """Sample k completions less the `drawn` ones over balanced orders, in rounds if there is a stopping rule."""
         n = len(shown.group.responses)
-        found = _Drawn()
+        found = _Drawn(self.forced.count())
         rounds = plan_draws(n, self.config.sampling, rng, wanted.k, wanted.drawn)
         if wanted.drawn:  # the same seeds would sample the votes again that there are
             rng = random.Random(f"{wanted.drawn} {rng.getrandbits(31)}")
@@ -192,21 +222,30 @@ class ListJudge:
             firsts = itertools.accumulate((draw.n for draw in draws), initial=planned)
             planned += sum(draw.n for draw in draws)
             # Seeds are drawn for the whole list, and then its part is taken: they do not depend on how it is split.
-            asked = [(draw, self._sampling(draw, rng), first) for draw, first in zip(draws, firsts, strict=False)]
+            asked = [(draw, self._sampling(draw, n, rng), first) for draw, first in zip(draws, firsts, strict=False)]
             asked = asked[wanted.part :: wanted.parts]
             requests = [
                 (self.prompts.listwise(shown.group, draw.order, shown.marker), sampling) for draw, sampling, _ in asked
             ]
-            answers = await sample_all(self.generator, requests, deadline)
+            answers = await self._outcomes(requests, deadline)
             found.rounds = number
             for (draw, _, first), outcomes in zip(asked, answers, strict=True):
                 for sample, outcome in enumerate(outcomes, first):
-                    found.add(self._read(outcome, draw.order, sample))
+                    found.add(read_vote(outcome, draw.order, sample, self.config))
             drawn = wanted.drawn + planned
             if number < len(rounds) and (why := await self._enough(found, shown, rated_by, drawn, wanted)):
                 found.stopped = why
                 break
         return found
+
+    async def _outcomes(
+        self, requests: Sequence[tuple[Prompt, Sampling]], deadline: Deadline
+    ) -> Sequence[Sequence[Sampled | Forced]]:
+        """What the GRM answers; with `sampling.force_answer` also where it was cut."""
+        answers = await sample_all(self.generator, requests, deadline)
+        if not self.config.sampling.force_answer or not isinstance(self.generator, Continues):
+            return answers
+        return await force_answers(self.generator, self.config.judge, requests, answers, deadline)
 
     async def _enough(
         self, drawn: _Drawn, shown: ShownList, deadline: Deadline, planned: int, wanted: Wanted
@@ -237,25 +276,9 @@ class ListJudge:
             drawn.meta_too_long = isinstance(error, PromptTooLong)
         drawn.meta_rm_s += time.monotonic() - began
 
-    def _sampling(self, draw: Draw, rng: random.Random) -> Sampling:
+    def _sampling(self, draw: Draw, n: int, rng: random.Random) -> Sampling:
         options = self.config.sampling
         seed = None if options.seed is None else rng.getrandbits(31)
-        return Sampling(draw.n, options.temperature, options.top_p, options.max_tokens, seed)
-
-    def _read(self, outcome: Sampled, order: tuple[int, ...], sample: int) -> Critique | Unparsed:
-        """One vote, its scores mapped back from the positions shown to the request's order."""
-        if isinstance(outcome, Unparsed):
-            return replace(outcome, order=order)
-        parsed = read(outcome, len(order), self.config.judge, self.config.sampling.max_tokens)
-        if isinstance(parsed, Unparsed):
-            return replace(parsed, order=order)
-        by_response = dict(zip(order, parsed.values, strict=True))
-        return Critique(
-            scores=tuple(by_response[index] for index in range(len(order))),
-            text=outcome.text,
-            principles=parsed.principles,
-            analysis=parsed.analysis,
-            order=order,
-            sample=sample,
-            tokens=outcome.tokens,
-        )
+        line = answer_line(self.config.judge, n) if options.force_answer else None
+        spare = line.spare if line else 0
+        return Sampling(draw.n, options.temperature, options.top_p, options.max_tokens, seed, spare)

@@ -71,6 +71,7 @@ def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
         votes_asked=asked,
         votes_parsed=len(judged.critiques),
         votes_kept=len(kept),
+        votes_forced=sum(critique.forced for critique in kept),
         meta=fmean(ratings) if ratings else None,
         meta_failed=bool(judged.meta_error),
         tokens=tokens,

@@ -8,7 +8,17 @@ from typing import Any, Protocol, runtime_checkable
 
 from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.errors import EngineError
-from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Conversation, Group, ListJudgement, Prompt, Sampling
+from grm_plugin.types import (
+    MAX_SCORE,
+    MIN_SCORE,
+    AnswerLine,
+    Completion,
+    Conversation,
+    Group,
+    ListJudgement,
+    Prompt,
+    Sampling,
+)
 
 
 class Generator(Protocol):
@@ -18,6 +28,32 @@ class Generator(Protocol):
         """Sample `sampling.n` completions of one prompt.
 
         May return fewer (the missing ones count as lost votes). Raises `EngineError` when there is none to be had.
+        """
+        ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """What a `Generator` can do besides, for `sampling.force_answer`."""
+
+    async def continue_text(
+        self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
+    ) -> Completion:
+        """Have the GRM write its answer behind a text of its own that was cut.
+
+        Where that breaks off in the middle of reasoning, the mark that ends it is put in first.
+
+        Args:
+            prompt: what it was asked.
+            begun: its completion, with `token_ids`.
+            line: how the answer begins, and where it ends.
+            sampling: of one completion; `max_tokens` is not looked at.
+
+        Returns:
+            What stands behind `begun`, what was put in included; `tokens` are those that were generated.
+
+        Raises:
+            EngineError: there is none to be had.
         """
         ...
 

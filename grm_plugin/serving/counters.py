@@ -20,6 +20,7 @@ class Counters:
     votes_asked: int = 0
     votes_parsed: int = 0
     votes_kept: int = 0
+    votes_forced: int = 0
     fallbacks: int = 0
     blank: int = 0
     cut_responses: int = 0
@@ -39,6 +40,7 @@ class Counters:
             self.votes_asked += judged.asked
             self.votes_parsed += len(judged.critiques)
             self.votes_kept += sum(critique.kept for critique in judged.critiques)
+            self.votes_forced += sum(critique.forced for critique in judged.critiques)
             self.meta_failures += bool(judged.meta_error)
             self.tokens += judged.tokens
 

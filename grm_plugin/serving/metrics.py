@@ -33,6 +33,10 @@ COUNTER_METRICS = {
     "votes_asked": ("grm_votes_asked", "Critiques asked of the GRM."),
     "votes_parsed": ("grm_votes_parsed", "Critiques that could be read."),
     "votes_kept": ("grm_votes_kept", "Critiques that the meta RM let vote."),
+    "votes_forced": (
+        "grm_votes_forced",
+        "Critiques that could be read because they were asked for their scores after a cut (sampling.force_answer).",
+    ),
     "blank": ("grm_blank_responses", "Responses scored by the blank rule."),
     "cut_responses": ("grm_cut_responses", "Over-long responses shown to the GRM without their middle."),
     "meta_failures": ("grm_meta_rm_failures", "Lists whose critiques the meta RM could not rate."),

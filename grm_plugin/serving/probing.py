@@ -16,6 +16,7 @@ from grm_plugin.errors import EngineError, EngineRefusal, PromptTooLong
 from grm_plugin.judging.orders import plan_draws
 from grm_plugin.judging.seams import (
     ALL_VOTES,
+    Continues,
     Generator,
     ListVoter,
     MetaRM,
@@ -24,7 +25,7 @@ from grm_plugin.judging.seams import (
     check_completions,
     check_logits,
 )
-from grm_plugin.types import Completion, Conversation, Group, ListJudgement, Message, Prompt, Sampling
+from grm_plugin.types import AnswerLine, Completion, Conversation, Group, ListJudgement, Message, Prompt, Sampling
 
 PROBLEM_CHARS = 400
 """Longest reason in the reply of `/ready`: an error of Ray brings its traceback along."""
@@ -87,7 +88,7 @@ class _Watched:
     async def _probe(self) -> None:
         raise NotImplementedError
 
-    async def _watch(self, work: Awaitable[list[AnswerT]]) -> list[AnswerT]:
+    async def _watch(self, work: Awaitable[AnswerT]) -> AnswerT:
         """The answer to a call."""
         with self.busy():
             try:
@@ -139,6 +140,18 @@ class ProbedGenerator(_Watched):
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         """See `Generator.generate`."""
         return await self._watch(self.generator.generate(prompt, sampling))
+
+    async def continue_text(
+        self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
+    ) -> Completion:
+        """See `Continues.continue_text`.
+
+        Raises:
+            EngineError: as there; or the generator cannot continue texts.
+        """
+        if not isinstance(self.generator, Continues):
+            raise EngineError(f"{type(self.generator).__name__} cannot continue a text: see sampling.force_answer")
+        return await self._watch(self.generator.continue_text(prompt, begun, line, sampling))
 
     async def _probe(self) -> None:
         answer = await self.generator.generate(PROBE, self._sampling)

@@ -41,9 +41,11 @@ def _critique(judged: ListJudgement, critique: Critique) -> WireCritique:
         members=list(judged.members),
         scores=list(critique.scores),
         order=list(critique.order),
-        text=critique.text,
+        text=critique.whole,
         principles=critique.principles,
         analysis=critique.analysis,
         meta=critique.meta,
         kept=critique.kept,
+        forced=critique.forced,
+        forced_line=critique.forced_line,
     )

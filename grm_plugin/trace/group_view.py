@@ -49,7 +49,9 @@ class VoteView:
         kept: whether the meta RM let it vote.
         tokens: generated for it.
         principles, analysis: the parts of the critique that the parser has found.
-        text: all of it.
+        text: all that the GRM wrote by itself.
+        forced: whether it was cut off and asked for its scores.
+        forced_line: what stands behind `text` then.
     """
 
     number: int
@@ -61,6 +63,8 @@ class VoteView:
     principles: str
     analysis: str
     text: str
+    forced: bool
+    forced_line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +171,6 @@ def _vote(number: int, judged: ListJudgement, critique: Critique) -> VoteView:
         principles=critique.principles,
         analysis=critique.analysis,
         text=critique.text,
+        forced=critique.forced,
+        forced_line=critique.forced_line,
     )

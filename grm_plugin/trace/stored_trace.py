@@ -156,7 +156,7 @@ def _texts(judgement: Judgement) -> Iterator[str]:
     yield from group.responses
     yield from (text for text in (group.reference, group.rubric) if text)
     for judged in judgement.lists:
-        yield from (critique.text for critique in judged.critiques)
+        yield from (critique.whole for critique in judged.critiques)
         yield from (vote.text for vote in judged.unparsed)
 
 

@@ -151,6 +151,8 @@ class WireReward(WireReply):
     """Critiques that could be read."""
     votes_kept: Count
     """Critiques that the meta RM let through."""
+    votes_forced: Count = 0
+    """Of those, critiques that were cut off and asked for their scores (`sampling.force_answer`)."""
     meta: Number | None
     """Mean meta score of the kept critiques (logit)."""
     meta_failed: bool = False
@@ -187,7 +189,7 @@ class WireCritique(WireReply):
     order: list[int]
     """Which member stood at each position shown to the GRM."""
     text: str
-    """The whole completion."""
+    """The whole completion, with its scores."""
     principles: str
     """Its criteria."""
     analysis: str
@@ -196,6 +198,10 @@ class WireCritique(WireReply):
     """The meta RM's logit."""
     kept: bool
     """Whether it voted."""
+    forced: bool = False
+    """Whether it was cut off and asked for its scores (`sampling.force_answer`)."""
+    forced_line: str = ""
+    """The end of `text` where it is forced: what was put behind the critique, and its scores."""
 
     @model_validator(mode="after")
     def _one_score_per_member(self) -> WireCritique:

@@ -7,6 +7,7 @@ import pytest
 from grm_plugin import types
 from grm_plugin.errors import GroupError
 from grm_plugin.types import (
+    AnswerLine,
     Completion,
     Group,
     Judgement,
@@ -34,6 +35,7 @@ CARRIERS = [
     Prompt((Message("user", "hi"),), (1, 0)),
     Sampling(n=2, temperature=0.5, top_p=1.0, max_tokens=9),
     Completion("text", tokens=3),
+    AnswerLine("Scores: [", "]", 12),
     LOST,
     Scores((1.0,), "p", "a"),
     CRITIQUE,

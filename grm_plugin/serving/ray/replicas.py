@@ -30,7 +30,7 @@ from grm_plugin.serving.ray.engine_watchdog import Watchdog
 from grm_plugin.serving.ray.own_process import guard_this_process, starting
 from grm_plugin.serving.ray.remote_meta_rm import RemoteMetaRM
 from grm_plugin.serving.ray.replica_pool import ReplicaPool
-from grm_plugin.types import Completion, Conversation, Group, ListJudgement, Prompt, Sampling
+from grm_plugin.types import AnswerLine, Completion, Conversation, Group, ListJudgement, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +159,14 @@ class EngineReplica(_Replica):
         async with self._places:
             completions: list[Completion] = await self._call_model(self._model.generate(prompt, sampling))
             return completions
+
+    async def continue_text(
+        self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
+    ) -> Completion:
+        """See `Continues.continue_text`."""
+        async with self._places:
+            behind: Completion = await self._call_model(self._model.continue_text(prompt, begun, line, sampling))
+            return behind
 
 
 class MetaRMReplica(_Replica):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grm_plugin._util.reasoning import after_reasoning, split_reasoning, with_opening
+from grm_plugin._util.reasoning import after_reasoning, closing_mark, split_reasoning, with_opening
 
 MARKS = [
     ("<think>", "</think>"),
@@ -228,3 +228,21 @@ def test_a_flood_is_taken_apart(unit: str) -> None:
         assert reasoning + answer == text
         answered = after_reasoning(text)
         assert answered is None or text.endswith(answered)
+
+
+@every_mark
+@pytest.mark.parametrize("before", ["", "An answer.\n", "<think>One.</think>\n"])
+def test_the_mark_that_ends_reasoning_which_breaks_off(opening: str, closing: str, before: str) -> None:
+    text = f"{before}{opening}\nOne draft.\nThe ans"
+    mark = closing_mark(text)
+    if "<|channel|>" in opening:
+        assert mark == ""
+    else:
+        assert after_reasoning(f"{text}\n{mark}\nThe answer is 42.") == "\nThe answer is 42."
+        assert closing_mark(f"{text}\n{mark}\nThe answer is 42.") == ""
+
+
+def test_no_mark_ends_what_is_no_reasoning() -> None:
+    assert [closing_mark(text) for text in ("", "Scores: 8", "Response 1 begins with <think> and stops")] == [""] * 3
+    assert closing_mark("<think>\nOne") == "</think>"
+    assert closing_mark("<|START_THINKING|>One") == "<|END_THINKING|>"

@@ -69,6 +69,7 @@ def test_log_keys_are_pinned() -> None:
         "grm_rounds",
         "grm_stopped",
         "grm_reliability",
+        "grm_forced",
         "grm_votes_lost",
         "grm_meta",
         "grm_meta_failed",
@@ -81,7 +82,7 @@ def test_log_keys_are_pinned() -> None:
 
 def test_log_values_say_what_happened() -> None:
     reward = Reward(
-        0.5, "ok", 5.5, 22.0, 1.5, 0.5, votes_asked=8, votes_parsed=6, votes_kept=4, meta=1.31, tokens=99.5, cut=12,
+        0.5, "ok", 5.5, 22.0, 1.5, 0.5, votes_asked=8, votes_parsed=6, votes_kept=4, votes_forced=1, meta=1.31, tokens=99.5, cut=12,
         rounds=2, stopped=Stopped.WINNER, reliability=0.7,
     )  # fmt: skip
     assert log_values(reward, Settled(0.5, 0.5, False), latency_s=2.0) == {
@@ -92,6 +93,7 @@ def test_log_values_say_what_happened() -> None:
         "grm_rounds": 2,
         "grm_stopped": 1,
         "grm_reliability": 0.7,
+        "grm_forced": 0.25,
         "grm_votes_lost": 2,
         "grm_meta": 1.31,
         "grm_meta_failed": 0,
