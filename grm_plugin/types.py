@@ -112,8 +112,8 @@ UNKNOWN_FINISH = "unknown"
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One generated text of `tokens` tokens. `finish_reason` is the engine's own word: `stop`, `length` for a cut,
-    `content_filter` ...; `UNKNOWN_FINISH` where it has none. `token_ids` are its tokens, where the engine needs them to
-    continue the text."""
+    `content_filter` ...; `UNKNOWN_FINISH` where it has none. `token_ids` are its tokens, from engines that see them:
+    those can continue the text, and know how it ended."""
 
     text: str
     finish_reason: str = "stop"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 
-from grm_plugin._util.reasoning import closing_mark
 from grm_plugin.errors import EngineError
+from grm_plugin.judging.forcing import put_in
 from grm_plugin.types import MAX_SCORE, AnswerLine, Completion, Conversation, Message, Prompt, Sampling
 
 Texts = Iterable[Completion | str]
@@ -50,10 +50,10 @@ class FakeEngine:
         self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
     ) -> Completion:
         """See `Continues.continue_text`. The script is shown a last turn of the assistant's that it continues."""
-        put_in = f"\n{mark}\n{line.opening}" if (mark := closing_mark(begun.text)) else line.opening
-        asked = replace(prompt, messages=(*prompt.messages, Message("assistant", begun.text + put_in)))
+        added = put_in(begun.text, line.opening)
+        asked = replace(prompt, messages=(*prompt.messages, Message("assistant", begun.text + added)))
         (behind,) = await self.generate(asked, sampling)
-        return replace(behind, text=put_in + behind.text)
+        return replace(behind, text=added + behind.text)
 
     async def check_health(self) -> None:
         """Always healthy."""

@@ -10,14 +10,13 @@ from typing import Any
 
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.own_output import OwnOutput
-from grm_plugin._util.reasoning import closing_mark, with_opening
 from grm_plugin.config import VLLMConfig
 from grm_plugin.engines.chat_tokens import end_tokens, token_ids
 from grm_plugin.engines.load_failures import place_of_log
 from grm_plugin.engines.vllm_cache_use import CacheUse
 from grm_plugin.engines.vllm_start import start_vllm
 from grm_plugin.errors import EngineError, PromptTooLong
-from grm_plugin.judging.forcing import CUT
+from grm_plugin.judging.forcing import put_in
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
 from grm_plugin.types import UNKNOWN_FINISH, AnswerLine, Completion, Conversation, Prompt, Sampling
 
@@ -89,7 +88,7 @@ class VLLMEngine:
                 output.text,
                 output.finish_reason or UNKNOWN_FINISH,
                 len(output.token_ids),
-                tuple(output.token_ids) if output.finish_reason in CUT else (),
+                tuple(output.token_ids),
             )
             for output in answer.outputs
         ]
@@ -103,7 +102,7 @@ class VLLMEngine:
         from vllm.sampling_params import RequestOutputKind
 
         tokens = await self._tokenize(prompt.messages)
-        put_in, added = await self._tokenize.opening(tokens, begun.text, line.opening)
+        behind, added = await self._tokenize.opening(tokens, begun.text, line.opening)
         tokens = [*tokens, *begun.token_ids, *added]
         if len(tokens) >= self._max_len:
             raise PromptTooLong(
@@ -122,7 +121,7 @@ class VLLMEngine:
         )
         answer = await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))
         output = answer.outputs[0]
-        return Completion(put_in + output.text, output.finish_reason or UNKNOWN_FINISH, len(output.token_ids))
+        return Completion(behind + output.text, output.finish_reason or UNKNOWN_FINISH, len(output.token_ids))
 
     async def check_health(self) -> None:
         """Raises `EngineError` when vLLM's engine process is gone."""
@@ -195,18 +194,14 @@ class _Tokenize:
         )
 
     async def opening(self, prompt: list[int], text: str, opening: str) -> tuple[str, list[int]]:
-        """What is put behind a text that was cut, and its tokens: `opening`, and before it what ends its reasoning.
+        """What is put behind a text that was cut (`forcing.put_in`), and its tokens."""
 
-        The prompt may have opened that: many chat templates do.
-        """
-
-        def put_in() -> tuple[str, list[int]]:
+        def behind() -> tuple[str, list[int]]:
             end_of_prompt = str(self._tokenizer.decode(prompt[-PROMPT_TAIL:], skip_special_tokens=False))
-            mark = closing_mark(with_opening(end_of_prompt, text))
-            behind = f"\n{mark}\n{opening}" if mark else opening
-            return behind, list(self._tokenizer.encode(behind, add_special_tokens=False))
+            added = put_in(text, opening, end_of_prompt)
+            return added, list(self._tokenizer.encode(added, add_special_tokens=False)) if added else []
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, put_in)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, behind)
 
 
 async def _last(outputs: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import TypeGuard
 
 from grm_plugin._util.concurrency import let_go, unless_cancelled_within
 from grm_plugin._util.deadline import Deadline, working_until
+from grm_plugin._util.reasoning import closing_mark, with_opening
 from grm_plugin._util.text import encodable
 from grm_plugin.config import JudgeConfig
 from grm_plugin.config.answer_lines import answer_line
@@ -43,6 +44,26 @@ class Forced:
     def tokens(self) -> int:
         """Tokens generated."""
         return self.begun.tokens + self.behind.tokens
+
+
+def put_in(text: str, opening: str, prompt: str = "") -> str:
+    """What an engine puts behind a text that was cut, so that its answer follows.
+
+    That is the opening, or what is missing of it where the text broke off in the middle of it, or of the answer: twice
+    in a row it confuses a GRM. Where the text broke off in reasoning, the mark that ends it comes first.
+
+    Args:
+        text: what the GRM wrote.
+        opening: `AnswerLine.opening`.
+        prompt: the end of its prompt, in which a chat template may have opened the reasoning.
+    """
+    if mark := closing_mark(with_opening(prompt, text)):
+        return f"\n{mark}\n{opening}"
+    _, begun, answer = text.rpartition(opening)
+    if begun and "\n" not in answer:
+        return ""
+    sizes = range(len(opening) - 1, 0, -1)
+    return opening[next((size for size in sizes if text.endswith(opening[:size])), 0) :]
 
 
 async def force_answers(

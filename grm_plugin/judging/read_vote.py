@@ -23,10 +23,11 @@ def read_vote(outcome: Sampled | Forced, order: tuple[int, ...], sample: int, co
     if isinstance(outcome, Unparsed):
         return replace(outcome, order=order)
     if isinstance(outcome, Forced):
-        # It stands behind all of `max_tokens`: whether it is whole is said by its own end.
-        begun, completion, line, limit = outcome.begun, outcome.whole, outcome.behind.text, None
+        begun, completion, line = outcome.begun, outcome.whole, outcome.behind.text
     else:
-        begun, completion, line, limit = outcome, outcome, "", config.sampling.max_tokens
+        begun, completion, line = outcome, outcome, ""
+    # Some servers say stop for a cut. An engine that sees the tokens does not, nor one that continued them.
+    limit = None if line or begun.token_ids else config.sampling.max_tokens
     parsed = read(completion, len(order), config.judge, limit)
     if isinstance(parsed, Unparsed):
         return replace(parsed, order=order)

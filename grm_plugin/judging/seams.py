@@ -131,7 +131,8 @@ def as_often_as_wanted(completions: list[Completion], sampling: Sampling) -> lis
         return completions
     first = completions[0]
     # Some servers say stop for a cut, which shows in the number of tokens only: in the copies it would not.
-    reason = "length" if first.tokens >= sampling.max_tokens else first.finish_reason
+    used_up = first.tokens >= sampling.max_tokens and not first.token_ids
+    reason = "length" if used_up else first.finish_reason
     return [first, *[replace(first, finish_reason=reason, tokens=0)] * (sampling.n - 1)]
 
 

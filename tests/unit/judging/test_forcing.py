@@ -16,6 +16,7 @@ from grm_plugin.config.presets import PRESETS
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM
 from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.judging.answers import read
+from grm_plugin.judging.forcing import put_in
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.types import Completion, Conversation, Prompt, Sampling, Scores, UnparsedReason
@@ -159,6 +160,41 @@ async def test_the_engine_without_a_model_continues_by_its_rule() -> None:
     judgement = await judge_one(Judge(forcing(k=1), thinking), "a")
     (critique,) = judgement.lists[0].critiques
     assert (critique.scores, critique.forced_line) == ((8,), "\n</think>\n\nScores: \\boxed{8}")
+
+
+OPENING = "\nScores: \\boxed{"
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("Analysis: one", OPENING),
+        ("Analysis: one\n", OPENING[1:]),
+        ("Analysis: one\nScores:", " \\boxed{"),
+        ("Analysis: one\nScores: \\boxed{", ""),
+        ("Analysis: one\nScores: \\boxed{3, ", ""),
+        ("Analysis: one\nScores: \\boxed{3, 4}", ""),
+        ("Scores: \\boxed{3, 4}\nThat is to say", OPENING),
+        ("\nScores: \\boxed{3, 4}\nThat is to say", OPENING),
+        ("<think>\nScores:", f"\n</think>\n{OPENING}"),
+        ("<think>one</think>\nScores:", " \\boxed{"),
+        ("", OPENING),
+    ],
+)
+def test_what_is_put_in_is_what_is_missing(text: str, added: str) -> None:
+    assert put_in(text, OPENING) == added
+
+
+@given(st.text(alphabet="\nScores: \\boxed{3,", max_size=40))
+def test_what_is_put_in_makes_an_opening_of_the_answer(text: str) -> None:
+    *_, last = (text + put_in(text, OPENING)).rpartition(OPENING)
+    assert "\n" not in last
+    assert OPENING in text + put_in(text, OPENING)
+
+
+def test_reasoning_that_the_prompt_has_opened_is_ended() -> None:
+    assert put_in("First, ", OPENING, "<|im_start|>assistant\n<think>\n") == f"\n</think>\n{OPENING}"
+    assert put_in("First, </think> Response 1", OPENING, "<|im_start|>assistant\n<think>\n") == OPENING
 
 
 def test_what_cannot_continue_a_text_is_refused_at_the_start() -> None:
