@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_forced.py              # some minutes on two cores
 
-The nano GRM judges held-out lists of two and of four, k = 8, on the same items: with room for every critique, from which
-the limits are taken; and under each limit without and with `sampling.force_answer`. An answer is right where the best
-response is strictly ahead; a list without votes is wrong. Intervals are 95 % of bootstrap samples over the lists.
+The nano GRM judges held-out lists of two and of four, k = 8, on the same items: with room for every critique, from
+which the limits are taken; and under each limit without and with `sampling.force_answer`. An answer is right where the
+best response is strictly ahead; a list without votes is wrong. Intervals are 95 % of bootstrap samples over the lists.
 """
 
 from __future__ import annotations
