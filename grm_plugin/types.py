@@ -89,7 +89,9 @@ class Prompt:
 class Sampling:
     """How to sample one prompt: `n` completions, `temperature` >= 0, `max_tokens` per completion.
 
-    `spare` tokens of the model's context stay free behind a completion: it may be continued.
+    `spare` tokens of the model's context stay free behind a completion: it may be continued. Reasoning has at least
+    `thinking_min` and at most `thinking_max` tokens; a completion ends where it repeats a pattern of up to so many
+    tokens so many times, `repetition`. None sets no such limit.
     """
 
     n: int
@@ -98,6 +100,9 @@ class Sampling:
     max_tokens: int
     seed: int | None = None
     spare: int = 0
+    thinking_min: int = 0
+    thinking_max: int | None = None
+    repetition: tuple[int, int] | None = None
 
     @property
     def greedy(self) -> bool:

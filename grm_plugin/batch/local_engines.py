@@ -14,7 +14,7 @@ from grm_plugin._util.process_guard import guard_children
 from grm_plugin.batch.local_gpus import GPUs, assign_gpus, only_visible, visible_gpus
 from grm_plugin.batch.several_engines import SeveralEngines
 from grm_plugin.config import Config, FakeConfig, VLLMConfig
-from grm_plugin.engines.build import build_generator, build_meta_rm, build_scalar
+from grm_plugin.engines.build import build_generator, build_meta_rm, build_scalar, check_engine_can
 from grm_plugin.judging.seams import Generator, MetaRM
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def running_engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]
         ConfigError: there are not enough GPUs for one engine of each model.
         EngineError: a model cannot be loaded.
     """
+    check_engine_can(config)
     with ExitStack() as stack:
         placed = _place({"engine": config.engine, "meta_rm": config.meta_rm}, stack)
         generator = _start(lambda: build_generator(config.engine), placed.get("engine", [None]), stack)

@@ -58,6 +58,14 @@ class VLLMConfig(Section):
     """Further arguments of vLLM's AsyncEngineArgs, by name. What they set counts, whatever the keys above say."""
 
     @property
+    def thinking_marks(self) -> tuple[str, ...]:
+        """The marks of thinking that `engine_args.reasoning_config` names."""
+        named = self.engine_args.get("reasoning_config")
+        texts = [named.get(f"reasoning_{end}_str") for end in ("start", "end")] if isinstance(named, dict) else []
+        # A sentence may stand before the mark.
+        return tuple(text.split()[-1] for text in texts if isinstance(text, str) and len(text.strip()) > 1)
+
+    @property
     def runs_remote_code(self) -> bool:
         """Whether Python code that came with the weights will run."""
         return bool(self.engine_args.get("trust_remote_code", self.trust_remote_code))

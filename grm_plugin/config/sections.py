@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grm_plugin.config.answer_lines import answer_line
-from grm_plugin.config.engines import AnyMetaRMConfig, EngineConfig, OpenAIConfig
+from grm_plugin.config.engines import AnyMetaRMConfig, EngineConfig, OpenAIConfig, VLLMConfig
 from grm_plugin.config.fields import ModelPath, Section, StatePath
 from grm_plugin.config.judge import JudgeConfig
 
@@ -28,6 +28,9 @@ FEWEST_VOTES = 4
 
 FEWEST_FOR_ADVANTAGE = 8
 """Nor at fewer than these with goal advantage and lists of three or more."""
+
+THINKING_MARKS = ("<think>", "</think>", "◁think▷", "◁/think▷", "<longcat_think>", "</longcat_think>")
+"""Marks of thinking that are ordinary text to `judging.sanitizing`: with a budget they are control tokens."""
 
 STEADIEST = 4.0
 """The responses of a list hardly differ by more standard deviations of a vote than this (`sampling.adaptive`)."""
@@ -47,6 +50,33 @@ class AdaptiveConfig(Section):
     tolerance: float = Field(default=0.3, gt=0)
     """For advantage: root mean squared error of a z-score at which it is precise enough. 0.3 is what 32 votes reach
     where votes scatter about twice as much as responses differ."""
+
+
+class ThinkingConfig(Section):
+    """How long a GRM that thinks before it answers may do so, in tokens of each critique (budget forcing)."""
+
+    min: int = Field(default=0, ge=0)
+    """The mark that ends the thinking is held back for so many tokens. Costs a second request per critique, which finds
+    the first one in the prefix cache. For engine.type vllm."""
+    max: int | None = Field(default=None, ge=0)
+    """After so many tokens the mark is put in, and the GRM answers. It counts within `max_tokens`."""
+
+    @field_validator("max")
+    @classmethod
+    def _is_no_less(cls, most: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get("min", 0)
+        if most is not None and most < least:
+            raise ValueError(f"it is {most}, and min is {least}: raise max, or lower min")
+        return most
+
+
+class RepetitionConfig(Section):
+    """When a critique goes in circles: it ends there instead of at `max_tokens`, and counts as cut off."""
+
+    pattern: int = Field(default=64, ge=8)
+    """Longest pattern in tokens. A shorter one than 8 counts by its repeats, so that a table's rule is no circle."""
+    times: int = Field(default=4, ge=2)
+    """So many times in a row, and the critique ends."""
 
 
 class SamplingConfig(Section):
@@ -69,6 +99,12 @@ class SamplingConfig(Section):
     \\boxed{`) is put behind it, and the GRM writes the few tokens that are left. Such votes are marked `forced`. They
     are lost as before while they agree so badly with the other votes on their lists that the mean is better without
     them. For engine.type vllm; not for judge.answer regex with a pattern of your own."""
+    thinking_tokens: ThinkingConfig | None = None
+    """Bounds of a GRM's thinking; null sets none. What of a response looks like a mark of thinking is then broken up in
+    what the GRM reads, or it would count as the GRM's own. engine.type vllm needs the marks: `reasoning_parser` or
+    `reasoning_config` in `engine.engine_args`."""
+    repetition: RepetitionConfig | None = None
+    """Ends critiques that go in circles; null lets them go on. Needs a vLLM that can (0.32 does)."""
     seed: int | None = None
     """Makes the orders of responses, the markers around them and the sampling repeatable; null draws new ones."""
     adaptive: AdaptiveConfig | None = None
@@ -218,7 +254,7 @@ class Config(Section):
     """The meta RM, which rates critiques so that the worst do not vote; null lets all of them vote."""
     sampling: SamplingConfig = SamplingConfig()
     """How the GRM is sampled."""
-    judge: JudgeConfig = JudgeConfig()
+    judge: JudgeConfig = Field(default=JudgeConfig(), validate_default=True)  # below sampling, which it reads
     """How responses are put before the GRM and how its answer is read."""
     normalize: NormalizeConfig = NormalizeConfig()
     """How votes become rewards."""
@@ -243,6 +279,16 @@ class Config(Section):
         # `constant` does not count as set: put into another Config, this section takes that one's neutral reward.
         return FailureConfig.model_construct(failure.model_fields_set, **values)
 
+    @field_validator("judge")
+    @classmethod
+    def _breaks_up_marks_of_thinking(cls, judge: JudgeConfig, info: ValidationInfo) -> JudgeConfig:
+        sampling, engine = info.data.get("sampling"), info.data.get("engine")  # absent where they are wrong themselves
+        if sampling is None or sampling.thinking_tokens is None:
+            return judge
+        marks = (*THINKING_MARKS, *(engine.thinking_marks if isinstance(engine, VLLMConfig) else ()))
+        further = tuple(mark for mark in dict.fromkeys(marks) if mark not in judge.control_tokens)
+        return judge.model_copy(update={"control_tokens": (*judge.control_tokens, *further)})
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         k, k_meta = self.sampling.k, self.meta_rm.k_meta if self.meta_rm else None
@@ -256,6 +302,8 @@ class Config(Section):
             self._check_looks(self.sampling.adaptive)
         if self.sampling.force_answer:
             self._check_can_force()
+        if self.sampling.thinking_tokens is not None:
+            self._check_thinking(self.sampling.thinking_tokens)
         if self.group.wait_s > self.failure.deadline_s / 2:
             raise ValueError(
                 f"group.wait_s ({self.group.wait_s:g}) must be at most half of "
@@ -304,6 +352,26 @@ class Config(Section):
             raise ValueError(
                 "sampling.force_answer cannot know how an answer begins with judge.answer regex and a pattern of your "
                 "own: leave it out, or choose another judge.answer"
+            )
+
+    def _check_thinking(self, thinking: ThinkingConfig) -> None:
+        if isinstance(self.engine, OpenAIConfig) and thinking.min:
+            raise ValueError(
+                "sampling.thinking_tokens.min holds back a token, which engine.type openai cannot: use engine.type "
+                "vllm, or leave min out"
+            )
+        if isinstance(self.engine, VLLMConfig) and not {"reasoning_parser", "reasoning_config"} & {
+            *self.engine.engine_args
+        }:
+            raise ValueError(
+                "sampling.thinking_tokens needs the marks of thinking: set engine.engine_args.reasoning_parser to the "
+                "one of your model (qwen3, deepseek_r1 ...), or engine.engine_args.reasoning_config to "
+                "{reasoning_start_str: <think>, reasoning_end_str: </think>}"
+            )
+        if thinking.min >= self.sampling.max_tokens:
+            raise ValueError(
+                f"sampling.thinking_tokens.min {thinking.min} leaves no token of sampling.max_tokens "
+                f"({self.sampling.max_tokens}) for an answer: lower it, or raise max_tokens"
             )
 
     def kept_of(self, drawn: int) -> int:

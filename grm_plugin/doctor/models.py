@@ -6,7 +6,9 @@ import os
 
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.doctor.findings import Finding, error, ok, warning
+from grm_plugin.engines.build import check_engine_can
 from grm_plugin.engines.model_files import find_folder, read_files, vllm_models
+from grm_plugin.errors import EngineError
 
 GB = 1e9
 
@@ -18,6 +20,10 @@ def check_models(config: Config) -> list[Finding]:
         name = config.conversation.tokenizer
         found = find_folder(name)
         findings.append(ok("tokenizer", f"conversation.tokenizer in {found}") if found else _absent("tokenizer", name))
+    try:
+        check_engine_can(config)
+    except EngineError as problem:
+        findings.append(error("sampling", str(problem), "see configs/constraints for versions that were tested"))
     return findings or [ok("models", f"none to load: engine.type is {config.engine.type}")]
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from grm_plugin.config import AnyMetaRMConfig, EngineConfig, FakeConfig, FakeMetaRMConfig, OpenAIConfig, VLLMConfig
+from grm_plugin.config import (
+    AnyMetaRMConfig,
+    Config,
+    EngineConfig,
+    FakeConfig,
+    FakeMetaRMConfig,
+    OpenAIConfig,
+    VLLMConfig,
+)
 from grm_plugin.judging.seams import Generator, MetaRM
 
 
@@ -16,6 +24,18 @@ def build_generator(config: EngineConfig) -> Generator:
         EngineError: it cannot start (the weights are missing, too little memory, ...).
     """
     return _BUILDERS[type(config)](config)
+
+
+def check_engine_can(config: Config) -> None:
+    """Check, before a model is loaded, that the engine can do what `sampling` asks of it.
+
+    Raises:
+        EngineError: the installed vLLM is too old.
+    """
+    if isinstance(config.engine, VLLMConfig):
+        from grm_plugin.engines.vllm_sampling import check_vllm_can
+
+        check_vllm_can(config.sampling)
 
 
 def build_meta_rm(config: AnyMetaRMConfig) -> MetaRM:

@@ -10,7 +10,7 @@ import msgspec
 
 from grm_plugin._util.http_calls import NoReplyError, Reply
 from grm_plugin.config import OpenAIConfig
-from grm_plugin.engines.openai_dialect import Dialect
+from grm_plugin.engines.openai_dialect import IMPOSSIBLE, Dialect, cannot, limits
 from grm_plugin.engines.openai_refusals import TEXT_CHARS, Refusal, read_refusal
 from grm_plugin.engines.openai_replies import NoCompletionError, read_answer, read_refusal_body
 from grm_plugin.engines.openai_retries import post_repeatedly
@@ -61,9 +61,11 @@ class OpenAIEngine:
         self._dialect = Dialect(config)
         self._transport = Transport(config)
         self._thought_only = False
+        self._limits_known: set[str] = set()
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         asked = as_asked(sampling)
+        await self._check_limits(prompt, asked)
         completions: list[Completion] = []
         if not self._dialect.one_by_one:
             completions = await self._ask_repeatedly(prompt, asked)
@@ -76,6 +78,22 @@ class OpenAIEngine:
             if not completions:  # some missing ones are lost votes; of all, the caller is told why
                 raise next(answer for answer in singles if isinstance(answer, BaseException))
         return as_often_as_wanted(completions[: asked.n], sampling)
+
+    async def _check_limits(self, prompt: Prompt, asked: Sampling) -> None:
+        """Ask the server, once, for a limit that cannot be: where it does not mind, it does not know the field.
+
+        Raises:
+            EngineRefusal: so it is. A server that ignores the field would let the GRM think without a limit.
+        """
+        for name in limits(asked).keys() - self._limits_known:
+            single = replace(asked, n=1, max_tokens=1)
+            request = self._dialect.request(prompt, single) | {name: IMPOSSIBLE[name]}
+            connections = await self._connections()
+            async with connections.slots:
+                reply = await self._reply(connections, msgspec.json.encode(request))
+            if reply.status < 300:
+                raise EngineRefusal(f"{self._config.base_url} ignores {name}: {cannot(name)}")
+            self._limits_known.add(name)
 
     async def _ask_repeatedly(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
         """`_ask`, repeated where the server answers with something else than a completion."""
@@ -158,7 +176,8 @@ class OpenAIEngine:
         advice = advice or self._dialect.advice(refusal)
         if status in _OF_A_PROXY and (variable := proxy_variable(where)):
             advice += f"; or check the proxy in the environment variable {variable}"
-        kind = EngineRefusal if status in _FOR_GOOD else EngineError
+        for_good = status in _FOR_GOOD or (refusal.named and refusal.named[0] in IMPOSSIBLE)
+        kind = EngineRefusal if for_good else EngineError
         return kind(f"{where} refused the request: {said}; {advice}")
 
 

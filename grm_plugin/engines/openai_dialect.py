@@ -11,6 +11,7 @@ from typing import Any
 
 from grm_plugin.config import OpenAIConfig
 from grm_plugin.engines.openai_refusals import Refusal
+from grm_plugin.engines.vllm_sampling import SHORTEST_PATTERN
 from grm_plugin.types import Prompt, Sampling, message_dicts
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,37 @@ _ADVICE = {
         MAX_TOKENS_NAMES, "see engine.max_tokens_name, and set sampling.max_tokens to a value that the server takes"
     ),
 }
+
+
+IMPOSSIBLE: Mapping[str, Any] = {
+    "thinking_token_budget": -7,
+    "repetition_detection": {"max_pattern_size": -1, "min_pattern_size": 0, "min_count": 0},
+}
+"""By the fields of `limits`: a value that every server refuses which knows the field."""
+
+_KEYS = {"thinking_token_budget": "sampling.thinking_tokens", "repetition_detection": "sampling.repetition"}
+
+
+def limits(sampling: Sampling) -> dict[str, Any]:
+    """Fields of vLLM's server that bound a completion. They are never left out: the request would mean something else.
+
+    At the top of the request: inside an "extra_body", as some documentation has it, the server does not look for them.
+    """
+    fields: dict[str, Any] = {}
+    if sampling.thinking_max is not None:
+        fields["thinking_token_budget"] = sampling.thinking_max
+    if sampling.repetition is not None:
+        longest, times = sampling.repetition
+        shortest = min(SHORTEST_PATTERN, longest)
+        fields["repetition_detection"] = {
+            "max_pattern_size": longest, "min_pattern_size": shortest, "min_count": times
+        }  # fmt: skip
+    return fields
+
+
+def cannot(name: str) -> str:
+    """What to do about a field of `limits` that a server does not take."""
+    return f"leave {_KEYS[name]} out, or serve the model with a vLLM that knows {name} and the marks of its thinking"
 
 
 class Dialect:
@@ -68,7 +100,8 @@ class Dialect:
         if sampling.seed is not None:
             options["seed"] = sampling.seed
         kept = {name: value for name, value in options.items() if not {name, (name, value)} & self._left_out}
-        return {"model": self._config.model, "messages": message_dicts(prompt.messages), **kept, **self._extra}
+        messages = message_dicts(prompt.messages)
+        return {"model": self._config.model, "messages": messages, **kept, **limits(sampling), **self._extra}
 
     def parameters(self, request: Mapping[str, Any]) -> list[str]:
         """The names of a request's parameters."""
@@ -98,6 +131,8 @@ class Dialect:
     def advice(self, refusal: Refusal) -> str:
         """What a user can do about a refusal that was not met."""
         name = refusal.named[0] if refusal.named else ""
+        if name in IMPOSSIBLE:
+            return cannot(name)
         if name in self._config.extra_body:
             return f"correct engine.extra_body.{name}"
         return _ADVICE.get(name, "see the server's log; what it wants besides goes into engine.extra_body")

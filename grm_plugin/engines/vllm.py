@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from grm_plugin._util.concurrency import all_of
@@ -14,8 +15,9 @@ from grm_plugin.config import VLLMConfig
 from grm_plugin.engines.chat_tokens import end_tokens, token_ids
 from grm_plugin.engines.load_failures import place_of_log
 from grm_plugin.engines.vllm_cache_use import CacheUse
+from grm_plugin.engines.vllm_sampling import end_of_thinking, sampling_params
 from grm_plugin.engines.vllm_start import start_vllm
-from grm_plugin.errors import EngineError, PromptTooLong
+from grm_plugin.errors import EngineError, EngineRefusal, PromptTooLong
 from grm_plugin.judging.forcing import put_in
 from grm_plugin.judging.seams import as_asked, as_often_as_wanted
 from grm_plugin.types import UNKNOWN_FINISH, AnswerLine, Completion, Conversation, Prompt, Sampling
@@ -55,6 +57,7 @@ class VLLMEngine:
         )
         self._tokenize = _Tokenize(tokenizer, True, config.chat_template_kwargs)
         self._ends = end_tokens(tokenizer, config.chat_template_kwargs)
+        self._end_of_thinking = end_of_thinking(self._llm)
 
     @property
     def kv_cache_use(self) -> float | None:
@@ -62,9 +65,6 @@ class VLLMEngine:
         return self._cache.share
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> list[Completion]:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
         tokens = await self._tokenize(prompt.messages)
         left = self._max_len - len(tokens) - sampling.spare
         if left < tokens_left_free(sampling.max_tokens, self._max_len):
@@ -73,34 +73,53 @@ class VLLMEngine:
                 "raise engine.max_model_len, or show less (judge.list_size, judge.max_response_chars)"
             )
         asked = as_asked(sampling)
-        params = SamplingParams(
-            n=asked.n,
-            temperature=asked.temperature,
-            top_p=asked.top_p,
-            max_tokens=min(asked.max_tokens, left),
-            seed=asked.seed,
-            stop_token_ids=self._ends,  # beside those of the model's generation_config.json
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-        answer = await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))
-        completions = [
-            Completion(
-                output.text,
-                output.finish_reason or UNKNOWN_FINISH,
-                len(output.token_ids),
-                tuple(output.token_ids),
-            )
-            for output in answer.outputs
-        ]
+        limit = min(asked.max_tokens, left)
+        if asked.thinking_min:
+            completions = await self._thinking_long(tokens, asked, limit)
+        else:
+            outputs = await self._ask(tokens, sampling_params(asked, limit, self._ends))
+            completions = [_completion(output) for output in outputs]
         return as_often_as_wanted(completions, sampling)
+
+    async def _thinking_long(self, prompt: list[int], asked: Sampling, limit: int) -> list[Completion]:
+        """Completions whose thinking has at least `asked.thinking_min` tokens, as far as `limit` tokens allow it.
+
+        The mark that ends it is made a token that ends the completion: vLLM holds those back for `min_tokens`. Where a
+        completion ends there, it is continued.
+        """
+        mark = self._end_of_thinking
+        if mark is None:
+            raise EngineRefusal(
+                "sampling.thinking_tokens.min: the mark that ends thinking is not one token, or unknown: check "
+                "reasoning_parser or reasoning_config in engine.engine_args, or leave min out"
+            )
+        least = min(asked.thinking_min, limit)
+        thoughts = await self._ask(prompt, sampling_params(asked, limit, [*self._ends, mark], min_tokens=least))
+
+        async def answered(number: int, thought: Any) -> Completion:
+            begun = _completion(thought)
+            if begun.token_ids[-1:] != (mark,) or begun.tokens >= limit:
+                return begun
+            seed = None if asked.seed is None else asked.seed + number
+            rest = sampling_params(replace(asked, n=1, seed=seed), limit - begun.tokens, self._ends)
+            (output,) = await self._ask([*prompt, *begun.token_ids], rest)
+            behind = _completion(output)
+            return Completion(
+                begun.text + await self._tokenize.text_of([mark]) + behind.text,
+                behind.finish_reason,
+                begun.tokens + behind.tokens,
+                begun.token_ids + behind.token_ids,
+            )
+
+        return await all_of(answered(number, thought) for number, thought in enumerate(thoughts))
+
+    async def _ask(self, tokens: list[int], params: Any) -> Any:
+        return (await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))).outputs
 
     async def continue_text(
         self, prompt: Prompt, begun: Completion, line: AnswerLine, sampling: Sampling
     ) -> Completion:
         """See `Continues.continue_text`. Continues tokens, not text: no other engine process needs to have begun it."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
         tokens = await self._tokenize(prompt.messages)
         behind, added = await self._tokenize.opening(tokens, begun.text, line.opening)
         tokens = [*tokens, *begun.token_ids, *added]
@@ -109,19 +128,13 @@ class VLLMEngine:
                 f"an answer is to be put behind {len(tokens)} tokens, and the model takes {self._max_len}: lower "
                 "sampling.max_tokens, or raise engine.max_model_len"
             )
-        params = SamplingParams(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=min(line.tokens, self._max_len - len(tokens)),
-            seed=sampling.seed,
-            stop=[line.end] if line.end else None,
-            include_stop_str_in_output=True,
-            stop_token_ids=self._ends,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+        single = replace(sampling, n=1, thinking_max=None, repetition=None)
+        room = min(line.tokens, self._max_len - len(tokens))
+        params = sampling_params(
+            single, room, self._ends, stop=[line.end] if line.end else None, include_stop_str_in_output=True
         )
-        answer = await _last(self._llm.generate({"prompt_token_ids": tokens}, params, _request_id()))
-        output = answer.outputs[0]
-        return Completion(behind + output.text, output.finish_reason or UNKNOWN_FINISH, len(output.token_ids))
+        (output,) = await self._ask(tokens, params)
+        return replace(_completion(output), text=behind + output.text)
 
     async def check_health(self) -> None:
         """Raises `EngineError` when vLLM's engine process is gone."""
@@ -202,6 +215,15 @@ class _Tokenize:
             return added, list(self._tokenizer.encode(added, add_special_tokens=False)) if added else []
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, behind)
+
+    async def text_of(self, tokens: list[int]) -> str:
+        """The text of tokens."""
+        return str(await asyncio.get_running_loop().run_in_executor(self._thread, self._tokenizer.decode, tokens))
+
+
+def _completion(output: Any) -> Completion:
+    tokens = tuple(output.token_ids)
+    return Completion(output.text, output.finish_reason or UNKNOWN_FINISH, len(tokens), tokens)
 
 
 async def _last(outputs: Any) -> Any:

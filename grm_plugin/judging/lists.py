@@ -22,7 +22,7 @@ from grm_plugin.judging.forcing import Forced, force_answers
 from grm_plugin.judging.orders import Draw, plan_draws
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.read_vote import read_vote
-from grm_plugin.judging.sampling import Sampled, sample_all
+from grm_plugin.judging.sampling import Sampled, sample_all, sampling_of
 from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.judging.seams import ALL_VOTES, Continues, Generator, MetaRM, Wanted, check_logits
 from grm_plugin.judging.stopping import rule_of
@@ -280,5 +280,4 @@ class ListJudge:
         options = self.config.sampling
         seed = None if options.seed is None else rng.getrandbits(31)
         line = answer_line(self.config.judge, n) if options.force_answer else None
-        spare = line.spare if line else 0
-        return Sampling(draw.n, options.temperature, options.top_p, options.max_tokens, seed, spare)
+        return sampling_of(options, draw.n, seed, line.spare if line else 0)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from grm_plugin._util.concurrency import let_go, unless_cancelled_within
 from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin._util.text import encodable
+from grm_plugin.config import SamplingConfig
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import Generator, as_asked, as_often_as_wanted, check_completions
 from grm_plugin.types import DETAIL_CHARS, Completion, Prompt, Sampling, Unparsed, UnparsedReason
@@ -17,6 +18,24 @@ from grm_plugin.types import DETAIL_CHARS, Completion, Prompt, Sampling, Unparse
 logger = logging.getLogger(__name__)
 
 Sampled = Completion | Unparsed
+
+
+def sampling_of(options: SamplingConfig, n: int, seed: int | None, spare: int = 0) -> Sampling:
+    """How n critiques of one prompt are sampled.
+
+    Args:
+        options: the section of the configuration.
+        n: how many.
+        seed: of this prompt.
+        spare: tokens of context that stay free behind each.
+    """
+    thinking, circles = options.thinking_tokens, options.repetition
+    return Sampling(
+        *(n, options.temperature, options.top_p, options.max_tokens, seed, spare),
+        thinking_min=thinking.min if thinking else 0,
+        thinking_max=thinking.max if thinking else None,
+        repetition=(circles.pattern, circles.times) if circles else None,
+    )
 
 
 async def sample_all(

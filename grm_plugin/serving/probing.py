@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from grm_plugin._util.concurrency import all_of, unless_cancelled_within
@@ -14,6 +15,7 @@ from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError, EngineRefusal, PromptTooLong
 from grm_plugin.judging.orders import plan_draws
+from grm_plugin.judging.sampling import sampling_of
 from grm_plugin.judging.seams import (
     ALL_VOTES,
     Continues,
@@ -47,7 +49,7 @@ def probe_sampling(config: Config) -> Sampling:
     """
     options = config.sampling
     draw = plan_draws(config.judge.list_size, options, random.Random(0))[0][0]
-    return as_asked(Sampling(draw.n, options.temperature, options.top_p, ONE_TOKEN.max_tokens, options.seed))
+    return as_asked(replace(sampling_of(options, draw.n, options.seed), max_tokens=ONE_TOKEN.max_tokens))
 
 
 class _Watched:

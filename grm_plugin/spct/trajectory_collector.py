@@ -14,7 +14,7 @@ from grm_plugin.batch.resumable_run import EngineFailed
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.outcome import verdict_of
-from grm_plugin.judging.sampling import Sampled, sample_all
+from grm_plugin.judging.sampling import Sampled, sample_all, sampling_of
 from grm_plugin.judging.seams import Generator
 from grm_plugin.spct.training_prompts import Presentation, TrainingPrompts, present
 from grm_plugin.spct.trajectories import ItemTrajectories, Kind, Trajectory
@@ -93,7 +93,7 @@ class TrajectoryCollector:
         if seed is None and self.config.engine.type != "openai":  # some servers return n equal samples for a seed
             seed = self.seed
         mixed = None if seed is None else _seed_of(f"{seed} {item.id} {request}")
-        return Sampling(n, options.temperature, options.top_p, options.max_tokens, mixed)
+        return sampling_of(options, n, mixed)
 
     def _trajectory(self, shown: Presentation, kind: Kind, sampled: Sampled) -> Trajectory:
         if isinstance(sampled, Unparsed):

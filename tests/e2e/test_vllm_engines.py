@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from examples.nano.groups import draw_ranked_group
 from grm_plugin.config import MetaRMConfig, VLLMConfig
+from grm_plugin.config.loading import load_config
 from grm_plugin.engines.vllm import VLLMEngine, VLLMMetaRM
 from grm_plugin.errors import EngineError
-from grm_plugin.types import Message, Prompt, Sampling
+from grm_plugin.judging.lists import ListJudge
+from grm_plugin.types import AnswerLine, Group, Message, Prompt, Sampling
 from support.factories import until
 from support.paths import ROOT
 
@@ -84,6 +88,34 @@ class TestEngine:
         await until(lambda: engine._llm.get_num_unfinished_requests() == 0)
         assert task.cancelled()
         assert len(await engine.generate(PROMPT, sampling(2))) == 2
+
+    async def test_a_continued_text_goes_on_where_it_was_cut(self, engine: VLLMEngine) -> None:
+        (whole,) = await engine.generate(PROMPT, sampling(1, max_tokens=300, temperature=0.0))
+        (cut,) = await engine.generate(PROMPT, sampling(1, max_tokens=whole.tokens - 3, temperature=0.0))
+        line = AnswerLine("\nScores: \\boxed{", "}", 12)
+        behind = await engine.continue_text(PROMPT, cut, line, sampling(1, temperature=0.0))
+        assert (cut.text + behind.text, behind.finish_reason) == (whole.text, "stop")
+        assert 0 < behind.tokens <= 3
+
+    async def test_lost_votes_are_kept_by_forced_answers(self, engine: VLLMEngine) -> None:
+        rng = random.Random(3)
+        groups = [draw_ranked_group(rng, 2, held_out=True) for _ in range(10)]
+        lost, forced = {}, 0
+        for force in (False, True):
+            options = {"force_answer": force, "k": 4, "max_tokens": 77, "seed": 1}
+            config = load_config(
+                ROOT / "configs" / "nano_cpu.yaml", {f"sampling.{key}": str(value) for key, value in options.items()}
+            )
+            lists = ListJudge(config, engine)
+            judged = [
+                await lists.judge(Group((Message("user", group.task.prompt),), group.responses), (0, 1))
+                for group in groups
+            ]
+            lost[force] = sum(len(one.unparsed) for one in judged) / sum(one.asked for one in judged)
+            forced = sum(critique.forced for one in judged for critique in one.critiques)
+        assert lost[False] > 0.15, "hardly a critique was cut: the test shows nothing"
+        assert lost[True] <= 0.03
+        assert forced > 0
 
     async def test_it_is_healthy(self, engine: VLLMEngine) -> None:
         await engine.check_health()

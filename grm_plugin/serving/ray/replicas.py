@@ -20,7 +20,7 @@ from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import Deadline
 from grm_plugin._util.own_environment import was_set_at_start
 from grm_plugin.config import Config, replicas_of
-from grm_plugin.engines.build import build_generator, build_meta_rm
+from grm_plugin.engines.build import build_generator, build_meta_rm, check_engine_can
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.prompts import PromptBuilder
@@ -136,6 +136,7 @@ class EngineReplica(_Replica):
     def __init__(self, id: str, config: Config, prompts: PromptBuilder, meta_rm: Mapping[str, Any]) -> None:
         with starting():
             self._id = id
+            check_engine_can(config)
             engine: Any = config.engine
             super().__init__(lambda: build_generator(engine), engine.max_concurrency, hung_after_s(config))
             self._lists = ListJudge(config, self, meta_rm_of(config, meta_rm), prompts=prompts)

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,17 @@ async def test_groups_of_any_size(store: Callable[..., Path], responses: int) ->
     assert page.count('<article class="response') == responses
     if responses == 30:
         assert '<b class="letter">AD</b>' in page
+
+
+async def test_a_vote_that_was_asked_for_is_told_from_the_others(store: Callable[..., Path]) -> None:
+    judgement = judged("1", "5")
+    (one,) = judgement.lists
+    first, *others = one.critiques
+    forced = replace(first, text="Analysis: it is cl", forced=True, forced_line="\nScores: \\boxed{1, 5}")
+    marked = replace(judgement, lists=(replace(one, critiques=(forced, *others)),))
+    async with client_of(page_app(store(marked))) as client:
+        page = (await client.get("/traces/1")).text
+    assert page.count("scores asked for</span>") == 1
+    asked = page.split("Cut off here; asked for its scores")[1].split("</article>")[0]
+    assert "Scores: \\boxed{1, 5}" in asked
+    assert "it is cl" not in asked
