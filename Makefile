@@ -28,8 +28,8 @@ LATER := tests/unit/attacks tests/unit/cpu tests/unit/evals tests/unit/examples 
 	tests/unit/cli/test_eval.py tests/unit/cli/test_missing_packages.py
 
 # What takes minutes each and breaks seldom: `make test-long`, which the Actions workflow runs beside .ci/run.
-LONG := tests/e2e/test_spct_meta_rm.py tests/e2e/test_tensor_parallel.py tests/e2e/test_gpu_script.py \
-	tests/e2e/test_deploy_slurm.py
+LONG := tests/e2e/test_spct_meta_rm.py tests/e2e/test_spct_openrlhf.py tests/e2e/test_tensor_parallel.py \
+	tests/e2e/test_gpu_script.py tests/e2e/test_deploy_slurm.py tests/e2e/test_thinking_budget.py
 
 # What other versions of vLLM, transformers and Ray could break: engines, service, OpenRLHF's hooks.
 VERSIONS_QUICK := tests/unit/engines tests/unit/serving tests/unit/conversation tests/unit/integrations tests/unit/cpu \
