@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterable
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -11,35 +13,62 @@ import typer
 from grm_plugin import __version__
 from grm_plugin._util.packages import missing
 from grm_plugin.batch.exit_status import USAGE_ERROR
-from grm_plugin.cli import attack, config, doctor, eval, path, plan, score, serve, spct, status, trace, votes
 from grm_plugin.errors import GRMError
 
 DEBUG = "--debug"
 
 START = "Start: grm-plugin doctor --config configs/dry_run.yaml, then grm-plugin serve --config configs/dry_run.yaml"
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    epilog=START,
-    help="A generative reward model (GRM) as the reward of RLHF: it reads a prompt and its responses, writes "
-    "critiques, and each critique is a vote on every response.",
-)
+FILES = {
+    "serve": "serve",
+    "stop": "serve",
+    "status": "status",
+    "config": "config",
+    "path": "path",
+    "doctor": "doctor",
+    "plan": "plan",
+    "score": "score",
+    "eval": "eval",
+    "votes": "votes",
+    "attack": "attack",
+    "spct": "spct",
+    "traces": "trace",
+    "view": "trace",
+}
+"""By command, in the order in which help lists them: the file that has it. Only the file of the command that is run is
+imported: all of them take a second or two."""
 
 
-for command in (serve, status, config, path, doctor, plan, score, eval, votes, attack):
-    app.add_typer(command.app)
-app.add_typer(spct.app, name="spct")
-app.add_typer(trace.app)
+def build(files: Iterable[str]) -> typer.Typer:
+    """The command line with the commands of these files."""
+    found = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        epilog=START,
+        help="A generative reward model (GRM) as the reward of RLHF: it reads a prompt and its responses, writes "
+        "critiques, and each critique is a vote on every response.",
+    )
+    for file in dict.fromkeys(files):
+        commands = importlib.import_module(f"grm_plugin.cli.{file}")
+        found.add_typer(commands.app, name="spct" if file == "spct" else None)
+    found.callback(invoke_without_command=True)(options)
+    return found
 
 
-@app.callback(invoke_without_command=True)
+def __getattr__(name: str) -> typer.Typer:
+    """`app`: the command line with all commands."""
+    if name != "app":
+        raise AttributeError(name)
+    return build(FILES.values())
+
+
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")] = False,
 ) -> None:
+    """What stands before a command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a sign that a terminal cannot show must not cost a run its figures
             stream.reconfigure(errors="backslashreplace")
@@ -50,8 +79,11 @@ def options(
 
 def main() -> None:
     """Entry point. An expected error is one line on stderr and exit status 2; `--debug` shows its traceback."""
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    named = next(iter(arguments), "")
+    files = [FILES[named]] if named in FILES else FILES.values()
     try:
-        app([argument for argument in sys.argv[1:] if argument != DEBUG])
+        build(["path"] if named == "--version" else files)(arguments)
     except (GRMError, ModuleNotFoundError) as error:
         if DEBUG in sys.argv:
             raise

@@ -24,6 +24,7 @@ def test_the_tree_in_the_docstring_is_the_real_one() -> None:
         "PromptError": "GRMError",
         "EngineError": "GRMError",
         "EngineTimeout": "EngineError",
+        "EngineRefusal": "EngineError",
         "PromptTooLong": "EngineError",
         "GroupError": "GRMError",
         "RewardError": "GRMError",

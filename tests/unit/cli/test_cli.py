@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from grm_plugin import __version__
-from grm_plugin.cli.app import app
+from grm_plugin.cli.app import FILES, app, build
 from grm_plugin.config import Config
 from grm_plugin.serving.ray.gpus import GPUs
 from support.paths import ROOT
@@ -52,6 +52,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> bytes:
 
 
 def test_the_commands_are_pinned() -> None:
+    assert list(COMMANDS) == [*FILES]
     assert set(COMMANDS) == {
         "attack",
         "serve",
@@ -68,6 +69,11 @@ def test_the_commands_are_pinned() -> None:
         "view",
         "votes",
     }
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_command_is_found_in_the_file_that_is_imported_for_it(name: str) -> None:
+    assert name in typer.main.get_command(build([FILES[name]])).commands  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -75,7 +75,7 @@ def test_an_engine_is_measured(tmp_path: Path) -> None:
     speed, step = found["speed"], found["step"]
     assert isinstance(speed, dict)
     assert isinstance(step, dict)
-    assert speed["at_once"] == 256  # engine.max_concurrency
+    assert 100 < speed["at_once"] <= 256  # engine.max_concurrency, and no more than were seen at once
     assert 0.08 < speed["step_s"] * step["tokens"]["critique"] < 0.2  # it sleeps for 0.1
 
 
