@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from grm_plugin._util.packages import require
 from grm_plugin.errors import ConfigError
 
 FORMATS = (".png", ".svg")
@@ -22,6 +23,22 @@ def check_picture(path: Path | None) -> None:
         raise ConfigError(f"--output {path}: give a name that ends in {' or '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise ConfigError(f"--output {path}: there is no folder {path.parent}")
+
+
+def new_axes(what: str) -> tuple[Any, Any]:
+    """A figure of Matplotlib and its axes.
+
+    Args:
+        what: what is drawn, for the error.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
+    """
+    require("matplotlib", what=what)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    return figure, figure.subplots()
 
 
 def save(figure: Any, path: Path) -> None:

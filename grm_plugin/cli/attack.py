@@ -18,6 +18,7 @@ from grm_plugin.attacks.report import table, write_json
 from grm_plugin.attacks.summary import summarise
 from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.config import name_of
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError
 
@@ -83,8 +84,7 @@ def attack(
     screen.print()
     screen.print(table(summaries))
     if output is not None:
-        model = getattr(loaded.engine, "model", loaded.engine.type)
-        write_json(output, model, loaded.sampling.k, attacks, checked, summaries, rows)
+        write_json(output, name_of(loaded.engine), loaded.sampling.k, attacks, checked, summaries, rows)
     if len(rows) < len(todo):
         reason = stopped or f"--deadline {deadline:g} s has passed"
         progress.print(f"{len(rows)} of {len(todo)} rows: {reason}", soft_wrap=True, markup=False, highlight=False)

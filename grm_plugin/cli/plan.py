@@ -10,7 +10,7 @@ import typer
 
 from grm_plugin._util.pictures import check_picture
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
-from grm_plugin.config import Config, replicas_of
+from grm_plugin.config import Config, VLLMConfig, replicas_of
 from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.errors import ConfigError, WireError
@@ -22,6 +22,7 @@ from grm_plugin.plan.known import (
     from_published,
     from_rate,
     from_traces,
+    gpu_bytes,
     sequences_at_once,
     with_lengths,
 )
@@ -104,8 +105,11 @@ def plan(
     known = with_lengths(known, critique_tokens, longest_tokens, prompt_tokens)
     if at_once is not None and known.speed is None and known.rate is None:
         raise ConfigError("--at-once is of a speed: give --traces, --probe, --tokens-per-s or --published too")
-    sequences = sequences_at_once(loaded, gpu_gib) if at_once is None else at_once
-    cache = cache_tokens(loaded, gpu_gib)
+    if gpu_gib is not None and not isinstance(loaded.engine, VLLMConfig):
+        raise ConfigError(f"--gpu-gib is for engine.type vllm, and this is {loaded.engine.type}: leave it out")
+    size = gpu_bytes(gpu_gib)
+    sequences = sequences_at_once(loaded, size) if at_once is None else at_once
+    cache = cache_tokens(loaded, size)
     made = make_plan(loaded, known, prompts, n or loaded.group.n, rollout_s, cache, sequences)
     if output is not None:
         if not made.rows:

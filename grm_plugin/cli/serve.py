@@ -11,7 +11,7 @@ import typer
 
 from grm_plugin.batch.lost_votes import unread_rule
 from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
-from grm_plugin.config import Config, lone_response
+from grm_plugin.config import Config, lone_response, name_of
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError, ServiceError
 from grm_plugin.wire.token import read_token, url_with_token
@@ -105,7 +105,7 @@ def _loading(config: Config) -> str:
     """What happens until the service is ready, which takes minutes for a large model."""
     from grm_plugin.serving.ray.gpus import cluster_gpus, needed_gpus
 
-    models = [getattr(model, "model", model.type) for model in (config.engine, config.meta_rm) if model is not None]
+    models = [name_of(model) for model in (config.engine, config.meta_rm) if model is not None]
     return (
         f"starting on Ray: loading {' and '.join(models)} on {sum(needed_gpus(config, cluster_gpus().total))} GPU(s) "
         f"(at most service.ready_timeout_s = {config.service.ready_timeout_s:g} s; logs on the cluster's nodes in "

@@ -11,6 +11,7 @@ from grm_plugin.config.engines import (
     MetaRMConfig,
     OpenAIConfig,
     VLLMConfig,
+    name_of,
     replicas_of,
 )
 from grm_plugin.config.fields import Section
@@ -54,5 +55,6 @@ __all__ = [
     "TraceConfig",
     "VLLMConfig",
     "lone_response",
+    "name_of",
     "replicas_of",
 ]

@@ -156,6 +156,11 @@ ENGINE_TYPES: tuple[str, ...] = tuple(
 """What `engine.type` may be."""
 
 
+def name_of(model: Section) -> str:
+    """What a model is called: its folder, its id, or the engine's type where there is no model."""
+    return str(getattr(model, "model", getattr(model, "type", "")))
+
+
 def replicas_of(model: Section | None) -> int:
     """How many processes a model has on Ray; 0 where it runs inside the service, elsewhere, or not at all."""
     return int(getattr(model, "replicas", 0))

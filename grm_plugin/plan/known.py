@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, quantiles
 
 from grm_plugin._util.nvidia_gpus import GIB, local_gpus
 from grm_plugin.config import Config, VLLMConfig
@@ -16,7 +15,7 @@ from grm_plugin.engines.vllm_start import SEQUENCES_AT_ONCE as SEQUENCES
 from grm_plugin.errors import ConfigError
 from grm_plugin.plan.probe import EXAMPLE, Probed, probe
 from grm_plugin.plan.published import PUBLISHED
-from grm_plugin.serving.capacity import Speed, Tokens, fit_speed
+from grm_plugin.serving.capacity import Speed, Tokens, fit_speed, tokens_of
 from grm_plugin.serving.observed import Observed, observed, speed_of
 from grm_plugin.trace.store_reader import StoreReader
 from grm_plugin.types import Group
@@ -82,10 +81,11 @@ def from_probe(config: Config, groups: Sequence[Group] = ()) -> Known:
     Raises:
         EngineError, ConfigError: see `probe.probe`.
     """
-    widest = sequences_at_once(config, None)
+    widest = sequences_at_once(config, gpu_bytes(None))
     found = probe(config, groups or (EXAMPLE,), min(widest, config.engine.max_concurrency))
     speed = fit_speed(found.points, SEQUENCES)
-    return Known(_lengths(found), f"{len(found.lengths):,} critiques of a probe", speed, f"a probe: {_said(found)}")
+    tokens = tokens_of(found.lengths, found.prompt_chars / CHARS_PER_TOKEN)
+    return Known(tokens, f"{len(found.lengths):,} critiques of a probe", speed, f"a probe: {_said(found)}")
 
 
 def from_published(name: str, config: Config) -> Known:
@@ -121,33 +121,34 @@ def with_lengths(known: Known, critique: float | None, longest: float | None, pr
     return replace(known, tokens=tokens, tokens_from=f"the command line, else {known.tokens_from}")
 
 
-def cache_tokens(config: Config, gpu_gib: float | None) -> tuple[float | None, str]:
+def gpu_bytes(gpu_gib: float | None) -> int | None:
+    """Memory of one GPU: as given in GiB, else of the smallest of this machine; None where there is none."""
+    return min((gpu.total for gpu in local_gpus()), default=None) if gpu_gib is None else int(gpu_gib * GIB)
+
+
+def cache_tokens(config: Config, size: int | None) -> tuple[float | None, str]:
     """Tokens that a replica's KV cache holds, and by what; None and why not where that is not known.
 
     Of a model that is not here, but for its config.json, the weights are as large as its name says.
 
     Args:
         config: its `engine`.
-        gpu_gib: memory of one GPU in GiB; None takes the smallest of this machine.
+        size: memory of one GPU in bytes; None where it is not known.
 
     Raises:
-        ConfigError: the weights leave no room, or the engine is not vLLM and a GPU was given.
+        ConfigError: the weights leave no room.
     """
     model = config.engine
     if not isinstance(model, VLLMConfig):
-        if gpu_gib is not None:
-            raise ConfigError(f"--gpu-gib is for engine.type vllm, and this is {model.type}: leave it out")
         return None, f"engine.type is {model.type}"
     files = _files(model)
     if files is not None and not files.weights:
         return None, "neither its weights nor its name say how large it is"
     if files is None:
         return None, f"its config.json is not here: hf download {model.model} --include config.json"
-    gpus = local_gpus()
-    if gpu_gib is None and not gpus:
+    if size is None:
         return None, "no GPU here: give --gpu-gib"
-    size = gpu_gib * GIB if gpu_gib is not None else min(gpu.total for gpu in gpus)
-    room = room_on_gpu(model, files, int(size))
+    room = room_on_gpu(model, files, size)
     if room.left <= 0:
         raise ConfigError(
             f"{room.weights / GIB:,.1f} GiB of weights per GPU leave no room for a KV cache in "
@@ -158,14 +159,13 @@ def cache_tokens(config: Config, gpu_gib: float | None) -> tuple[float | None, s
     return room.kv_tokens, f"{size / GIB:,.0f} GiB per GPU, {room.weights / GIB:,.1f} GiB of them weights"
 
 
-def sequences_at_once(config: Config, gpu_gib: float | None) -> int:
-    """vLLM's own limit of critiques at a time on such a GPU (`engines.vllm_start`), or what the configuration says."""
+def sequences_at_once(config: Config, size: int | None) -> int:
+    """Most critiques that vLLM writes at a time on a GPU of `size` bytes (None: a large one), or as configured."""
     model = config.engine
     if not isinstance(model, VLLMConfig):
         return SEQUENCES
-    gpus = local_gpus()
-    size = gpu_gib * GIB if gpu_gib is not None else min((gpu.total for gpu in gpus), default=LARGE_GPU_BYTES)
-    return int(model.engine_args.get("max_num_seqs") or (SEQUENCES if size >= LARGE_GPU_BYTES else SEQUENCES_SMALL))
+    large = size is None or size >= LARGE_GPU_BYTES
+    return int(model.engine_args.get("max_num_seqs") or (SEQUENCES if large else SEQUENCES_SMALL))
 
 
 def _files(model: VLLMConfig) -> ModelFiles | None:
@@ -177,13 +177,6 @@ def _files(model: VLLMConfig) -> ModelFiles | None:
     if files is not None and (files.missing or not files.weights):
         return replace(files, weights=named_weights(model.model) or 0)
     return files
-
-
-def _lengths(found: Probed) -> Tokens:
-    lengths = [float(length) for length in found.lengths]
-    mean = fmean(lengths)
-    longest = quantiles(lengths, n=20)[-1] if len(lengths) > 1 else mean
-    return Tokens(mean, max(mean, longest), found.prompt_chars / CHARS_PER_TOKEN)
 
 
 def _said(found: Probed) -> str:

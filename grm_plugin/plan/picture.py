@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grm_plugin._util.packages import require
-from grm_plugin._util.pictures import save
+from grm_plugin._util.pictures import new_axes, save
 from grm_plugin.plan.planning import Plan
 
 BURST, WAITED, LIMIT = "#2f6f9f", "#c1752c", "#8a8a8a"
@@ -17,12 +16,9 @@ def draw(plan: Plan, path: Path) -> None:
     Raises:
         ConfigError: Matplotlib is not installed, or the file cannot be written.
     """
-    require("matplotlib", what="the picture of a plan")
-    from matplotlib.figure import Figure
+    figure, axes = new_axes("the picture of a plan")
     from matplotlib.ticker import FuncFormatter
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
     replicas = [row.replicas for row in plan.rows]
     axes.plot(replicas, [row.burst_s for row in plan.rows], "o-", color=BURST, label="a step that comes all at once")
     axes.plot(

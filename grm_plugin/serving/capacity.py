@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, quantiles
 
 from grm_plugin.config import Config
 from grm_plugin.judging.grouping import split_evenly
@@ -39,6 +40,14 @@ class Tokens:
     critique: float
     longest: float
     prompt: float = 0.0
+
+
+def tokens_of(critiques: Sequence[int], prompt: float) -> Tokens:
+    """What is known from the lengths of some critiques (at least one), and of the mean prompt."""
+    mean = fmean(critiques)
+    # 19 cuts into twenty parts: the last one is where one critique in twenty is longer.
+    longest = quantiles(critiques, n=20)[-1] if len(critiques) > 1 else mean
+    return Tokens(mean, max(mean, longest), prompt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean, quantiles
+from statistics import fmean
 
-from grm_plugin.config import Config
+from grm_plugin.config import Config, name_of
 from grm_plugin.errors import StoreError
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
-from grm_plugin.serving.capacity import Measured, Speed, Tokens, fit_speed
-from grm_plugin.trace.store_reader import StoreReader
+from grm_plugin.serving.capacity import Measured, Speed, Tokens, fit_speed, tokens_of
+from grm_plugin.trace.store_reader import ModelSpan, StoreReader
 from grm_plugin.trace.stored_trace import Trace
 from grm_plugin.types import Critique, Group, Unparsed
 
@@ -55,8 +55,8 @@ def observed(store: StoreReader, config: Config) -> Observed:
     Raises:
         StoreError: it has no groups of that model, or they have no token counts.
     """
-    model = str(getattr(config.engine, "model", config.engine.type))
-    rows = _rows(store, model)
+    noted = store.models()
+    rows = _rows(store, name_of(config.engine), noted)
     spans = [(time - latency, time, asked, tokens) for _, time, latency, asked, tokens in rows if latency > 0]
     if not any(tokens for *_, tokens in spans):
         raise StoreError(
@@ -72,7 +72,7 @@ def observed(store: StoreReader, config: Config) -> Observed:
         groups_per_s=len(spans) / busy_s,
         latency_s=fmean(end - start for start, end, _, _ in spans),
         in_flight=sum(length * groups for length, groups, _, _ in slices) / busy_s,
-        named=bool(store.models()),
+        named=bool(noted),
     )
 
 
@@ -82,9 +82,8 @@ def speed_of(seen: Observed, replicas: int, at_once: int) -> Speed:
     return fit_speed(points, at_once)
 
 
-def _rows(store: StoreReader, model: str) -> list[tuple[int, float, float, int, int]]:
+def _rows(store: StoreReader, model: str, noted: Sequence[ModelSpan]) -> list[tuple[int, float, float, int, int]]:
     """Number, time, latency, votes asked and tokens of the newest groups of a model."""
-    noted = store.models()
     if noted and model not in {span.model for span in noted}:
         others = ", ".join(dict.fromkeys(span.model for span in noted))
         raise StoreError(
@@ -137,12 +136,10 @@ def _tokens(store: StoreReader, config: Config, numbers: Sequence[int]) -> Token
         for judged in trace.judgement.lists:
             votes += [*judged.critiques, *judged.unparsed]
     counted = [vote for vote in votes if vote.tokens]
-    lengths = [float(vote.tokens) for vote in counted] or [1.0]
-    # 19 cuts into twenty parts: the last one is where one critique in twenty is longer.
-    longest = quantiles(lengths, n=20)[-1] if len(lengths) > 1 else lengths[0]
+    lengths = [vote.tokens for vote in counted] or [1]
     chars = sum(len(vote.text) for vote in counted) / sum(lengths)
     prompts = [*_prompt_chars(traces, config)]
-    return Tokens(fmean(lengths), max(longest, fmean(lengths)), fmean(prompts) / chars if prompts and chars else 0.0)
+    return tokens_of(lengths, fmean(prompts) / chars if prompts and chars else 0.0)
 
 
 def _prompt_chars(traces: Sequence[Trace], config: Config) -> Iterator[int]:

@@ -16,7 +16,7 @@ from typing import Any
 from grm_plugin import __version__
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.config import Config
+from grm_plugin.config import Config, name_of
 from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.engines.fingerprint import reward_fingerprint
@@ -234,8 +234,8 @@ class RewardService:
 
     @property
     def model(self) -> str:
-        """The GRM's name: its folder, its id, or the engine's type where there is no model."""
-        return str(getattr(self.config.engine, "model", self.config.engine.type))
+        """The GRM's name; see `config.name_of`."""
+        return name_of(self.config.engine)
 
     @property
     def refused(self) -> bool:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from grm_plugin._util.packages import require
-from grm_plugin._util.pictures import save
+from grm_plugin._util.pictures import new_axes, save
 from grm_plugin.judging.reliability import ENOUGH, TwoWay
 from grm_plugin.judging.stopping import AdvantageKnown, StoppingRule, WinnerKnown
 from grm_plugin.votes.replay import Compared, orders_for, reliability_of, replay_fixed, replay_rule
@@ -127,11 +126,7 @@ def draw(report: VotesReport, path: Path) -> None:
     Raises:
         ConfigError: Matplotlib is not installed, or the file cannot be written.
     """
-    require("matplotlib", what="the picture of votes")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_axes("the picture of votes")
     votes = [*report.fixed]
     reliable = [report.reliability_of(k) or 0.0 for k in votes]
     axes.plot(votes, reliable, "o-", color=RELIABILITY, label="reliability")
