@@ -37,11 +37,32 @@ def message_dicts(conversation: Iterable[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in conversation]
 
 
+CriterionKind = Literal["scale", "yes_no", "must", "penalty", "rule"]
+"""scale: how far a response fulfils it, 1..10. yes_no: whether it does. must: a response that does not gets the lowest
+score, whatever else it does. penalty: whether it has a fault, which is taken off. rule: a function of the user's says
+it, not the GRM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One of the criteria that a response is judged by (rubrics as rewards, arXiv 2507.17746).
+
+    `text` says what is asked; of a `rule` it may be empty. `weight` is its share of the reward beside those of the
+    others, and never negative: a penalty's is taken off. A must has none: it is a gate and no part of the mean.
+    """
+
+    name: str
+    text: str = ""
+    weight: float = 1.0
+    kind: CriterionKind = "scale"
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One response to a conversation, as a framework hands it over.
 
-    `reference` is a ground-truth answer shown to the GRM; `rubric` is a per-sample grading note. Both may be absent.
+    `reference` is a ground-truth answer shown to the GRM; `rubric` is a per-sample grading note; `criteria` are what it
+    is scored by, one by one; `source` names the task that the prompt comes from. All of them may be absent.
     `identity` names the prompt as the framework sent it: only samples with equal ones are siblings, also where prompts
     differ in what the GRM is not shown.
     """
@@ -51,11 +72,15 @@ class Sample:
     reference: str | None = None
     rubric: str | None = None
     identity: str = ""
+    criteria: tuple[Criterion, ...] = ()
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """The n >= 1 responses to one conversation, to be scored on the same scale.
+
+    The other fields are those of a `Sample`; `principles` is what the user wants it judged by (`judge.principles`).
 
     Raises:
         GroupError: a text stands where a tuple belongs: it would be taken letter by letter.
@@ -65,6 +90,9 @@ class Group:
     responses: tuple[str, ...]
     reference: str | None = None
     rubric: str | None = None
+    criteria: tuple[Criterion, ...] = ()
+    source: str | None = None
+    principles: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.responses, str):
