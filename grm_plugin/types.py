@@ -47,8 +47,8 @@ it, not the GRM."""
 class Criterion:
     """One of the criteria that a response is judged by (rubrics as rewards, arXiv 2507.17746).
 
-    `text` says what is asked; of a `rule` it may be empty. `weight` is its share of the reward beside those of the
-    others, and never negative: a penalty's is taken off. A must has none: it is a gate and no part of the mean.
+    `text` says what is asked; of a `rule` it may be empty. `weight` >= 0 is its share of the reward beside those of the
+    others; a penalty's is taken off. A must's is not looked at: it is a gate, and no part of the mean.
     """
 
     name: str
@@ -71,9 +71,9 @@ class Sample:
     response: str
     reference: str | None = None
     rubric: str | None = None
-    identity: str = ""
     criteria: tuple[Criterion, ...] = ()
     source: str | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,10 @@ class Group:
     responses: tuple[str, ...]
     reference: str | None = None
     rubric: str | None = None
-    criteria: tuple[Criterion, ...] = ()
-    source: str | None = None
-    principles: str | None = None
+    # Not in the text that seeds the orders of a list: those of earlier versions stay what they were.
+    criteria: tuple[Criterion, ...] = field(default=(), repr=False)
+    source: str | None = field(default=None, repr=False)
+    principles: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.responses, str):
@@ -214,11 +215,15 @@ class Unparsed:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the parser read off one completion: `values` in the order shown, plus the two texts before them."""
+    """What the parser read off one completion: `values` in the order shown, plus the two texts before them.
+
+    `by_criterion[c]` are those of criterion c of the list, None where they could not be read; empty without criteria.
+    """
 
     values: tuple[float, ...]
     principles: str
     analysis: str
+    by_criterion: tuple[tuple[float, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +232,11 @@ class Critique:
 
     `scores[i]` (1..10) belongs to response i *of the request*: positions are already mapped back through `order`.
     `sample` numbers the k completions of a list from 0. `meta` is the meta RM's logit; `kept` says whether it votes.
-    `text` is what the GRM wrote by itself. Where it was cut before its scores they were asked for: `forced` says so,
-    and `forced_line` is what stands behind `text` then (`sampling.force_answer`).
+    Where the list was judged by criteria, `scores` are what `by_criterion` comes to (`judging.criteria`):
+    `by_criterion[c][i]` (1..10, higher is better) is what it says of criterion c and response i, and None in the place
+    of a criterion that could not be read. `text` is what the GRM wrote by itself. Where it was cut before its scores
+    they were asked for: `forced` says so, and `forced_line` is what stands behind `text` then
+    (`sampling.force_answer`).
     """
 
     scores: tuple[float, ...]
@@ -242,6 +250,7 @@ class Critique:
     kept: bool = True
     forced: bool = False
     forced_line: str = ""
+    by_criterion: tuple[tuple[float, ...] | None, ...] = ()
 
     @property
     def whole(self) -> str:
@@ -273,8 +282,38 @@ class Stopped(StrEnum):
     """The responses are tied as far as votes can tell."""
 
 
-Status = Literal["ok", "blank", "no_votes"]
-"""ok: voted on. blank: scored by the blank rule, not by the GRM. no_votes: there is no reward."""
+@dataclass(frozen=True, slots=True)
+class RuleScore:
+    """What a rule says of a response: a number in [0, 1], or None where it does not apply; or `problem` says why
+    not."""
+
+    value: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionReward:
+    """What one response got for one criterion.
+
+    `mean` (1..10, higher is better, so 10 is a penalty's fault that is not there) and `spread` describe the `votes`
+    that could be read, or the one number of a rule, and are None without any. `value` is the mean, normalised as the
+    reward is. `reliability` (0 to 1) is that of `Reward`, of this criterion. `own`: the sample brought it, and the
+    configuration does not name it, so that it is no column of a log. `problem` says why a rule has no number.
+    """
+
+    name: str
+    mean: float | None = None
+    spread: float | None = None
+    votes: int = 0
+    value: float | None = None
+    reliability: float | None = None
+    own: bool = False
+    problem: str = ""
+
+
+Status = Literal["ok", "blank", "no_votes", "rule"]
+"""ok: voted on. blank: scored by the blank rule, not by the GRM. rule: scored by rules of the user's alone, not by the
+GRM. no_votes: there is no reward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +331,8 @@ class Reward:
     of an over-long response. `rounds` are those in which the votes were asked for, and `stopped` says why there were no
     more; `reliability` (0 to 1) is how much of what separates the mean votes of a list is signal, over the last lists,
     None where nothing tells. `same_as` is the index of an earlier response of the group that reads the same to the
-    GRM: the GRM was shown that one, and its votes count for this one too.
+    GRM: the GRM was shown that one, and its votes count for this one too. `criteria` are those of the configuration, in
+    its order, and then those that the sample brought.
     """
 
     value: float | None
@@ -313,6 +353,7 @@ class Reward:
     rounds: int = 0
     stopped: Stopped = Stopped.ALL
     reliability: float | None = None
+    criteria: tuple[CriterionReward, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

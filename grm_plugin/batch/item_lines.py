@@ -11,10 +11,11 @@ from pydantic import ConfigDict, Field, StrictInt, StrictStr, ValidationError, f
 
 from grm_plugin.batch.input_lines import explain_validation
 from grm_plugin.conversation.chat_turns import exchange_of
+from grm_plugin.conversation.labels import as_reference
 from grm_plugin.conversation.plain_json import plain
 from grm_plugin.errors import WireError
 from grm_plugin.types import Conversation
-from grm_plugin.wire.fields import Reference
+from grm_plugin.wire.fields import Criteria, Reference
 from grm_plugin.wire.schemas import WireGroup, WireModel
 
 PREFERENCE = ("chosen", "rejected")
@@ -50,7 +51,7 @@ class ItemFields(WireModel):
         A field that a later version of the format adds must not be in it where it is absent: ids would change.
         """
         said = self.model_dump(mode="json", exclude={"n"})
-        return {key: value for key, value in said.items() if key != "cluster" or value}
+        return {key: value for key, value in said.items() if key not in ("cluster", "criteria", "source") or value}
 
 
 class ItemLine(WireGroup, ItemFields):
@@ -79,6 +80,13 @@ class PreferenceLine(ItemFields):
     """As in `WireGroup`."""
     rubric: Reference = None
     """As in `WireGroup`."""
+    criteria: Criteria = ()
+    """As in `WireGroup`."""
+
+    @property
+    def source(self) -> str | None:
+        """As in `WireGroup`; the column stays among the others too."""
+        return as_reference(self.further.get("source"))
 
     @model_validator(mode="before")
     @classmethod

@@ -10,17 +10,17 @@ MESSAGES is a list of [{"role", "content"}, ...] as in OpenAI's chat API, with c
 "messages" too. Wherever a response is a TEXT, it may also be a message, or a list of messages. Those of "chosen" and
 "rejected" may repeat the prompt, which may then be absent, as in preference data sets on the Hugging Face hub.
 
-A line may also have "id", "subset", "cluster", "reference", "rubric" and "meta" (an object of anything else, which only
-hint templates of `grm-plugin spct rft-data` look at). Beside "chosen" and "rejected" further columns are kept in
-"meta".
-`grm_plugin.evals.benchmarks.suites` reads benchmarks in the formats that they were published in.
+A line may also have "id", "subset", "cluster", "reference", "rubric", "criteria", "source" and "meta" (an object of
+anything else, which only hint templates of `grm-plugin spct rft-data` look at). Beside "chosen" and "rejected" further
+columns are kept in "meta". `grm_plugin.evals.benchmarks.suites` reads benchmarks in the formats that they were
+published in.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from grm_plugin.batch.item_lines import PreferenceLine, item_line
 from grm_plugin.conversation.messages import to_conversation, to_response
 from grm_plugin.errors import ConfigError, WireError
 from grm_plugin.judging.voting import lead
-from grm_plugin.types import Conversation, Group, Message, message_dicts
+from grm_plugin.types import Conversation, Criterion, Group, Message, message_dicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Item:
         subset: the part of the benchmark that it belongs to; may be empty.
         reference: a right answer that may be shown to the GRM.
         rubric: grading notes that may be shown to the GRM.
+        criteria: what the responses are scored by, one by one.
+        source: the task that the prompt comes from.
         meta: whatever else the source says; only a hint template of `grm-plugin spct rft-data` may look at it.
         cluster: what intervals treat as one draw: items with the same cluster stand or fall together. Empty: the items
             on the same prompt.
@@ -64,6 +66,8 @@ class Item:
     rubric: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = ""
+    criteria: tuple[Criterion, ...] = ()
+    source: str | None = None
 
     def __post_init__(self) -> None:
         n = len(self.responses)
@@ -77,7 +81,7 @@ class Item:
     @property
     def group(self) -> Group:
         """What the judge gets: everything but the label."""
-        return Group(self.conversation, self.responses, self.reference, self.rubric)
+        return Group(self.conversation, self.responses, self.reference, self.rubric, self.criteria, self.source)
 
     def is_right(self, scores: Sequence[float]) -> bool:
         """Whether every best response is strictly ahead of every other one (Eq. 10 of the paper; a tie is wrong).
@@ -102,6 +106,8 @@ class Item:
             "cluster": self.cluster or None,
             "reference": self.reference,
             "rubric": self.rubric,
+            "criteria": [asdict(criterion) for criterion in self.criteria] or None,
+            "source": self.source,
             "meta": dict(self.meta) or None,
         }
         return row | {key: value for key, value in optional.items() if value is not None}
@@ -138,6 +144,8 @@ def item_from_json(row: Any, read_before: bool = False) -> Item:
         subset=line.subset,
         reference=line.reference,
         rubric=line.rubric,
+        criteria=line.criteria,
+        source=line.source,
         meta=meta,
         cluster=line.cluster,
     )

@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from grm_plugin.client.replies import explain
+from grm_plugin.conversation.labels import LABEL_FIELDS
 from grm_plugin.conversation.messages import to_conversation, to_response
 from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.errors import GroupError
+from grm_plugin.types import Criterion
 from grm_plugin.wire.schemas import WireGroup
 
 
@@ -26,7 +28,7 @@ class BatchRow:
     Attributes:
         prompt: text as the policy saw it, or messages.
         response: a text, a message, or a list of messages.
-        reference, rubric: texts for the GRM, or None.
+        reference, rubric, criteria, source: those of its label (`conversation.labels.read_label`).
 
     Raises:
         PromptError: one of them cannot be read, or holds more than text.
@@ -36,6 +38,8 @@ class BatchRow:
     response: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
     reference: str | None = None
     rubric: str | None = None
+    criteria: tuple[Criterion, ...] = ()
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str):
@@ -45,7 +49,7 @@ class BatchRow:
     @property
     def request(self) -> tuple[object, ...]:
         """What siblings have in common: all that was sent, whether it is shown or not."""
-        return identity_of(self.prompt), self.reference, self.rubric
+        return identity_of(self.prompt), self.reference, self.rubric, self.criteria, self.source
 
 
 def contiguous_groups(rows: Iterable[BatchRow]) -> list[WireGroup]:
@@ -58,7 +62,7 @@ def contiguous_groups(rows: Iterable[BatchRow]) -> list[WireGroup]:
 
 
 def group_of(rows: Sequence[BatchRow]) -> WireGroup:
-    """The responses of these rows as one group, with the prompt, reference and rubric of the first one.
+    """The responses of these rows as one group, with the prompt and the label of the first one.
 
     Raises:
         GroupError: as `contiguous_groups`.
@@ -67,6 +71,7 @@ def group_of(rows: Sequence[BatchRow]) -> WireGroup:
     fields: dict[str, object] = {"responses": [row.response for row in rows]}
     fields["prompt" if isinstance(first.prompt, str) else "messages"] = first.prompt
     try:
-        return WireGroup.model_validate(fields | {"reference": first.reference, "rubric": first.rubric})
+        label = {name: getattr(first, name) for name in LABEL_FIELDS}
+        return WireGroup.model_validate(fields | label)
     except ValidationError as error:
         raise GroupError(f"{len(rows)} responses to one prompt make no group: {explain(error.errors())}") from None

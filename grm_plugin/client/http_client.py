@@ -77,13 +77,19 @@ class Client:
     """
 
     def __init__(
-        self, url: str, timeout_s: float = 175.0, max_concurrency: int = 64, token: Token | None = None
+        self,
+        url: str,
+        timeout_s: float = 175.0,
+        max_concurrency: int = 64,
+        token: Token | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         self.url, found = locate(url)
         if not _is_address(self.url):
             raise ServiceError(f"{self.url!r} is no address of a service; give http://HOST:PORT")
         self.timeout_s = timeout_s
         self.max_concurrency = max_concurrency
+        self.columns = tuple(columns)
         token = token or found
         self._has_answered = False
         self._gets_all = False

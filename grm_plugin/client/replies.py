@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from grm_plugin._util.http_calls import Reply
 from grm_plugin.errors import ServiceError, WireError
-from grm_plugin.judging.fallback import LOG_KEYS
+from grm_plugin.judging.fallback import CRITERION_KEY, LOG_KEYS
 from grm_plugin.wire.schemas import Number, SampleReply, ScoreReply, WireGroup, WireJudgement
 
 _NUMBER: TypeAdapter[float] = TypeAdapter(Number)
@@ -51,11 +51,13 @@ def read_number(reply: Reply) -> float:
 
 
 def read_sample(reply: Reply) -> SampleReply:
-    """A finite reward with all log values, in the order of `LOG_KEYS`, and no others. Raises as `read_judgements`."""
+    """A finite reward with all log values, in the order of `LOG_KEYS`, then those of criteria, and no others. Raises as
+    `read_judgements`."""
     _check(reply)
     try:
         sample = SampleReply.model_validate_json(reply.body)
-        logs = {key: sample.logs[key] for key in LOG_KEYS}
+        criteria = [key for key in sample.logs if key.startswith(CRITERION_KEY)]
+        logs = {key: sample.logs[key] for key in (*LOG_KEYS, *criteria)}
     except ValidationError as error:
         raise _strange(reply, f"{error.error_count()} fields, first {error.errors()[0]['loc']}") from None
     except KeyError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
@@ -44,6 +45,8 @@ def one_response(sample: Group | WireGroup) -> bytes:
         "response": wire.responses[0],
         "label": wire.reference,
         "rubric": wire.rubric,
+        **({"criteria": [asdict(criterion) for criterion in wire.criteria]} if wire.criteria else {}),
+        **({"source": wire.source} if wire.source else {}),
     }
     return encoded(body)
 
@@ -61,6 +64,8 @@ def to_wire(group: Group | WireGroup) -> WireGroup:
         "responses": [encodable(response) for response in group.responses],
         "reference": group.reference and encodable(group.reference),
         "rubric": group.rubric and encodable(group.rubric),
+        "criteria": [asdict(criterion) for criterion in group.criteria],
+        "source": group.source and encodable(group.source),
     }
     try:
         return WireGroup.model_validate(fields)

@@ -9,8 +9,8 @@ from grm_plugin.client import Client
 from grm_plugin.client.requests import to_wire
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import GRMError
-from grm_plugin.judging.fallback import Settled, SettledReward, settle, with_logs
-from grm_plugin.types import Group, Reward
+from grm_plugin.judging.fallback import Settled, SettledReward, missing, settle, with_logs
+from grm_plugin.types import Group
 from grm_plugin.wire.schemas import WireGroup
 
 logger = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ async def reward_settled(
     try:
         reply = await client.areward_with_logs(sample, n, learn=learn)
     except GRMError as error:
-        [missing] = _settle_outage(1, failure, error, time.monotonic() - started)
-        return missing
+        [lost] = _settle_outage(1, client, failure, error, time.monotonic() - started)
+        return lost
     return SettledReward(reply.reward, reply.unit, fallback=reply.logs["grm_fallback"] > 0, logs=reply.logs)
 
 
@@ -60,7 +60,7 @@ async def judge_settled(
         sent = to_wire(group) if n is None else to_wire(group).model_copy(update={"n": n})
         [judgement] = await client.ajudge([sent], on_place=restart, learn=learn)
     except GRMError as error:
-        return _settle_outage(len(group.responses), failure, error, time.monotonic() - started)
+        return _settle_outage(len(group.responses), client, failure, error, time.monotonic() - started)
     latency_s = time.monotonic() - started
     return [
         with_logs(reward, Settled(reward.settled, reward.unit, fallback=reward.value is None), latency_s)
@@ -68,7 +68,9 @@ async def judge_settled(
     ]
 
 
-def _settle_outage(n: int, failure: FailureConfig, cause: GRMError, latency_s: float) -> list[SettledReward]:
+def _settle_outage(
+    n: int, client: Client, failure: FailureConfig, cause: GRMError, latency_s: float
+) -> list[SettledReward]:
     """What `failure.policy` gives a group of n whose rewards are all missing because the service failed; logs the
     cause.
 
@@ -76,8 +78,8 @@ def _settle_outage(n: int, failure: FailureConfig, cause: GRMError, latency_s: f
         RewardError: the policy is `raise`.
     """
     logger.error("no reward for a group of %d, failure.policy decides: %s", n, cause)
-    missing = Reward(None, "no_votes")
+    lost = missing(client.columns)
     try:
-        return [with_logs(missing, settled, latency_s) for settled in settle([missing] * n, failure)]
+        return [with_logs(lost, settled, latency_s) for settled in settle([lost] * n, failure)]
     except GRMError as error:
         raise error from cause

@@ -18,11 +18,14 @@ A_WORD = 8
 """Tokens of a short verdict and what closes it."""
 
 
-def answer_line(judge: JudgeConfig, n: int) -> AnswerLine | None:
-    """How the answer on n responses begins; None where nobody knows (answer regex of a user's own).
+def answer_line(judge: JudgeConfig, n: int, criteria: int = 0) -> AnswerLine | None:
+    """How the answer on n responses begins, by so many criteria; None where nobody knows (answer regex of a user's
+    own).
 
     No opening ends in a space: to most tokenizers it belongs to what follows.
     """
+    if criteria:  # lines of some of them may stand there already: those below the last such heading count
+        return AnswerLine("\nScores:\n1: \\boxed{", "", criteria * (PER_SCORE * n + PER_LINE))
     preset = PRESETS.get(str(judge.preset))
     own = preset is not None and judge.template == preset.keys["template"]
     if own and judge.preset in _OF_PRESET:

@@ -23,7 +23,7 @@ def shipped_templates() -> list[str]:
     return sorted(file.name.removesuffix(".txt") for file in folder.iterdir() if file.name.endswith(".txt"))
 
 
-def _resolved(value: str, info: ValidationInfo) -> str:
+def resolved(value: str, info: ValidationInfo) -> str:
     base: Path = (info.context or {}).get("base", Path.cwd())
     return str((base / Path(value).expanduser()).resolve())
 
@@ -34,7 +34,7 @@ def _model(value: str, info: ValidationInfo) -> str:
     context = info.context or {}
     if value in context.get("typed", ()) and os.path.exists(value):
         return str(Path(value).resolve())
-    path = _resolved(value, info)
+    path = resolved(value, info)
     if os.path.exists(path):
         return path
     if value.startswith((".", "/", "~")):
@@ -48,7 +48,7 @@ def _template(value: str, info: ValidationInfo) -> str:
         if value.removeprefix(SHIPPED) not in names:
             raise ValueError(f"{value!r} does not ship; {SHIPPED} takes {', '.join(names)}")
         return value
-    path = _resolved(value, info)
+    path = resolved(value, info)
     if not Path(path).is_file():
         raise ValueError(f"{value!r} is no file (looked at {path}); give the path of a template file, or {SHIPPED}NAME")
     return path
@@ -83,7 +83,7 @@ override, one in the current directory before both. What starts with `.`, `/` or
 TemplatePath = Annotated[str, AfterValidator(_template)]
 """Path of a text file that exists, or `builtin:` and the name of a template that ships."""
 
-StatePath = Annotated[str, AfterValidator(_resolved)]
+StatePath = Annotated[str, AfterValidator(resolved)]
 """Path of a file that the service writes; it need not exist yet."""
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from grm_plugin.config.fields import Section, TemplatePath
+from grm_plugin.config.criteria import CriterionConfig, OverallConfig, Principles, problem_with
+from grm_plugin.config.fields import SHIPPED, Section, TemplatePath
 from grm_plugin.config.patterns import compiled
 from grm_plugin.config.presets import BOUND_TO_TEMPLATE, PRESETS, Preset
-from grm_plugin.types import MAX_SCORE, MIN_SCORE
+from grm_plugin.types import MAX_SCORE, MIN_SCORE, Criterion
 
 PresetName = Literal[
     "deepseek_grm",
@@ -58,6 +59,20 @@ class JudgeConfig(Section):
     max_response_chars: int = Field(default=24_000, ge=100)
     """Most characters of a response that the GRM reads. A longer one loses its middle: its beginning gets three
     quarters of them, its end one quarter."""
+    criteria: tuple[CriterionConfig, ...] = ()
+    """What responses are scored by, one by one, where a sample brings no criteria of its own; the reward is their
+    weighted mean. Rules count for samples with criteria too. Empty: the GRM gives one overall score."""
+    overall: OverallConfig = OverallConfig()
+    """The GRM's overall score, where there are no criteria for it: by itself, or beside rules."""
+    criteria_template: TemplatePath = f"{SHIPPED}criteria"
+    """File with the GRM's prompt template for lists with criteria, or builtin:NAME. It asks for a line of scores for
+    each criterion (`1: \\boxed{8, 3}`, `2: \\boxed{yes, no}`), below a line `Scores:`."""
+    principles: Principles | None = None
+    """What you want responses judged by, in your own words: a text, or {file: PATH}. The GRM is shown it in place of
+    the general criteria that the template starts from; it may add criteria of its own. null: the GRM finds them
+    alone."""
+    principles_of: dict[str, Principles] = Field(default_factory=dict)
+    """The same for samples of one `source`, by its name: these count instead of `principles`."""
     reasoning: Literal["keep", "strip", "cut_first"] = "cut_first"
     """What the GRM reads of a policy's reasoning (`<think>` and its kin, `reasoning_content`), never at the cost of the
     answer. keep: all of it; reasoning and answer have `max_response_chars` each. strip: none; a response whose
@@ -146,6 +161,50 @@ class JudgeConfig(Section):
                 f"the template of preset {name} asks for {shown}: leave {info.field_name} out, or give a template too"
             )
         return value
+
+    @model_validator(mode="after")
+    def _has_a_set_of_criteria(self) -> JudgeConfig:
+        found = [criterion.criterion for criterion in self.criteria]
+        # Criteria for different sources never meet, but share the columns of the log: their names differ too.
+        if problem := problem_with(found):
+            raise ValueError(f"judge.criteria: {problem}")
+        sources = {None, *(source for criterion in self.criteria if criterion.when for source in criterion.when.source)}
+        for source in sorted(sources, key=str):
+            if problem := problem_with(self.criteria_for(source) + self.rules_for(source)):
+                raise ValueError(f"judge.criteria, of those that count for source {source}: {problem}")
+        if self.pairs and any(criterion.kind != "rule" for criterion in self.criteria):
+            judge = f"preset {self.preset}" if self.preset else f"answer {self.answer}"
+            raise ValueError(
+                f"judge.criteria: {judge} compares pairs, and gives no scores for criteria: leave them out, or use "
+                "another GRM"
+            )
+        return self
+
+    def criteria_for(self, source: str | None) -> tuple[Criterion, ...]:
+        """What the GRM scores samples from there by, where they bring no criteria; without rules."""
+        return tuple(item.criterion for item in self._used(source) if item.kind != "rule")
+
+    def rules_for(self, source: str | None) -> tuple[Criterion, ...]:
+        """The rules for samples from there."""
+        return tuple(item.criterion for item in self._used(source) if item.kind == "rule")
+
+    def asks_overall(self, source: str | None) -> bool:
+        """Whether the GRM is asked for an overall score of samples from there, where it has no criteria for them."""
+        when = self.overall.when
+        return self.overall.weight > 0 and (when is None or when.holds(source))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all criteria, each of which has a column in the log."""
+        return tuple(item.name for item in self.criteria)
+
+    @property
+    def gates(self) -> frozenset[str]:
+        """The names of rules that decide whether the GRM is asked at all."""
+        return frozenset(item.name for item in self.criteria if item.gate)
+
+    def _used(self, source: str | None) -> list[CriterionConfig]:
+        return [item for item in self.criteria if item.when is None or item.when.holds(source)]
 
     def reads(self, n: int) -> bool:
         """Whether the GRM can be shown n responses together."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import RewardError
-from grm_plugin.types import Reward, Stopped
+from grm_plugin.types import CriterionReward, Reward, Stopped
 
 NEUTRAL_UNIT_MEAN = 0.5
 """Middle of [0, 1]: what stands for the mean vote in a group without any vote."""
@@ -101,7 +101,27 @@ LOG_MEANINGS = {
 """What is logged beside a reward: key -> meaning. Always these keys, because OpenRLHF batches log values by key."""
 
 LOG_KEYS = tuple(LOG_MEANINGS)
-"""The keys of `log_values`, in their order."""
+"""The keys of `log_values`, in their order; behind them stands one for each criterion of the configuration."""
+
+CRITERION_KEY = "grm_criterion_"
+"""Begins the key of a criterion's column (`judge.criteria`), before its name: the mean of its votes, 1..10, or what its
+rule says on that scale; higher is better. 0 where it does not apply, or could not be read."""
+
+
+def missing(columns: Sequence[str] = ()) -> Reward:
+    """The reward of a response that nobody has judged; `columns` are the criteria of the configuration."""
+    return Reward(None, "no_votes", criteria=tuple(map(CriterionReward, columns)))
+
+
+class Scored(Protocol):
+    """What is logged of a criterion: see `types.CriterionReward`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def own(self) -> bool: ...
 
 
 class Voted(Protocol):
@@ -133,6 +153,8 @@ class Voted(Protocol):
     def tokens(self) -> float: ...
     @property
     def cut(self) -> int: ...
+    @property
+    def criteria(self) -> Sequence[Scored]: ...
 
 
 def with_logs(reward: Voted, settled: Settled, latency_s: float) -> SettledReward:
@@ -142,8 +164,9 @@ def with_logs(reward: Voted, settled: Settled, latency_s: float) -> SettledRewar
 
 
 def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, float]:
-    """The values logged beside a reward, always finite, under the keys `LOG_MEANINGS`; `latency_s` is in seconds."""
-    return {
+    """The values logged beside a reward, always finite, under the keys `LOG_MEANINGS`, and a `CRITERION_KEY` for each
+    criterion of the configuration; `latency_s` is in seconds."""
+    values = {
         "grm_mean": reward.mean or 0.0,
         "grm_spread": reward.spread or 0.0,
         "grm_votes_kept": float(reward.votes_kept),
@@ -160,3 +183,7 @@ def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, f
         "grm_tokens": reward.tokens,
         "grm_cut_chars": float(reward.cut),
     }
+    for criterion in reward.criteria:
+        if not criterion.own:
+            values[CRITERION_KEY + criterion.name] = criterion.mean or 0.0
+    return values

@@ -72,6 +72,7 @@ async def force_answers(
     requests: Sequence[tuple[Prompt, Sampling]],
     answers: Sequence[Sequence[Sampled]],
     deadline: Deadline,
+    criteria: int = 0,
 ) -> list[list[Sampled | Forced]]:
     """The outcomes of requests, with an answer behind those that were cut.
 
@@ -84,13 +85,14 @@ async def force_answers(
         requests: what was asked.
         answers: one list of outcomes per request.
         deadline: for all together.
+        criteria: how many the answer scores by; 0 for one overall score.
     """
     tasks: dict[tuple[int, int], asyncio.Task[Completion]] = {}
     with working_until(deadline):
         for number, ((prompt, sampling), outcomes) in enumerate(zip(requests, answers, strict=True)):
             cut = [place for place, outcome in enumerate(outcomes) if _is_cut(outcome)]
             for place in cut[:1] if sampling.greedy else cut:
-                begun, line = outcomes[place], answer_line(judge, len(prompt.order))
+                begun, line = outcomes[place], answer_line(judge, len(prompt.order), criteria)
                 if line is None or not _is_cut(begun) or deadline.over:
                     continue
                 single = replace(

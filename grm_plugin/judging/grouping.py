@@ -63,7 +63,9 @@ class OpenGroup:
 
     def snapshot(self) -> Group:
         """The group as it stands."""
-        return Group(self.first.conversation, tuple(self.responses), self.first.reference, self.first.rubric)
+        first = self.first
+        responses = tuple(self.responses)
+        return Group(first.conversation, responses, first.reference, first.rubric, first.criteria, first.source)
 
     def take_full_list(self) -> tuple[int, ...] | None:
         """Members for the next list once enough have arrived, else None. The lists are those of `split_evenly`."""
@@ -85,8 +87,9 @@ class OpenGroup:
 class GroupBuffer:
     """Gathers the samples of a prompt into groups of n.
 
-    Samples belong together when identity, conversation, reference, rubric, n and `learn` are equal. So two equal
-    prompts in one batch fill one group after the other, which is as good: their samples answer the same request.
+    Samples belong together when identity, conversation, reference, rubric, criteria, source, n and `learn` are equal.
+    So two equal prompts in one batch fill one group after the other, which is as good: their samples answer the same
+    request.
 
     A group may be closed (`close`) while siblings are missing. Those that come later form a group of their own, of as
     many as were missing, and this is expected for `keep_s` seconds. If they never come, the next samples of the prompt
@@ -167,4 +170,5 @@ class GroupBuffer:
 
 def _key(sample: Sample, n: int, learn: bool) -> Key:
     """What siblings have in common."""
-    return sample.identity, sample.conversation, sample.reference, sample.rubric, n, learn
+    said = sample.reference, sample.rubric, sample.criteria, sample.source
+    return sample.identity, sample.conversation, *said, n, learn

@@ -17,14 +17,16 @@ from grm_plugin._util.concurrency import all_of, let_go
 from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin._util.log_once import OncePerMinute
 from grm_plugin.config import Config, lone_response
-from grm_plugin.errors import GroupError
+from grm_plugin.errors import ConfigError, GroupError
+from grm_plugin.judging.applying import Applying
 from grm_plugin.judging.grouping import split_evenly
 from grm_plugin.judging.lists import ListJudge, Sanitize
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.reliability import Reliability
 from grm_plugin.judging.rewards import rewards_of
+from grm_plugin.judging.ruling import Ruling
 from grm_plugin.judging.sanitizing import sanitize, says_nothing
-from grm_plugin.judging.seams import Generator, ListVoter, MetaRM, Wanted
+from grm_plugin.judging.seams import Generator, ListVoter, MetaRM, Rules, Wanted
 from grm_plugin.types import Group, Judgement, ListJudgement, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
@@ -39,8 +41,13 @@ class Judge:
         config: sampling, judging, filtering and normalising; the engine sections are not looked at.
         grm: runs the GRM; or judges whole lists, with a meta RM of its own.
         meta_rm: rates critiques; None votes over all of them.
+        rules: runs the user's rules; needed where the configuration has some.
         on_judgement: called with every finished judgement (counters, traces); must not block.
         sanitize: of `ListJudge`.
+
+    Raises:
+        ConfigError: the configuration has rules and there is nothing to run them; or the file of the principles cannot
+            be read.
     """
 
     def __init__(
@@ -50,8 +57,13 @@ class Judge:
         meta_rm: MetaRM | None = None,
         on_judgement: Callable[[Judgement], None] | None = None,
         sanitize: Sanitize = sanitize,
+        rules: Rules | None = None,
     ) -> None:
+        if rules is None and any(criterion.kind == "rule" for criterion in config.judge.criteria):
+            raise ConfigError("judge.criteria has rules, and nothing runs them: give the judge a rules.RuleRunner")
         self.config = config
+        self.rules = rules
+        self.applying = Applying(config.judge)
         self.lists = grm if isinstance(grm, ListVoter) else ListJudge(config, grm, meta_rm, sanitize)
         self._sanitize = sanitize
         self.normalizer = Normalizer(config.normalize)
@@ -102,7 +114,8 @@ class Judge:
 
     def without_votes(self, group: Group) -> Judgement:
         """The judgement of a group of which no list was judged: blank responses have their reward by rule."""
-        rewards = rewards_of(len(group.responses), (), self.blank(group), {}, self.normalizer, learn=False)
+        group = self.applying.applied(group)
+        rewards = rewards_of(group, self.config.judge, (), self.blank(group), {}, self.normalizer, learn=False)
         return Judgement(group, rewards)
 
     def as_shown(self, response: str) -> str:
@@ -132,6 +145,7 @@ class GroupInProgress:
         self.learn = learn
         self._texts = texts
         self._judge = judge
+        self._ruling = Ruling(judge.config.judge, judge.rules, deadline)
         self._began = time.monotonic()
         self._lists: list[asyncio.Task[list[ListJudgement]]] = []
 
@@ -163,11 +177,12 @@ class GroupInProgress:
         self.cancel()
         lists = [judged for task in self._lists if _succeeded(task) for judged in task.result()]
         judge = self._judge
+        group = judge.applying.applied(group)
         if self.learn:  # evaluation asks the policy otherwise
-            judge.reliability.learn(lists)
+            judge.reliability.learn(lists, group.criteria)
         rewards = rewards_of(
-            *(len(group.responses), lists, judge.blank(group), copies, judge.normalizer, self.learn),
-            judge.reliability.of_rewards,
+            *(group, judge.config.judge, lists, judge.blank(group), copies, judge.normalizer, self.learn),
+            *(judge.reliability, self._ruling),
         )
         judgement = Judgement(group, rewards, tuple(lists), time.monotonic() - self._began)
         if judge.on_judgement:
@@ -179,6 +194,21 @@ class GroupInProgress:
         let_go(*self._lists)
 
     async def _votes(self, group: Group, members: tuple[int, ...]) -> list[ListJudgement]:
+        """The votes on a list, less the responses that a gate of the user's stops; beside them the other rules."""
+        group = self._judge.applying.applied(group)
+        members = await self._ruling.let_through(group, members)
+        asked = bool(members) and bool(group.criteria or self._judge.config.judge.asks_overall(group.source))
+        if self._judge.rules is None:
+            return await self._votes_of_grm(group, members) if asked else []
+        rest = asyncio.create_task(self._ruling.ask_rest(group, members))
+        try:
+            lists = await self._votes_of_grm(group, members) if asked else []
+            await rest
+        finally:
+            let_go(rest)
+        return lists
+
+    async def _votes_of_grm(self, group: Group, members: tuple[int, ...]) -> list[ListJudgement]:
         """The votes on a list; then, where the GRM answered and not one answer could be read, each response once more,
         alone.
 

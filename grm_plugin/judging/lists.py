@@ -222,16 +222,19 @@ class ListJudge:
             firsts = itertools.accumulate((draw.n for draw in draws), initial=planned)
             planned += sum(draw.n for draw in draws)
             # Seeds are drawn for the whole list, and then its part is taken: they do not depend on how it is split.
-            asked = [(draw, self._sampling(draw, n, rng), first) for draw, first in zip(draws, firsts, strict=False)]
+            asked = [
+                (draw, self._sampling(draw, shown.group, rng), first)
+                for draw, first in zip(draws, firsts, strict=False)
+            ]
             asked = asked[wanted.part :: wanted.parts]
             requests = [
                 (self.prompts.listwise(shown.group, draw.order, shown.marker), sampling) for draw, sampling, _ in asked
             ]
-            answers = await self._outcomes(requests, deadline)
+            answers = await self._outcomes(requests, deadline, len(shown.group.criteria))
             found.rounds = number
             for (draw, _, first), outcomes in zip(asked, answers, strict=True):
                 for sample, outcome in enumerate(outcomes, first):
-                    found.add(read_vote(outcome, draw.order, sample, self.config))
+                    found.add(read_vote(outcome, draw.order, sample, self.config, shown.group.criteria))
             drawn = wanted.drawn + planned
             if number < len(rounds) and (why := await self._enough(found, shown, rated_by, drawn, wanted)):
                 found.stopped = why
@@ -239,13 +242,13 @@ class ListJudge:
         return found
 
     async def _outcomes(
-        self, requests: Sequence[tuple[Prompt, Sampling]], deadline: Deadline
+        self, requests: Sequence[tuple[Prompt, Sampling]], deadline: Deadline, criteria: int
     ) -> Sequence[Sequence[Sampled | Forced]]:
         """What the GRM answers; with `sampling.force_answer` also where it was cut."""
         answers = await sample_all(self.generator, requests, deadline)
         if not self.config.sampling.force_answer or not isinstance(self.generator, Continues):
             return answers
-        return await force_answers(self.generator, self.config.judge, requests, answers, deadline)
+        return await force_answers(self.generator, self.config.judge, requests, answers, deadline, criteria)
 
     async def _enough(
         self, drawn: _Drawn, shown: ShownList, deadline: Deadline, planned: int, wanted: Wanted
@@ -276,8 +279,9 @@ class ListJudge:
             drawn.meta_too_long = isinstance(error, PromptTooLong)
         drawn.meta_rm_s += time.monotonic() - began
 
-    def _sampling(self, draw: Draw, n: int, rng: random.Random) -> Sampling:
+    def _sampling(self, draw: Draw, shown: Group, rng: random.Random) -> Sampling:
         options = self.config.sampling
         seed = None if options.seed is None else rng.getrandbits(31)
-        line = answer_line(self.config.judge, n) if options.force_answer else None
+        forced = options.force_answer
+        line = answer_line(self.config.judge, len(shown.responses), len(shown.criteria)) if forced else None
         return sampling_of(options, draw.n, seed, line.spare if line else 0)

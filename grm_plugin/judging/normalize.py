@@ -55,6 +55,17 @@ class Normalizer:
         rewards = iter(self._clip(reward) for reward in self._rewards(values, learn))
         return [None if mean is None else next(rewards) for mean in means]
 
+    def beside(self, means: Sequence[float | None]) -> list[float | None]:
+        """As `normalize`, of one criterion's means: nothing is learnt, and method `running` takes the group's z-scores,
+        because criteria come and go with the samples."""
+        values = [mean for mean in means if mean is not None]
+        if self.config.method == "running":
+            found = RunningStats.of(values).z_scores(values)
+        else:
+            found = self._rewards(values, learn=False)
+        rewards = iter(self._clip(reward) for reward in found)
+        return [None if mean is None else next(rewards) for mean in means]
+
     @property
     def saves(self) -> bool:
         """Whether there is a state that should survive a restart."""

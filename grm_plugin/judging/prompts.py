@@ -9,12 +9,15 @@ A template becomes one user message. It may use
     marker      six random capital letters, fresh per request, that fence each response
     reference   a ground-truth answer, or None
     rubric      a grading note of the sample, or None
+    criteria    what is scored one by one, each with .name, .text, .weight and .kind; empty for one overall score
+    principles  what the user wants judged by (`judge.principles`), or None
     answer      how the verdict is to be written: `judge.answer`
     lowest      the lowest score, and
     highest     the highest: `judge.scale`
     pattern     `judge.pattern`, or None
 
-A template must show all that is judged: `PromptBuilder.check` renders it with probe texts and looks for them.
+A list with criteria has a template of its own, `judge.criteria_template`. A template must show all that is judged:
+`PromptBuilder.check` renders it with probe texts and looks for them.
 Values are inserted once and never expanded again, so braces in a response are harmless.
 """
 
@@ -29,7 +32,7 @@ from grm_plugin.errors import PromptError
 from grm_plugin.judging.sanitizing import neutralize_special_tokens
 from grm_plugin.judging.template_check import Render, check_template
 from grm_plugin.judging.template_files import TemplateFile, load_template
-from grm_plugin.types import Conversation, Group, Message, Prompt
+from grm_plugin.types import Conversation, Criterion, Group, Message, Prompt
 
 MARKER_LENGTH = 6
 
@@ -60,6 +63,7 @@ class PromptBuilder:
     ) -> None:
         self._judge = judge or JudgeConfig()
         self._listwise = load_template(listwise or f"{SHIPPED}listwise")
+        self._criteria = load_template(self._judge.criteria_template)
         self._meta_rm = load_template(meta_rm or f"{SHIPPED}meta_rm")
 
     @classmethod
@@ -79,17 +83,38 @@ class PromptBuilder:
         """
         sizes = [2] if self._judge.pairs else list(range(1, self._judge.list_size + 1))
         use_reference = self._judge.use_reference
-        return [
+        # A judge of pairs is never asked for criteria.
+        by_criteria = [] if self._judge.pairs else [self._criteria]
+        grm = [self._listwise, *by_criteria]
+        found = [
             left_out
-            for template, all_turns in ((self._listwise, True), (self._meta_rm, False))
+            for template in (*grm, self._meta_rm)
             for left_out in check_template(
-                *(template.name, template.source, self._renderer(template), sizes, use_reference, all_turns)
+                *(template.name, template.source, self._renderer(template), sizes, use_reference),
+                all_turns=template is not self._meta_rm,
+                criteria=template in by_criteria,
             )
         ]
+        for template in grm:
+            if self._judge.principles or self._judge.principles_of:
+                self._check_shows_principles(template, sizes[-1])
+        return found
+
+    def _check_shows_principles(self, template: TemplateFile, size: int) -> None:
+        rng = random.Random(0)
+        probe = draw_marker(rng) * 2
+        criteria = (Criterion("probe", "probe"),) if template is self._criteria else ()
+        group = Group((Message("user", "?"),), ("",) * size, principles=probe, criteria=criteria)
+        if probe not in self._render(template, group, tuple(range(size)), draw_marker(rng, group)).content:
+            raise PromptError(
+                f"template {template.name} does not show judge.principles: write {{{{ principles }}}} where it is not "
+                "none, or leave the principles out"
+            )
 
     def listwise(self, group: Group, order: tuple[int, ...], marker: str) -> Prompt:
         """The GRM's prompt for one order of the group's responses."""
-        return Prompt((self._render(self._listwise, group, order, marker),), order)
+        template = self._criteria if group.criteria else self._listwise
+        return Prompt((self._render(template, group, order, marker),), order)
 
     def meta(self, group: Group, order: tuple[int, ...], marker: str, critique: str) -> Conversation:
         """The meta RM's conversation: the group in the order that the critique saw, then the critique, made safe."""
@@ -110,6 +135,8 @@ class PromptBuilder:
             "marker": marker,
             "reference": group.reference,
             "rubric": group.rubric,
+            "criteria": group.criteria,
+            "principles": group.principles,
             "answer": self._judge.answer,
             "lowest": lowest,
             "highest": highest,
@@ -124,4 +151,6 @@ class PromptBuilder:
 
 def _texts(group: Group) -> str:
     turns = (turn.content for turn in group.conversation)
-    return "\n".join((*turns, *group.responses, group.reference or "", group.rubric or ""))
+    criteria = (text for criterion in group.criteria for text in (criterion.name, criterion.text))
+    notes = (group.reference or "", group.rubric or "", group.principles or "")
+    return "\n".join((*turns, *group.responses, *notes, *criteria))

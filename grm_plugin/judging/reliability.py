@@ -7,14 +7,18 @@ lenient to all of them is no noise. Agreement is not truth: a GRM with a bias ag
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from grm_plugin.types import ListJudgement
+from grm_plugin.types import Criterion, ListJudgement
 
 REMEMBERED_LISTS = 2000
 """About so many of the last lists count: the policy changes, and how hard it is to judge with it."""
+
+REMEMBERED_CRITERIA = 256
+"""By name; samples may bring any number of their own, of which those seen last are remembered."""
 
 ENOUGH = (0.8, 0.9)
 """Reliabilities that are asked for: good, and very good."""
@@ -105,19 +109,24 @@ class Reliability:
     def __init__(self, looked_at: Callable[[int], int | None] = lambda n: None) -> None:
         self._looked_at = looked_at
         self._sums = TwoWay()
+        self._by_criterion: OrderedDict[str, tuple[TwoWay, float]] = OrderedDict()
+        """Sums and mean number of votes; those learnt from last are the last."""
         self._votes = 0.0
         """Votes that counted, in a list of the last ones on average."""
 
-    def learn(self, lists: Sequence[ListJudgement]) -> None:
-        """Take in the kept votes of lists."""
+    def learn(self, lists: Sequence[ListJudgement], criteria: Sequence[Criterion] = ()) -> None:
+        """Take in the kept votes of lists, that were judged by these criteria."""
         for judged in lists:
             kept = [critique for critique in judged.critiques if critique.kept]
             first = self._looked_at(len(judged.members))
-            sums = two_way([vote.scores for vote in kept if first is None or vote.sample < first])
-            if sums.between_degrees:
-                fresh = 1 / REMEMBERED_LISTS if self._votes else 1.0
-                self._votes += (len(kept) - self._votes) * fresh
-                self._sums = self._sums.plus(sums, 1 - 1 / REMEMBERED_LISTS)
+            seen = [vote for vote in kept if first is None or vote.sample < first]
+            self._sums, self._votes = _learnt(self._sums, self._votes, [vote.scores for vote in seen], len(kept))
+            for number, criterion in enumerate(criteria):
+                rows = [row for vote in seen if vote.by_criterion and (row := vote.by_criterion[number]) is not None]
+                before = self._by_criterion.pop(criterion.name, (TwoWay(), 0.0))
+                self._by_criterion[criterion.name] = _learnt(*before, rows, len(kept))
+                if len(self._by_criterion) > REMEMBERED_CRITERIA:
+                    self._by_criterion.popitem(last=False)
 
     @property
     def sums(self) -> TwoWay:
@@ -128,3 +137,17 @@ class Reliability:
     def of_rewards(self) -> float | None:
         """The reliability of mean votes over as many critiques as voted; None while nothing tells."""
         return self._sums.of_votes(self._votes) if self._votes else None
+
+    def of_criterion(self, name: str) -> float | None:
+        """The same of one criterion's mean votes."""
+        sums, votes = self._by_criterion.get(name, (TwoWay(), 0.0))
+        return sums.of_votes(votes) if votes else None
+
+
+def _learnt(before: TwoWay, votes_before: float, scores: Sequence[Sequence[float]], votes: int) -> tuple[TwoWay, float]:
+    """The sums, and the mean number of votes, with those of one more list."""
+    sums = two_way(scores)
+    if not sums.between_degrees:
+        return before, votes_before
+    fresh = 1 / REMEMBERED_LISTS if votes_before else 1.0
+    return before.plus(sums, 1 - 1 / REMEMBERED_LISTS), votes_before + (votes - votes_before) * fresh

@@ -7,30 +7,46 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
+from grm_plugin.config import JudgeConfig
 from grm_plugin.judging.normalize import Normalizer, to_unit_interval
-from grm_plugin.types import MIN_SCORE, ListJudgement, Reward
+from grm_plugin.judging.reliability import Reliability
+from grm_plugin.judging.rewards_by_criterion import (
+    NOBODY,
+    in_columns,
+    stopped_by_must,
+    votes_by,
+    weight_of,
+    with_rules,
+)
+from grm_plugin.judging.ruling import Ruling
+from grm_plugin.types import MIN_SCORE, Criterion, Group, ListJudgement, Reward
 
 NO_VOTES = Reward(None, "no_votes")
+STOPPED = Reward(None, "rule", mean=float(MIN_SCORE), spread=0.0, unit_mean=0.0)
+"""The lowest score, by a gate of the user's."""
 BLANK = Reward(None, "blank", mean=float(MIN_SCORE), spread=0.0, unit_mean=0.0)
 """The lowest score, by rule."""
 
 
 def rewards_of(
-    n: int,
+    group: Group,
+    judge: JudgeConfig,
     lists: Sequence[ListJudgement],
     blank: Collection[int],
     copies: Mapping[int, int],
     normalizer: Normalizer,
     learn: bool = True,
-    reliability: float | None = None,
+    reliability: Reliability | None = None,
+    ruling: Ruling | None = None,
 ) -> tuple[Reward, ...]:
-    """Rewards of a group from the votes on its lists.
+    """Rewards of a group from the votes on its lists, and from what the user's rules say of its responses.
 
     Of a response that stands in several lists the first one with votes counts; what all of them cost is added. A
     response that stands in none has no votes.
 
     Args:
-        n: responses of the group.
+        group: with the criteria that the GRM was asked for (`judging.applying`).
+        judge: says which rules apply, and what the GRM's votes weigh beside them.
         lists: the votes on them.
         blank: indices of those that get the lowest score by rule.
         copies: index of each response that no list holds, because an earlier one reads the same -> that one's index.
@@ -38,11 +54,17 @@ def rewards_of(
         normalizer: makes rewards of means.
         learn: whether method `running` learns from this group.
         reliability: of mean votes, to be told with the rewards that rest on votes.
+        ruling: what the rules say.
     """
-    raw = [BLANK if index in blank else NO_VOTES for index in range(n)]
+    raw = [BLANK if index in blank else NO_VOTES for index in range(len(group.responses))]
+    stopped = [0.0] * len(raw)
     for judged in lists:
         for position, member in enumerate(judged.members):
-            raw[member] = _judged(judged, position, raw[member])
+            if raw[member].status != "ok":
+                stopped[member] = stopped_by_must(group.criteria, judged, position)
+            raw[member] = _judged(judged, position, raw[member], group.criteria)
+    if ruling is not None:
+        raw = _ruled(raw, group, judge, ruling, stopped, {*blank, *copies})
     alike: dict[int, list[int]] = defaultdict(list)
     for index, first in copies.items():
         alike[first].append(index)
@@ -52,13 +74,43 @@ def rewards_of(
         for index in further:
             raw[index] = replace(raw[first], same_as=first)
     values = normalizer.normalize([reward.mean for reward in raw], learn)
-    return tuple(
-        replace(reward, value=value, reliability=reliability if reward.status == "ok" else None)
+    of_mean = reliability.of_rewards if reliability else None
+    found = [
+        replace(reward, value=value, reliability=of_mean if reward.status == "ok" else None)
         for reward, value in zip(raw, values, strict=True)
-    )
+    ]
+    return tuple(in_columns(found, group, judge, normalizer, reliability.of_criterion if reliability else _unknown))
 
 
-def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
+def _unknown(name: str) -> None:
+    return None
+
+
+def _ruled(
+    raw: Sequence[Reward],
+    group: Group,
+    judge: JudgeConfig,
+    ruling: Ruling,
+    stopped: Sequence[float],
+    passed_over: Collection[int],
+) -> list[Reward]:
+    """The raw rewards with what the rules say; those of `passed_over` are given by another rule, or from a copy."""
+    rules = judge.rules_for(group.source)
+    if not rules:
+        return list(raw)
+    weight = weight_of(group.criteria, judge)
+    found = []
+    for index, reward in enumerate(raw):
+        if index in passed_over:
+            found.append(reward)
+            continue
+        said = ruling.said.get(index, NOBODY)
+        ruled = with_rules(reward, said, rules, weight, stopped[index])
+        found.append(replace(STOPPED, criteria=ruled.criteria) if ruling.stopped(index) else ruled)
+    return found
+
+
+def _judged(judged: ListJudgement, position: int, before: Reward, criteria: Sequence[Criterion]) -> Reward:
     kept = [critique for critique in judged.critiques if critique.kept]
     ratings = [critique.meta for critique in kept if critique.meta is not None]
     vote = judged.votes[position]
@@ -88,4 +140,5 @@ def _judged(judged: ListJudgement, position: int, before: Reward) -> Reward:
         total=vote.total,
         spread=vote.spread,
         unit_mean=to_unit_interval(vote.mean),
+        criteria=votes_by(criteria, judged, position),
     )

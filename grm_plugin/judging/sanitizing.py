@@ -77,11 +77,16 @@ def visible(text: str, config: JudgeConfig) -> str:
 
 
 def _mapped(group: Group, change: Callable[[str], str]) -> Group:
-    return Group(
-        tuple(replace(turn, content=change(turn.content)) for turn in group.conversation),
-        tuple(change(response) for response in group.responses),
-        None if group.reference is None else change(group.reference),
-        None if group.rubric is None else change(group.rubric),
+    return replace(
+        group,
+        conversation=tuple(replace(turn, content=change(turn.content)) for turn in group.conversation),
+        responses=tuple(change(response) for response in group.responses),
+        reference=None if group.reference is None else change(group.reference),
+        rubric=None if group.rubric is None else change(group.rubric),
+        criteria=tuple(
+            replace(criterion, name=change(criterion.name), text=change(criterion.text)) for criterion in group.criteria
+        ),
+        principles=None if group.principles is None else change(group.principles),
     )
 
 

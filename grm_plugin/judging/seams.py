@@ -17,6 +17,7 @@ from grm_plugin.types import (
     Group,
     ListJudgement,
     Prompt,
+    RuleScore,
     Sampling,
 )
 
@@ -66,6 +67,17 @@ class MetaRM(Protocol):
 
         Raises `EngineError` when they cannot be rated.
         """
+        ...
+
+
+class Rules(Protocol):
+    """Runs the user's rules (`judge.criteria` of kind rule)."""
+
+    async def score(
+        self, name: str, conversation: Conversation, response: str, reference: str | None, source: str | None
+    ) -> RuleScore:
+        """What the rule of this name says of a response. Answers in time and raises nothing: a rule that fails, hangs
+        or says something else than a number in [0, 1] is a `RuleScore.problem`."""
         ...
 
 
@@ -172,8 +184,8 @@ def check_list(answer: Any, members: tuple[int, ...]) -> None:
     if not isinstance(answer, ListJudgement) or answer.members != members or len(answer.votes) != len(members):
         raise EngineError(f"a list of {len(members)} responses was answered with {_shown(answer)}")
     for critique in answer.critiques:
-        in_range = [MIN_SCORE <= score <= MAX_SCORE for score in critique.scores]
-        if len(in_range) != len(members) or not all(in_range):
+        rows = (critique.scores, *(row for row in critique.by_criterion if row is not None))
+        if not all(len(row) == len(members) and all(MIN_SCORE <= it <= MAX_SCORE for it in row) for row in rows):
             raise EngineError(f"a list was answered with a vote that is not {len(members)} scores in range")
 
 

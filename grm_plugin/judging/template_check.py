@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from grm_plugin.errors import PromptError
-from grm_plugin.types import Group, Message
+from grm_plugin.types import Criterion, CriterionKind, Group, Message
 
 PROBE_WORDS = 15
 """Of the beginning and of the end of a probe text."""
@@ -25,6 +25,9 @@ WORD_CHARS = 7
 PROBE_CHARS = 24_000
 """Of a long probe text. All of them have lines, paragraphs and special characters, so that a template that cuts or
 changes them is noticed. `judge.max_response_chars` is the place to cut, where it is counted."""
+
+ASKED_KINDS: tuple[CriterionKind, ...] = ("scale", "yes_no", "must", "penalty")
+"""Kinds of criteria that the GRM is asked about."""
 
 _ROLES = ("system", "user", "assistant", "tool", "assistant", "user", "assistant", "user", "assistant", "user")
 _FILLING = ". . .\n\n"
@@ -37,7 +40,13 @@ Render = Callable[[Group, tuple[int, ...], str], str]
 
 
 def check_template(
-    name: str, source: str, render: Render, sizes: Sequence[int], use_reference: bool = True, all_turns: bool = True
+    name: str,
+    source: str,
+    render: Render,
+    sizes: Sequence[int],
+    use_reference: bool = True,
+    all_turns: bool = True,
+    criteria: bool = False,
 ) -> list[str]:
     """Render a template for lists of these sizes, and look for every text in it.
 
@@ -48,6 +57,7 @@ def check_template(
         sizes: how many responses a list may have.
         use_reference: whether references are shown at all.
         all_turns: whether earlier turns of the conversation must be shown; else leaving them out is a warning.
+        criteria: whether it is for lists with criteria, whose names and texts must be shown.
 
     Returns:
         Warnings: of what is left out that may be left out, and of responses that are changed or run together.
@@ -62,7 +72,7 @@ def check_template(
     rendered = [
         (group, order, render(group, order, marker))
         for size in sizes
-        for group, order in _probes(rng, size, size == max(sizes))
+        for group, order in _probes(rng, size, size == max(sizes), criteria)
     ]  # all of them before any is looked at: what a template raises says more than what it leaves out
     left_out: dict[str, None] = {}
     changed: dict[str, None] = {}
@@ -75,8 +85,10 @@ def check_template(
     return [f"template {name} {warning}" for warning in (*warnings, *changed)]
 
 
-def _probes(rng: random.Random, size: int, long: bool) -> Iterator[tuple[Group, tuple[int, ...]]]:
+def _probes(rng: random.Random, size: int, long: bool, criteria: bool) -> Iterator[tuple[Group, tuple[int, ...]]]:
     """Groups of probe texts: of one and of several turns, with and without reference and rubric, in two orders.
+
+    With criteria each has one of every kind that the GRM is asked about.
 
     The texts of the last group are long ones, if wanted.
     """
@@ -91,10 +103,10 @@ def _probes(rng: random.Random, size: int, long: bool) -> Iterator[tuple[Group, 
         (whole, True, True, forth),
     ):
         responses = tuple(_probe(rng, long and conversation is whole) for _ in range(size))
-        yield (
-            Group(conversation, responses, _probe(rng) if reference else None, _probe(rng) if rubric else None),
-            order,
-        )
+        notes = _probe(rng) if reference else None, _probe(rng) if rubric else None
+        kinds = ASKED_KINDS if criteria else ()
+        asked = tuple(Criterion(_letters(rng, WORD_CHARS), _probe(rng), kind=kind) for kind in kinds)
+        yield Group(conversation, responses, *notes, criteria=asked), order
 
 
 def _problems(group: Group, order: tuple[int, ...], prompt: str, marker: str, all_turns: bool) -> Iterator[str]:
@@ -115,6 +127,12 @@ def _problems(group: Group, order: tuple[int, ...], prompt: str, marker: str, al
         )
     if all_turns and _find("".join(turns), prompt) is None:
         yield "shows the turns of a conversation in another order than `messages` has"
+    for criterion in group.criteria:
+        if criterion.name not in prompt or _find(criterion.text, prompt) is None:
+            yield (
+                "does not show the criteria: write {% for criterion in criteria %} {{ loop.index }} "
+                "{{ criterion.name }}: {{ criterion.text }} {% endfor %}"
+            )
     starts = [start for start, _ in filter(None, shown)]
     if starts != sorted(starts):
         yield "shows the responses in another order than `responses` has: the scores would go to other ones"

@@ -22,6 +22,9 @@ class InputLine(WireGroup):
     """Unique in the file; where it is absent, the id is a digest of the group."""
 
 
+ADDED_LATER = ("n", "criteria", "source")
+
+
 @dataclass(frozen=True, slots=True)
 class InputGroup:
     """A group to judge, with its id and its line number in the input (from 1)."""
@@ -78,7 +81,8 @@ def _parse_group(text: bytes, number: int, lines_of: dict[str | int, int]) -> In
 
 def _unused_id(group: WireGroup, lines_of: dict[str | int, int]) -> str:
     """An id that depends on the content alone, so that lines may move. Equal groups are numbered in their order."""
-    text = group.model_dump_json(exclude={"n"} if group.n is None else None)  # as before there was an n
+    absent = {name for name in ADDED_LATER if not getattr(group, name)}  # ids are as before there were such fields
+    text = group.model_dump_json(exclude=absent)
     content = hashlib.sha256(text.encode()).hexdigest()[:16]
     name, repeats = content, 1
     while name in lines_of:

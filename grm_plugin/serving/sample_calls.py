@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from grm_plugin._util.log_once import OncePerMinute
 from grm_plugin.config import FailureConfig
+from grm_plugin.conversation.labels import Label
 from grm_plugin.conversation.messages import to_response
 from grm_plugin.conversation.response import response_of
 from grm_plugin.errors import GroupError, PromptError, WireError
-from grm_plugin.judging.fallback import LOG_KEYS, SettledReward, settle, with_logs
+from grm_plugin.judging.fallback import CRITERION_KEY, LOG_KEYS, SettledReward, missing, settle, with_logs
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.metrics import Metrics
 from grm_plugin.serving.read_prompts import ReadPrompts
@@ -68,14 +69,24 @@ class SampleCalls:
         policy: says what a sample that cannot be read gets.
         counters: counts them.
         metrics: likewise.
+        columns: the criteria of the configuration, by name.
     """
 
-    def __init__(self, prompts: ReadPrompts, policy: FailureConfig, counters: Counters, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        prompts: ReadPrompts,
+        policy: FailureConfig,
+        counters: Counters,
+        metrics: Metrics,
+        columns: Sequence[str] = (),
+    ) -> None:
+        self._columns = columns
         self._prompts = prompts
         self._policy = policy
         self._counters = counters
         self._metrics = metrics
         self._unreadable = OncePerMinute(logger)
+        self._keys = (*LOG_KEYS, *(CRITERION_KEY + name for name in columns))
 
     def read(self, request: GetRewardRequest, n: int) -> SampleCall:
         """The samples of a call, each to be judged in a group of `n`.
@@ -108,11 +119,11 @@ class SampleCalls:
             )
         return SampleCall(samples, list(siblings.values()), n)
 
-    def _sample(self, query: str, prompt: str, label: str | tuple[str | None, str | None] | None) -> Sample:
-        reference, rubric = label if isinstance(label, tuple) else (label, None)
+    def _sample(self, query: str, prompt: str, label: Label | str | None) -> Sample:
+        said = label if isinstance(label, Label) else Label(label)
         response = to_response(response_of(query, prompt), prompt)
         read = self._prompts.read(prompt)
-        return Sample(read.conversation, response, reference, rubric, read.identity)
+        return Sample(read.conversation, response, *said, read.identity)
 
     def reply(self, call: SampleCall, rewarded: Sequence[SettledReward]) -> GetRewardReply:
         """The answer to a call whose readable samples got these rewards, in order."""
@@ -128,12 +139,12 @@ class SampleCalls:
         return GetRewardReply(
             rewards=[row.value for row in complete],
             scores=[row.unit_mean for row in complete],
-            extra_logs={key: [row.logs[key] for row in complete] for key in LOG_KEYS},
+            extra_logs={key: [row.logs[key] for row in complete] for key in self._keys},
         )
 
     def _substitute(self, siblings: Sequence[SettledReward]) -> SettledReward:
         """What a sample that cannot be read gets beside these siblings: see `settle`."""
-        missing = Reward(None, "no_votes")
+        unread = missing(self._columns)
         voted = (row for row in siblings if row.logs["grm_votes_kept"])
         rewards = [Reward(row.value, "ok", unit_mean=row.unit_mean) for row in voted]
-        return with_logs(missing, settle([*rewards, missing], self._policy)[-1], 0.0)
+        return with_logs(unread, settle([*rewards, unread], self._policy)[-1], 0.0)

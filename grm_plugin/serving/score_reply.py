@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 from grm_plugin.judging.fallback import Settled
 from grm_plugin.types import Critique, Judgement, ListJudgement, Reward
-from grm_plugin.wire.schemas import WireCritique, WireJudgement, WireReward, WireUnparsed
+from grm_plugin.wire.schemas import WireCriterion, WireCritique, WireJudgement, WireReward, WireUnparsed
 
-_FIELDS = [field.name for field in fields(Reward) if field.name != "unit_mean"]
+_FIELDS = [field.name for field in fields(Reward) if field.name not in ("unit_mean", "criteria")]
 """`unit_mean`, None without votes, is left out: the reply takes the one of `settled`, which is always a number."""
 
 
@@ -33,7 +33,8 @@ def judgement_to_wire(judgement: Judgement, settled: Sequence[Settled], detail: 
 
 def _reward(reward: Reward, settled: Settled) -> WireReward:
     values = {name: getattr(reward, name) for name in _FIELDS}
-    return WireReward(**values, settled=settled.value, unit=settled.unit_mean)
+    criteria = [WireCriterion(**asdict(row)) for row in reward.criteria]
+    return WireReward(**values, criteria=criteria, settled=settled.value, unit=settled.unit_mean)
 
 
 def _critique(judged: ListJudgement, critique: Critique) -> WireCritique:
@@ -48,4 +49,5 @@ def _critique(judged: ListJudgement, critique: Critique) -> WireCritique:
         kept=critique.kept,
         forced=critique.forced,
         forced_line=critique.forced_line,
+        by_criterion=[None if row is None else list(row) for row in critique.by_criterion],
     )

@@ -17,6 +17,7 @@ from grm_plugin import __version__
 from grm_plugin._util.concurrency import all_of
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config, name_of
+from grm_plugin.conversation.labels import Label
 from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.conversation.reader import ConversationReader
 from grm_plugin.engines.fingerprint import reward_fingerprint
@@ -106,7 +107,7 @@ class RewardService:
         self.traces = Recorder(config.trace, config.failure, config.service.name, model) if path else None
         reader = ConversationReader(config.conversation.format, config.conversation.tokenizer)
         self.prompts = ReadPrompts(reader)
-        self.calls = SampleCalls(self.prompts, config.failure, self.counters, self.metrics)
+        self.calls = SampleCalls(self.prompts, config.failure, self.counters, self.metrics, config.judge.columns)
         self._gatherer = Gatherer(self.judge, config, self.counters, texts=self.traces is not None)
         self._replies: SingleFlight[GetRewardReply] = SingleFlight(keep_s=config.failure.deadline_s)
         self._samples: SingleFlight[SettledReward] = SingleFlight(keep_s=config.failure.deadline_s)
@@ -128,7 +129,8 @@ class RewardService:
             ServiceBusy: too much is waiting.
         """
         size = self.size_of(request, n, learn)
-        key = digest(size, learn, request.query, request.prompts, request.labels)
+        labels = [label if label is None or isinstance(label, str) else _plain(label) for label in request.labels]
+        key = digest(size, learn, request.query, request.prompts, labels)
         return await self._replies.get(key, lambda: self._get_reward(request, size, learn))
 
     async def judge_part(self, part: Part, learn: bool, deadline: Deadline) -> list[SettledReward]:
@@ -137,9 +139,7 @@ class RewardService:
         Raises:
             RewardError, ServiceBusy: as there.
         """
-        said = [
-            (sample.identity, sample.response, sample.reference, sample.rubric, size) for sample, size in part.readable
-        ]
+        said = [(sample.identity, sample.response, *_notes(sample), size) for sample, size in part.readable]
         work = partial(self._judge_part, part, learn, deadline)
         return await self._parts.get(digest(learn, said), work)
 
@@ -173,9 +173,7 @@ class RewardService:
         """
         size, identified = self.lone_responses.samples_per_prompt(n, learn), request_id is not None
         said = [(turn.role, turn.content) for turn in sample.conversation]
-        key = digest(
-            *(request_id, size, learn, sample.identity, said), sample.response, sample.reference, sample.rubric
-        )
+        key = digest(request_id, size, learn, sample.identity, said, sample.response, *_notes(sample))
         work = partial(self._reward_sample, sample, size, learn, identified, deadline)
         return await self._samples.get(key, work, identified)
 
@@ -350,3 +348,13 @@ class RewardService:
     def _trace(self, judgement: Judgement) -> None:
         if self.traces:
             self.traces.offer(judgement)
+
+
+def _notes(sample: Sample) -> tuple[Any, ...]:
+    """What a sample says beside prompt and response, as plain values."""
+    return _plain(Label(sample.reference, sample.rubric, sample.criteria, sample.source))
+
+
+def _plain(label: Label) -> tuple[Any, ...]:
+    criteria = [(criterion.name, criterion.text, criterion.weight, criterion.kind) for criterion in label.criteria]
+    return label.reference, label.rubric, criteria, label.source

@@ -7,14 +7,26 @@ can tell requests apart by all that is in them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 
-from grm_plugin.conversation.labels import as_reference, read_label
+from grm_plugin.conversation.criteria import read_criteria
+from grm_plugin.conversation.labels import NO_LABEL, as_reference, is_missing, read_label
+from grm_plugin.conversation.labels import Label as Read
 from grm_plugin.conversation.messages import to_conversation, to_response
 from grm_plugin.conversation.plain_json import plain
 from grm_plugin.errors import PromptError
+from grm_plugin.types import Criterion
 
 Value = TypeVar("Value")
 
@@ -60,13 +72,25 @@ Label = Annotated[Any, AfterValidator(_readable(read_label))]
 """A label that `read_label` can read."""
 
 
-def _label_texts(label: Any) -> str | tuple[str | None, str | None] | None:
-    reference, rubric = read_label(label)
-    return reference if rubric is None else (reference, rubric)
+def _label_texts(label: Any) -> Read | str | None:
+    read = label if isinstance(label, Read) else read_label(label)
+    return read.reference if read[1:] == NO_LABEL[1:] else read
 
 
-LabelTexts = Annotated[str | tuple[str | None, str | None] | None, BeforeValidator(_reading(_label_texts))]
-"""A label, read: a reference, or a pair of reference and rubric where there is a rubric."""
+LabelTexts = Annotated[
+    str | InstanceOf[Read] | None,
+    PlainValidator(_reading(_label_texts)),
+    WithJsonSchema({"description": "a reference, an object with reference, rubric, criteria and source, or null"}),
+]
+"""A label, read: a reference, or all that it holds where that is more."""
+
+Criteria = Annotated[
+    tuple[Criterion, ...],
+    PlainValidator(_reading(lambda value: () if is_missing(value) else read_criteria(value))),
+    PlainSerializer(lambda criteria: [asdict(criterion) for criterion in criteria], list[dict[str, Any]]),
+    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "string"}]}}),
+]
+"""Criteria, read by `conversation.criteria.read_criteria`."""
 
 
 Reference = Annotated[str | None, BeforeValidator(_reading(as_reference))]

@@ -40,6 +40,8 @@ class Ready(WireReply):
     """`failure.policy`, which hooks follow while the service is down."""
     constant: float | None = None
     """`failure.constant`."""
+    criteria: tuple[str, ...] = ()
+    """The names of `judge.criteria`, each of which has a column in the log."""
     method: str | None = None
     """`normalize.method`; null from an older service."""
     max_concurrency: int = 256
@@ -55,6 +57,7 @@ class Ready(WireReply):
             deadline_s=config.failure.deadline_s,
             policy=config.failure.policy,
             constant=config.failure.constant,
+            criteria=config.judge.columns,
             method=config.normalize.method,
             max_concurrency=config.engine.max_concurrency * max(1, replicas_of(config.engine)),
         )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from grm_plugin.conversation.messages import to_response
 from grm_plugin.types import Conversation, Group
-from grm_plugin.wire.fields import LabelTexts, Messages, Reference, Response
+from grm_plugin.wire.fields import Criteria, LabelTexts, Messages, Reference, Response
 
 
 class WireModel(BaseModel):
@@ -35,8 +35,8 @@ class GetRewardRequest(WireModel):
     prompts: list[str]
     """The prompt of each query, as the policy saw it."""
     labels: list[LabelTexts] = Field(default_factory=list)
-    """The dataset's label of each query: a reference answer, an object with `reference` and `rubric` or one of them (as
-    JSON it may be a text), or empty. What else is not a string is shown as JSON."""
+    """The dataset's label of each query: a reference answer, an object with `reference`, `rubric` and `criteria` or
+    some of them, and with `source` (as JSON it may be a text), or empty. What else is not a string is shown as JSON."""
     n: int | None = Field(default=None, ge=1, le=4096)
     """Samples per prompt; `?n=` in the URL counts before it, `group.n` of the configuration where both are absent."""
 
@@ -81,6 +81,11 @@ class WireGroup(WireModel):
     """A ground-truth answer shown to the GRM. What is not a string is shown as JSON."""
     rubric: Reference = None
     """A grading note shown to the GRM. What is not a string is shown as JSON."""
+    criteria: Criteria = ()
+    """What the responses are scored by, one by one: objects with `name`, `text`, `weight` and `kind` (scale, yes_no,
+    must, penalty). Empty: those of the configuration (`judge.criteria`)."""
+    source: Reference = None
+    """The task that the prompt comes from, by which the configuration chooses criteria and principles."""
     n: int | None = Field(default=None, ge=1, le=4096)
     """How many responses the prompt has, where some of them did not come; null: those given are all. A single response
     that is all there is is refused under `normalize.method` group and rank, which would have nothing to compare it
@@ -95,7 +100,7 @@ class WireGroup(WireModel):
     def to_group(self, conversation: Conversation) -> Group:
         """The group as the judge takes it. `conversation` is what `messages` or `prompt` was read as."""
         responses = tuple(to_response(response, self.prompt or "") for response in self.responses)
-        return Group(conversation, responses, self.reference, self.rubric)
+        return Group(conversation, responses, self.reference, self.rubric, self.criteria, self.source)
 
 
 class ScoreRequest(WireModel):
@@ -128,6 +133,27 @@ class SampleReply(WireReply):
     """See grm_plugin.judging.fallback.log_values."""
 
 
+class WireCriterion(WireReply):
+    """What one response got for one criterion; see grm_plugin.types.CriterionReward."""
+
+    name: str
+    """The criterion's name."""
+    mean: Number | None = None
+    """Mean of its votes, 1..10, or what its rule says; null without any. Higher is better, of penalties too."""
+    spread: Number | None = None
+    """Standard deviation of its votes."""
+    votes: Count = 0
+    """Critiques that could be read for it; 0 for a rule."""
+    value: Number | None = None
+    """Its normalised reward."""
+    reliability: Number | None = None
+    """As the reward's, of this criterion."""
+    own: bool = False
+    """Whether the sample brought it, and not the configuration."""
+    problem: str = ""
+    """Why a rule has no number."""
+
+
 class WireReward(WireReply):
     """The reward of one response; see grm_plugin.types.Reward."""
 
@@ -137,8 +163,8 @@ class WireReward(WireReply):
     """Equal to `value` where there is one, else what the failure policy puts in its place. Always finite."""
     unit: Number
     """Mean vote mapped to [0, 1]; without votes the mean of the group's others, or 0.5. Always finite."""
-    status: Literal["ok", "blank", "no_votes"]
-    """ok, blank (scored by rule) or no_votes."""
+    status: Literal["ok", "blank", "no_votes", "rule"]
+    """ok, blank (nothing can be seen in it), rule (scored by the user's rules alone) or no_votes."""
     mean: Number | None
     """Mean of the kept votes, 1..10."""
     total: Number | None
@@ -168,6 +194,8 @@ class WireReward(WireReply):
     reliability: Number | None = None
     """How much of what separates mean votes is signal, over the last lists that were judged, 0 to 1; null where nothing
     tells."""
+    criteria: list[WireCriterion] = Field(default_factory=list)
+    """The criteria of the configuration, in its order, then those that the sample brought."""
     same_as: int | None = Field(default=None, ge=0)
     """Index of an earlier response of the group that reads the same: the GRM was shown that one only, and its votes
     count for both. Its critiques name that one in `members`."""
@@ -200,6 +228,8 @@ class WireCritique(WireReply):
     """Whether it voted."""
     forced: bool = False
     """Whether it was cut off and asked for its scores (`sampling.force_answer`)."""
+    by_criterion: list[list[float] | None] = Field(default_factory=list)
+    """1..10 per criterion and member; null in the place of a criterion that could not be read."""
     forced_line: str = ""
     """The end of `text` where it is forced: what was put behind the critique, and its scores."""
 

@@ -50,9 +50,14 @@ class GRMEnvironmentConfig(TypedDict):
     n: int
     """`grpo.num_generations_per_prompt`."""
     reference: NotRequired[str]
-    """Key of a reference answer in the sample's `extra_env_info`, or of an object with `reference` and `rubric`."""
+    """Key of a reference answer in the sample's `extra_env_info`, or of an object with `reference`, `rubric` and
+    `criteria`."""
     rubric: NotRequired[str]
     """Key of a grading note there."""
+    criteria: NotRequired[str]
+    """Key of the criteria there, by which the sample is scored one by one."""
+    source: NotRequired[str]
+    """Key of the task that it comes from, by which the service chooses criteria and principles."""
 
 
 class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
@@ -72,6 +77,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         require_siblings(service.method, self._n, "env.grm.n")
         self._client = Client(cfg["url"], service.deadline_s + MARGIN_S, service.groups_in_flight(self._n))
         self._reference, self._rubric = cfg.get("reference", ""), cfg.get("rubric", "")
+        self._criteria, self._source = cfg.get("criteria", ""), cfg.get("source", "")
 
     def step(
         self,
@@ -125,7 +131,7 @@ class GRMEnvironmentWorker(EnvironmentInterface):  # type: ignore[misc]
         if not log or log[-1].get("role") != "assistant":
             raise GroupError("a message log does not end with the policy's turn (role assistant): nothing to reward")
         turns = [_without_tensors(turn) for turn in log]
-        label = read_label(info.get(self._reference), info.get(self._rubric))
+        label = read_label(*map(info.get, (self._reference, self._rubric, self._criteria, self._source)))
         if any(turn.get(field) for turn in turns[:-1] for field in STRUCTURE):
             return BatchRow(turns[:-1], turns[-1:], *label)
         # NeMo-RL's data processors write the chat template's text into the contents: laid end to end they are the

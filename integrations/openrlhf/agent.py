@@ -93,11 +93,9 @@ class AgentExecutor(SingleTurnAgentExecutor):  # type: ignore[misc]
         """The rewards of the responses to a prompt (text with the policy's chat template), in order; see
         `JudgeGroup`."""
         client = await asyncio.wrap_future(self._service.client)
-        reference, rubric = read_label(label)
         group = WireGroup(
             prompt=encodable(prompt),
             responses=[encodable(response) for response in responses],
-            reference=reference,
-            rubric=rubric,
+            **read_label(label)._asdict(),
         )
         return await judge_settled(client, group, self._service.failure, learn, n)

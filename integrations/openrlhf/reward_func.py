@@ -46,7 +46,8 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     Args:
         queries: one prompt + response, decoded with special tokens.
         prompts: one, as the policy saw it.
-        labels: one reference answer, or an object with `reference` and `rubric` or one of them (as JSON it may be a
+        labels: one reference answer, or an object with `reference`, `rubric`, `criteria` or some of them (as JSON it
+        may be a
             text), or an empty string.
 
     Returns:
@@ -60,8 +61,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     """
     with one_sample(queries, prompts, labels) as (query, prompt, label):
         response = response_of(query, prompt)
-        reference, rubric = read_label(label)
-        sample = WireGroup(prompt=encodable(prompt), responses=[response], reference=reference, rubric=rubric)
+        sample = WireGroup(prompt=encodable(prompt), responses=[response], **read_label(label)._asdict())
         reward = run_in_background(_reward(sample))
     return {"rewards": reward.value, "scores": reward.unit_mean, "extra_logs": reward.logs}
 

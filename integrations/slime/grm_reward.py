@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from grm_plugin._util.concurrency import all_of
@@ -30,7 +30,7 @@ from grm_plugin.client import Client
 from grm_plugin.client.contiguous_groups import BatchRow, contiguous_groups
 from grm_plugin.client.settled_rewards import judge_settled, reward_settled
 from grm_plugin.config import FailureConfig
-from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.labels import Label, read_label
 from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.environment_variables import Connection, connect, read_environment
@@ -92,7 +92,11 @@ def _row(sample: SlimeSample) -> BatchRow:
     prompt = sample.prompt
     said = encodable(prompt) if isinstance(prompt, str) else prompt
     metadata = getattr(sample, "metadata", None) or {}
-    return BatchRow(said, encodable(sample.response), *read_label(sample.label, metadata.get("rubric")))
+    return BatchRow(said, encodable(sample.response), *_label(sample.label, metadata))
+
+
+def _label(label: Any, metadata: Mapping[str, Any]) -> Label:
+    return read_label(label, *(metadata.get(name) for name in ("rubric", "criteria", "source")))
 
 
 def _reply(args: Any, value: float, logs: dict[str, float]) -> float | dict[str, float]:

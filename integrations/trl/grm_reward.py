@@ -56,8 +56,12 @@ class GRMReward:
         url: `http://HOST:PORT` of a running service.
         config: instead of `url`: a configuration, or the path of one. Rank 0 starts its service before this returns,
             and stops it when the object goes away, in `close`, or when the process ends.
-        reference: dataset column with reference answers for the GRM, or with objects of a `reference` and a `rubric`.
+        reference: dataset column with reference answers for the GRM, or with objects of a `reference`, a `rubric` and
+            `criteria`.
         rubric: dataset column with per-sample grading notes.
+        criteria: dataset column with what each sample is scored by, one by one: lists of objects with `name`, `text`,
+            `weight` and `kind`.
+        source: dataset column with the task that a sample comes from, by which the service chooses criteria.
         on_outage: `none` or `raise`.
         timeout_s: longest wait for one group; None waits as long as the service may take.
 
@@ -73,6 +77,8 @@ class GRMReward:
         config: Config | str | Path | None = None,
         reference: str | None = None,
         rubric: str | None = None,
+        criteria: str | None = None,
+        source: str | None = None,
         on_outage: str = "none",
         timeout_s: float | None = None,
     ) -> None:
@@ -80,12 +86,14 @@ class GRMReward:
             raise ConfigError(f"on_outage is {on_outage!r}; use 'none' or 'raise'")
         warn_unless_tested()
         self.__name__ = "grm"  # TRL's metrics are rewards/grm/mean and rewards/grm/std
-        source = find_or_start(url, config)
-        self.url, self._token = source.url, source.token
+        found = find_or_start(url, config)
+        self.url, self._token = found.url, found.token
         self.reference = reference
         self.rubric = rubric
+        self.criteria = criteria
+        self.source = source
         self.on_outage = on_outage
-        self._stop = weakref.finalize(self, stop_service, source.started)
+        self._stop = weakref.finalize(self, stop_service, found.started)
         service = read_ready(self.url, self._token)
         self.timeout_s = service.deadline_s + MARGIN_S if timeout_s is None else timeout_s
         self._method = service.method
@@ -115,7 +123,8 @@ class GRMReward:
             PromptError: there are images (not supported), or messages of an unknown kind.
             ServiceError, WireError: the service failed, and `on_outage` is `raise`.
         """
-        groups = contiguous_groups(TrainerBatch(completions, prompts, columns).rows(self.reference, self.rubric))
+        named = self.reference, self.rubric, self.criteria, self.source
+        groups = contiguous_groups(TrainerBatch(completions, prompts, columns).rows(*named))
         sizes = {len(group.responses) for group in groups}
         _warn_of_parts(tuple(sorted(sizes)))
         learn = in_training(log_metric)

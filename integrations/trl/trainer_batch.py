@@ -26,22 +26,28 @@ class TrainerBatch:
     prompts: Sequence[str | Turns] | None
     columns: Mapping[str, Any]
 
-    def rows(self, reference: str | None, rubric: str | None) -> list[BatchRow]:
-        """One row per completion; `reference` and `rubric` name columns.
+    def rows(
+        self,
+        reference: str | None,
+        rubric: str | None = None,
+        criteria: str | None = None,
+        source: str | None = None,
+    ) -> list[BatchRow]:
+        """One row per completion; `reference`, `rubric`, `criteria` and `source` name columns.
 
         Raises:
             ConfigError: the dataset has no such column.
             GroupError: prompts are missing, or the lengths do not match.
-            PromptError: there are images, messages of an unknown kind, or labels with unknown fields.
+            PromptError: there are images, messages of an unknown kind, labels with unknown fields, or criteria that
+                no response can be scored by.
         """
         refuse_media_fields(self.columns, IMAGE_COLUMNS, "the dataset")
-        prompts, answers, notes = self._all_prompts(), self._column(reference), self._column(rubric)
+        prompts = self._all_prompts()
+        labels = zip(*map(self._column, (reference, rubric, criteria, source)), strict=True)
         tools = self._column("tools" if "tools" in self.columns else None)
         return [
-            BatchRow(_with_tools(prompt, known), _text_or_turns(completion), *read_label(answer, note))
-            for prompt, known, completion, answer, note in zip(
-                *(prompts, tools, self.completions, answers, notes), strict=True
-            )
+            BatchRow(_with_tools(prompt, known), _text_or_turns(completion), *read_label(*label))
+            for prompt, known, completion, label in zip(prompts, tools, self.completions, labels, strict=True)
         ]
 
     def _all_prompts(self) -> Sequence[str | Turns]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from grm_plugin._util.text import encodable
 from grm_plugin.client.contiguous_groups import BatchRow
-from grm_plugin.conversation.labels import read_label
+from grm_plugin.conversation.labels import NO_LABEL, Label, read_label
 from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.conversation.messages import readable
 from grm_plugin.errors import GroupError
@@ -38,15 +38,14 @@ class Member:
     session: int | None
     prompt: Sequence[Mapping[str, Any]]
     response: str
-    reference: str | None = None
-    rubric: str | None = None
+    label: Label = NO_LABEL
     learn: bool = True
     """False in validation."""
 
     @property
     def row(self) -> BatchRow:
         """The sample as a row of a batch."""
-        return BatchRow(self.prompt, self.response, self.reference, self.rubric)
+        return BatchRow(self.prompt, self.response, *self.label)
 
 
 def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes, validate: bool = False) -> Member:
@@ -66,15 +65,13 @@ def read_member(fields: Mapping[str, Any], response: str, sizes: GroupSizes, val
         )
     session = fields.get("session_id")
     session = None if session is None else int(session)
-    reference, rubric = _label(fields)
     return Member(
         uid=str(fields["uid"]),
         n=group_size(fields.get("extra_info"), session, sizes),
         session=session,
         prompt=read_prompt(fields.get("raw_prompt")),
         response=encodable(response),
-        reference=reference,
-        rubric=rubric,
+        label=_label(fields),
         learn=not validate and in_training(fields.get("extra_info")),
     )
 
@@ -110,7 +107,9 @@ def read_prompt(raw_prompt: Any) -> list[dict[str, Any]]:
     return readable(() if raw_prompt is None else raw_prompt)
 
 
-def _label(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The reference and the rubric of a row: of its ground truth, and the rubric in its extra_info."""
+def _label(fields: Mapping[str, Any]) -> Label:
+    """The label of a row: of its ground truth, with rubric and criteria in its extra_info; verl names the source."""
     reward_model, info = (fields.get(name) or {} for name in ("reward_model", "extra_info"))
-    return read_label(reward_model.get("ground_truth"), info.get("rubric"))
+    return read_label(
+        reward_model.get("ground_truth"), info.get("rubric"), info.get("criteria"), fields.get("data_source")
+    )

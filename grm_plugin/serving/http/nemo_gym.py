@@ -25,6 +25,7 @@ from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt
 from grm_plugin.serving.http.served import Served
 from grm_plugin.types import Conversation, Message, Sample
+from grm_plugin.wire.fields import Criteria, Reference
 
 JUDGE_FAILED = "judge_failed"
 """Gym's name for the failure of a judge to give a verdict (nemo_gym/failure_kinds.py)."""
@@ -66,10 +67,14 @@ class VerifyRequest(GymModel):
     response: GymResponse
     """The policy's response."""
     expected_answer: Any = None
-    """A reference answer for the GRM, or an object with `reference` and `rubric` or one of them. Anything else that is
-    no text is shown to the GRM as JSON."""
+    """A reference answer for the GRM, or an object with `reference`, `rubric`, `criteria` or some of them. Anything
+    else that is no text is shown to the GRM as JSON."""
     principle: Any = None
     """A grading note for the GRM, by the name that Gym's genrm_compare gives it. What is no text is shown as JSON."""
+    criteria: Criteria = ()
+    """What the rollout is scored by, one by one, as in `/v1/score`."""
+    source: Reference = None
+    """The task that it comes from, by which the configuration chooses criteria and principles."""
 
 
 class VerifyReply(VerifyRequest):
@@ -130,10 +135,8 @@ def _finite(value: Any) -> Any:
 def _sample(payload: VerifyRequest) -> Sample:
     params = payload.responses_create_params
     try:
-        reference, rubric = read_label(payload.expected_answer, payload.principle)
-        return Sample(
-            _conversation(params), to_response(payload.response.output), reference, rubric, _identity_of(params)
-        )
+        label = read_label(payload.expected_answer, payload.principle, payload.criteria, payload.source)
+        return Sample(_conversation(params), to_response(payload.response.output), *label, _identity_of(params))
     except PromptError as error:
         raise WireError(f"NeMo-Gym rollout: {error}") from None
 

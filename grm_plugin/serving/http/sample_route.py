@@ -20,7 +20,7 @@ from grm_plugin.serving.http.limits import check_limits
 from grm_plugin.serving.http.query import Learn, RequestId, SamplesPerPrompt, WithLogs
 from grm_plugin.serving.http.served import Served
 from grm_plugin.types import Sample
-from grm_plugin.wire.fields import Label, Messages, Reference, Response
+from grm_plugin.wire.fields import Criteria, Label, Messages, Reference, Response
 from grm_plugin.wire.schemas import SampleReply, WireModel
 
 
@@ -33,10 +33,14 @@ class SampleRequest(WireModel):
     """What to reward: a text, or messages of OpenAI's chat API (one, or a list of what the assistant and its tools
     said)."""
     label: Label = None
-    """A reference answer for the GRM, an object with `reference` and `rubric` or one of them, or null. Anything else
-    that is no text is shown to the GRM as JSON."""
+    """A reference answer for the GRM, an object with `reference`, `rubric`, `criteria` or some of them, and with
+    `source`, or null. Anything else that is no text is shown to the GRM as JSON."""
     rubric: Reference = None
     """A grading note shown to the GRM. What is not a string is shown as JSON."""
+    criteria: Criteria = ()
+    """What the response is scored by, one by one, where the label has none; as in `/v1/score`."""
+    source: Reference = None
+    """The task that the prompt comes from."""
 
 
 def sample_router(service: Callable[[], Served]) -> APIRouter:
@@ -63,7 +67,7 @@ def sample_router(service: Callable[[], Served]) -> APIRouter:
 def _sample(service: Served, payload: SampleRequest) -> Sample:
     prompt = payload.prompt
     try:
-        label = read_label(payload.label, payload.rubric)
+        label = read_label(payload.label, payload.rubric, payload.criteria or None, payload.source)
         if isinstance(prompt, str):
             read = service.prompts.read(prompt)
             return Sample(read.conversation, to_response(payload.response, prompt), *label, read.identity)

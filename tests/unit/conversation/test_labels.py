@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grm_plugin.conversation.labels import as_reference, is_missing, read_label
+from grm_plugin.conversation.labels import NO_LABEL, Label, as_reference, is_missing, read_label
 from grm_plugin.errors import PromptError
 
 
@@ -56,8 +56,8 @@ MISSING = [
 def test_what_is_missing_is_no_reference(label: Any) -> None:
     assert is_missing(label)
     assert as_reference(label) is None
-    assert read_label(label) == (None, None)
-    assert read_label({"reference": label, "rubric": label}) == (None, None)
+    assert read_label(label) == NO_LABEL
+    assert read_label({"reference": label, "rubric": label}) == NO_LABEL
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_is_missing_is_no_reference(label: Any) -> None:
 def test_what_is_a_reference(label: Any, reference: str) -> None:
     assert not is_missing(label)
     assert as_reference(label) == reference
-    assert read_label(label) == (reference, None)
+    assert read_label(label) == Label(reference)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_is_a_reference(label: Any, reference: str) -> None:
 def test_an_object_holds_a_reference_and_a_rubric(
     label: Any, rubric: Any, texts: tuple[str | None, str | None]
 ) -> None:
-    assert read_label(label, rubric) == texts
+    assert read_label(label, rubric) == Label(*texts)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,10 @@ def test_an_object_holds_a_reference_and_a_rubric(
     ],
 )
 def test_an_unknown_field_beside_them_is_named(label: Any) -> None:
-    with pytest.raises(PromptError, match=r"the label has the unknown field 'rubrik': .*may have these two only"):
+    with pytest.raises(
+        PromptError,
+        match=r"the label has the unknown field 'rubrik': .*may have reference, rubric, criteria, source only",
+    ):
         read_label(label)
 
 

@@ -27,7 +27,7 @@ def prompt_of(judge: JudgeConfig, n: int) -> str:
 
 def test_every_template_is_used() -> None:
     of_presets = {str(preset.keys["template"]).removeprefix(SHIPPED) for preset in PRESETS.values()} - {"None"}
-    assert of_presets | {"listwise", "meta_rm", "deepseek_grm_meta_rm"} == set(shipped_templates())
+    assert of_presets | {"listwise", "criteria", "meta_rm", "deepseek_grm_meta_rm"} == set(shipped_templates())
 
 
 @pytest.mark.parametrize("name", PRESETS)
