@@ -74,6 +74,8 @@ def _parquet_row(row: GroupRow, body: dict[str, Any]) -> dict[str, Any]:
         "conversation": group["conversation"],
         "reference": group["reference"],
         "rubric": group["rubric"],
+        "criteria": group.get("criteria", []),
+        "source": group.get("source"),
         "responses": [
             {"text": text, "settled": given and given["value"], "fallback": reward["value"] is None, **reward}
             for text, reward, given in zip(group["responses"], judgement["rewards"], settled, strict=True)
@@ -89,14 +91,16 @@ def _parquet_row(row: GroupRow, body: dict[str, Any]) -> dict[str, Any]:
 
 def _schema(pa: Any) -> Any:
     text, number, count, yes = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+    scored = {"name": text, "mean": number, "spread": number, "votes": count, "value": number}
     reward = {
         "text": text, "value": number, "settled": number, "fallback": yes, "status": text, "mean": number,
         "total": number, "spread": number, "unit": number, "votes_asked": count, "votes_parsed": count,
         "votes_kept": count, "meta": number, "meta_failed": yes, "tokens": number, "cut": count,
+        "criteria": pa.list_(pa.struct(list(scored.items()))),
     }  # fmt: skip
     critique = {
         "members": pa.list_(count), "order": pa.list_(count), "scores": pa.list_(number), "text": text,
-        "principles": text, "analysis": text, "sample": count, "tokens": count, "meta": number, "kept": yes,
+        "principles": text, "analysis": text, "by_criterion": pa.list_(pa.list_(number)), "sample": count, "tokens": count, "meta": number, "kept": yes,
     }  # fmt: skip
     unparsed = {"reason": text, "detail": text, "text": text, "tokens": count, "order": pa.list_(count)}
 
@@ -111,6 +115,8 @@ def _schema(pa: Any) -> Any:
             ("conversation", rows_of({"role": text, "content": text})),
             ("reference", text),
             ("rubric", text),
+            ("criteria", rows_of({"name": text, "text": text, "weight": number, "kind": text})),
+            ("source", text),
             ("responses", rows_of(reward)),
             ("critiques", rows_of(critique)),
             ("unparsed", rows_of(unparsed)),

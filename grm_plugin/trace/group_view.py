@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
 from grm_plugin.trace.stored_trace import Trace
-from grm_plugin.types import Critique, ListJudgement, Reward, Stopped
+from grm_plugin.types import Criterion, CriterionReward, Critique, ListJudgement, Reward, Stopped
 
 STATUS_NOTES = {
     "blank": "blank: scored by rule, not by the GRM",
     "no_votes": "no vote: the failure policy gave this reward",
+    "rule": "scored by rules alone, the GRM was not asked",
 }
 """By `Reward.status`: the note on a response without votes."""
 
@@ -25,7 +27,8 @@ STOPPED_NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class ResponseView:
-    """One response. `reward` is what the trainer got (None: an error), `scores` are the kept votes, `note` explains."""
+    """One response. `reward` is what the trainer got (None: an error), `scores` are the kept votes, `note` explains;
+    `criteria` are those that say something of it."""
 
     letter: str
     text: str
@@ -35,6 +38,7 @@ class ResponseView:
     spread: float | None
     scores: tuple[float, ...]
     note: str
+    criteria: tuple[CriterionReward, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class VoteView:
         text: all that the GRM wrote by itself.
         forced: whether it was cut off and asked for its scores.
         forced_line: what stands behind `text` then.
+        by_criterion: the name of each criterion, and its scores by letter; None where they could not be read.
     """
 
     number: int
@@ -65,6 +70,7 @@ class VoteView:
     text: str
     forced: bool
     forced_line: str
+    by_criterion: tuple[tuple[str, dict[str, float] | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class GroupView:
     turns: tuple[tuple[str, str], ...]
     reference: str | None
     rubric: str | None
+    principles: str | None
+    criteria: tuple[Criterion, ...]
     responses: tuple[ResponseView, ...]
     votes: tuple[VoteView, ...]
     lost: tuple[LostView, ...]
@@ -109,12 +117,15 @@ def view_of(trace: Trace) -> GroupView:
     """
     judgement = trace.judgement
     critiques = [(judged, critique) for judged in judgement.lists for critique in judged.critiques]
-    votes = [_vote(number, *pair) for number, pair in enumerate(critiques, 1)]
+    names = [criterion.name for criterion in judgement.group.criteria]
+    votes = [_vote(number, *pair, names) for number, pair in enumerate(critiques, 1)]
     responses = [_response(trace, index) for index in range(len(judgement.rewards))]
     return GroupView(
         turns=tuple((turn.role, turn.content) for turn in judgement.group.conversation),
         reference=judgement.group.reference,
         rubric=judgement.group.rubric,
+        principles=judgement.group.principles,
+        criteria=judgement.group.criteria,
         responses=tuple(sorted(responses, key=_sort_key)),
         votes=tuple(sorted(votes, key=lambda vote: not vote.kept)),
         lost=tuple(
@@ -156,10 +167,11 @@ def _response(trace: Trace, index: int) -> ResponseView:
         spread=reward.spread,
         scores=scores,
         note="; ".join(notes),
+        criteria=tuple(row for row in reward.criteria if row.mean is not None or row.problem),
     )
 
 
-def _vote(number: int, judged: ListJudgement, critique: Critique) -> VoteView:
+def _vote(number: int, judged: ListJudgement, critique: Critique, names: Sequence[str]) -> VoteView:
     letters = [letter(member) for member in judged.members]
     return VoteView(
         number=number,
@@ -173,4 +185,8 @@ def _vote(number: int, judged: ListJudgement, critique: Critique) -> VoteView:
         text=critique.text,
         forced=critique.forced,
         forced_line=critique.forced_line,
+        by_criterion=tuple(
+            (name, None if row is None else dict(zip(letters, row, strict=True)))
+            for name, row in zip(names, critique.by_criterion, strict=False)
+        ),
     )
