@@ -33,6 +33,7 @@ FLOORS = (
     ("client", "engines"),
     ("wire",),
     ("conversation", "judging"),
+    ("rules",),
     ("config", "cpu"),
     ("_util",),
     ("types",),
