@@ -108,7 +108,9 @@ class Measurement:
     """
 
     def __init__(self, config: Config, generator: Generator, meta_rm: MetaRM | None, concurrency: int) -> None:
-        plain = config.model_copy(update={"normalize": NormalizeConfig(method="none")})
+        by_grm = tuple(item for item in config.judge.criteria if item.kind != "rule")  # rules are nothing to deceive
+        judge = config.judge.model_copy(update={"criteria": by_grm})
+        plain = config.model_copy(update={"normalize": NormalizeConfig(method="none"), "judge": judge})
         bare = plain.model_copy(update={"judge": plain.judge.model_copy(update=BARE)})
         self._defended = Judge(plain, generator, meta_rm)
         self._bare = Judge(bare, generator, meta_rm, sanitize=cut_only)

@@ -94,7 +94,9 @@ async def check_quoting(attacks: Sequence[Attack], config: Config) -> QuotingRes
         return QuotingResult()
     truth = [on_scale(score, config.judge) for score in TRUTH[:n]]
     sampling = SamplingConfig(k=n * QuotingGRM.ways, orders=n)
-    lists = ListJudge(config.model_copy(update={"sampling": sampling}), QuotingGRM(TRUTH, ""))
+    overall = config.judge.model_copy(update={"criteria": ()})
+    config = config.model_copy(update={"sampling": sampling, "judge": overall})
+    lists = ListJudge(config, QuotingGRM(TRUTH, ""))
     judge = Judge(config, lists)
     result = QuotingResult()
     for attack in attacks:

@@ -8,6 +8,7 @@ from itertools import chain
 
 from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.config import JudgeConfig
+from grm_plugin.judging.applying import Applying
 from grm_plugin.judging.lists import SHORTEST_SHOWN, ShownList, next_shorter
 from grm_plugin.judging.prompts import draw_marker
 from grm_plugin.judging.sanitizing import sanitize, visible
@@ -29,13 +30,14 @@ def _showings(record: ItemVotes, config: JudgeConfig) -> Iterator[tuple[Group, t
     The judge cuts all responses of a list to one length, which may be shorter than the configured one. Where a response
     has neither reasoning nor calls of tools, that is what is left of it; else one of the lengths that the judge tries.
     """
-    members = tuple(range(len(record.item.responses)))
+    group = Applying(config).applied(record.item.group)
+    members = tuple(range(len(group.responses)))
     for response, cut in zip(record.item.responses, record.cut, strict=False):
         if 0 < cut < (length := len(visible(response, config))):
-            yield sanitize(record.item.group, members, config, length - cut)
+            yield sanitize(group, members, config, length - cut)
     limit = config.max_response_chars
     while True:
-        shown = sanitize(record.item.group, members, config, limit)
+        shown = sanitize(group, members, config, limit)
         yield shown
         if limit <= SHORTEST_SHOWN:
             return

@@ -62,6 +62,11 @@ class JudgeConfig(Section):
     criteria: tuple[CriterionConfig, ...] = ()
     """What responses are scored by, one by one, where a sample brings no criteria of its own; the reward is their
     weighted mean. Rules count for samples with criteria too. Empty: the GRM gives one overall score."""
+    rule_timeout_s: float = Field(default=5.0, gt=0)
+    """Longest time of one call to a rule's function, in seconds; one that takes longer is ended, and has no score."""
+    rule_workers: int = Field(default=2, ge=1, le=256)
+    """Processes in which rules run, and so most calls at once, for each process of the service. They start when they
+    are needed."""
     overall: OverallConfig = OverallConfig()
     """The GRM's overall score, where there are no criteria for it: by itself, or beside rules."""
     criteria_template: TemplatePath = f"{SHIPPED}criteria"

@@ -13,7 +13,7 @@ from typing import Any
 
 from grm_plugin._util.digests import digest
 from grm_plugin._util.text_files import read_text
-from grm_plugin.config import Config, Section, VLLMConfig
+from grm_plugin.config import Config, JudgeConfig, Section, VLLMConfig
 from grm_plugin.config.fields import SHIPPED
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.prompts import PromptBuilder
@@ -58,7 +58,10 @@ def fingerprint(config: Config) -> dict[str, str]:
     parts = {
         "engine": _engine(config.engine),
         "prompt": [prompts.listwise(group, order, "MARKER").messages[0].content for group, order in examples],
-        "template": [source_of(template) for template in (config.judge.template, meta_template) if template],
+        "template": [
+            *(source_of(template) for template in (config.judge.template, meta_template) if template),
+            *_files_of(config.judge),
+        ],
         "sampling": _settings(config.sampling, {"k", "adaptive"}),
         "judge": _settings(config.judge, _NOT_IN_A_VOTE),
     }
@@ -66,6 +69,14 @@ def fingerprint(config: Config) -> dict[str, str]:
         shown = [prompts.meta(group, order, "MARKER", "")[0].content for group, order in examples]
         parts["meta_rm"] = [_engine(config.meta_rm), shown]
     return {part: digest(content) for part, content in parts.items()}
+
+
+def _files_of(judge: JudgeConfig) -> list[str]:
+    """The texts of the files that criteria and principles name; none where there are none."""
+    asked = [item for item in judge.criteria if item.kind != "rule"]
+    principles = [text.file for text in (judge.principles, *judge.principles_of.values()) if text and text.file]
+    rules = [item.function.rpartition(":")[0] for item in judge.criteria if item.function]
+    return [*([source_of(judge.criteria_template)] if asked else []), *map(source_of, (*principles, *rules))]
 
 
 def reward_fingerprint(config: Config) -> dict[str, str]:

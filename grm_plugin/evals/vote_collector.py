@@ -14,6 +14,7 @@ from grm_plugin.batch.resumable_run import EngineFailed
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote, votes_of
 from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
+from grm_plugin.judging.applying import Applying
 from grm_plugin.judging.lists import ListJudge
 from grm_plugin.judging.seams import Generator, MetaRM, Wanted
 from grm_plugin.types import UnparsedReason
@@ -62,6 +63,7 @@ class VoteCollector:
         self._sampled = ListJudge(config, generator, meta_rm)
         self._greedy = ListJudge(config.model_copy(update=greedy), generator)
         self._sampled.prompts.check()
+        self._applying = Applying(config.judge)
         self._readable = keep_going
         self._drawn = drawn
         self._unread_items = 0
@@ -77,12 +79,13 @@ class VoteCollector:
         Raises:
             PromptError: the template cannot be rendered.
         """
+        group = self._applying.applied(item.group)
         members = tuple(range(len(item.responses)))
         deadline = Deadline.after(ITEM_DEADLINE_S)
         drawn = self._drawn(item.id)
-        asked = [self._sampled.judge(item.group, members, deadline, Wanted(drawn=drawn))]
+        asked = [self._sampled.judge(group, members, deadline, Wanted(drawn=drawn))]
         if not drawn:
-            asked.append(self._greedy.judge(item.group, members, deadline))
+            asked.append(self._greedy.judge(group, members, deadline))
         sampled, *greedy = await all_of(asked)
         failure = next(filter(None, map(failure_of_list, (*greedy, sampled))), "")
         if failure:

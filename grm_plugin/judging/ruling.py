@@ -49,7 +49,10 @@ class Ruling:
             return
         tasks = {
             (index, rule.name): asyncio.create_task(
-                self.rules.score(rule.name, group.conversation, group.responses[index], group.reference, group.source)
+                self.rules.score(
+                    *(rule.name, group.conversation, group.responses[index], group.reference, group.source),
+                    deadline=self.deadline,
+                )
             )
             for index in members
             for rule in rules

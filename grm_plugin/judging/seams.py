@@ -74,10 +74,16 @@ class Rules(Protocol):
     """Runs the user's rules (`judge.criteria` of kind rule)."""
 
     async def score(
-        self, name: str, conversation: Conversation, response: str, reference: str | None, source: str | None
+        self,
+        name: str,
+        conversation: Conversation,
+        response: str,
+        reference: str | None = None,
+        source: str | None = None,
+        deadline: Deadline = NEVER,
     ) -> RuleScore:
-        """What the rule of this name says of a response. Answers in time and raises nothing: a rule that fails, hangs
-        or says something else than a number in [0, 1] is a `RuleScore.problem`."""
+        """What the rule of this name says of a response, by the deadline. Raises nothing: a rule that fails, hangs or
+        says something else than a number in [0, 1] is a `RuleScore.problem`."""
         ...
 
 

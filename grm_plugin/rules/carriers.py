@@ -1,22 +1,10 @@
-"""What the configuration names as a rule, and what a rule says of a response."""
+"""What the configuration names as a rule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from grm_plugin.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class RuleScore:
-    """What a rule says of one response: `value` in [0, 1], or None where it does not apply or failed.
-
-    `problem` says why it failed, in at most `worker.PROBLEM_CHARS` characters, and is empty where it did not. It holds
-    what the function's error says, which may quote the response: for traces, and for no log.
-    """
-
-    value: float | None
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from typing import Any
 from grm_plugin._util.background import start_in_background
 from grm_plugin.errors import ConfigError
 from grm_plugin.rules import worker
-from grm_plugin.rules.carriers import RuleFunction, RuleScore
+from grm_plugin.rules.carriers import RuleFunction
+from grm_plugin.types import RuleScore
 
 MOST_BYTES = 2**16
 """Longest answer of a worker. A longer one did not come from its own code."""

@@ -10,15 +10,34 @@ from typing import TypeVar
 
 from grm_plugin._util.background import start_in_background
 from grm_plugin._util.deadline import NEVER, Deadline
+from grm_plugin.config import JudgeConfig
 from grm_plugin.errors import ConfigError
-from grm_plugin.rules.carriers import RuleFunction, RuleScore
+from grm_plugin.rules.carriers import RuleFunction
 from grm_plugin.rules.process import GONE_S, RuleProcess
-from grm_plugin.types import Conversation, message_dicts
+from grm_plugin.types import Conversation, RuleScore, message_dicts
 
 T = TypeVar("T")
 
 LOAD_S = 60.0
 """Longest time to import one file of rules, in seconds: some import torch or sympy."""
+
+
+def runner_of(judge: JudgeConfig) -> RuleRunner | None:
+    """What runs the rules of a configuration, each of them loaded once; None where there are none. Blocks.
+
+    Raises:
+        ConfigError: as `RuleRunner.check`.
+    """
+    functions = {item.name: item.function for item in judge.criteria if item.function is not None}
+    if not functions:
+        return None
+    runner = RuleRunner(functions, judge.rule_timeout_s, judge.rule_workers)
+    try:
+        runner.check()
+    except BaseException:
+        runner.close()
+        raise
+    return runner
 
 
 class RuleRunner:

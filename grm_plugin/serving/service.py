@@ -26,6 +26,7 @@ from grm_plugin.judging.fallback import SettledReward, settle, with_logs
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.prompts import PromptBuilder
 from grm_plugin.judging.seams import Generator, ListVoter, MetaRM
+from grm_plugin.rules.runner import runner_of
 from grm_plugin.serving.admission import STOPPING, Admission
 from grm_plugin.serving.counters import Counters
 from grm_plugin.serving.gathering import Gatherer
@@ -75,7 +76,8 @@ class RewardService:
 
     Raises:
         PromptError: the prompt template does not render (checked now, not in the first step of a job).
-        ConfigError: the saved state of the running normaliser is damaged.
+        ConfigError: the saved state of the running normaliser is damaged; or a rule, or the file of the principles,
+            cannot be loaded.
         StoreError: the trace store cannot be written, or comes from another version of grm_plugin.
     """
 
@@ -99,7 +101,8 @@ class RewardService:
             self.grm = ProbedLists(grm, self.meta_rm, probe_sampling(config))
         else:
             self.grm = ProbedGenerator(grm, sampling=probe_sampling(config))
-        self.judge = Judge(config, self.grm, self.meta_rm, on_judgement=self._record)
+        self.rules = runner_of(config.judge)
+        self.judge = Judge(config, self.grm, self.meta_rm, on_judgement=self._record, rules=self.rules)
         for left_out in PromptBuilder.of(config).check():
             logger.warning(left_out)
         self._fingerprint = reward_fingerprint(config)  # now: its files may change while the service runs
@@ -261,7 +264,9 @@ class RewardService:
         self._gatherer.cancel_all()
 
     async def close(self) -> None:
-        """Write the traces that wait, and save the running normaliser's statistics."""
+        """Write the traces that wait, save the running normaliser's statistics, and end the rules' processes."""
+        if self.rules:
+            await asyncio.to_thread(self.rules.close)
         if self.traces:
             await asyncio.to_thread(self.traces.close)
         if self.saver:

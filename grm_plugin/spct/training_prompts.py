@@ -80,7 +80,8 @@ def present(item: Item, config: Config, seed: int) -> Presentation:
     rng = random.Random(f"{seed} {item.id}")
     order = tuple(rng.sample(range(n), n))
     best = tuple(sorted(order.index(index) for index in item.best))
-    shown, _ = sanitize(item.group, tuple(range(n)), config.judge)
+    overall = replace(item.group, criteria=())  # what is trained is the overall score
+    shown, _ = sanitize(overall, tuple(range(n)), config.judge)
     target = Target(n, best, item.label, config.judge.decimals)
     return Presentation(shown, order, draw_marker(rng), target, item.meta)
 

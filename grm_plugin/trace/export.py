@@ -100,7 +100,8 @@ def _schema(pa: Any) -> Any:
     }  # fmt: skip
     critique = {
         "members": pa.list_(count), "order": pa.list_(count), "scores": pa.list_(number), "text": text,
-        "principles": text, "analysis": text, "by_criterion": pa.list_(pa.list_(number)), "sample": count, "tokens": count, "meta": number, "kept": yes,
+        "principles": text, "analysis": text, "sample": count, "tokens": count, "meta": number, "kept": yes,
+        "by_criterion": pa.list_(pa.list_(number)),
     }  # fmt: skip
     unparsed = {"reason": text, "detail": text, "text": text, "tokens": count, "order": pa.list_(count)}
 

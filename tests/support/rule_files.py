@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.rules.carriers import RuleScore
 from grm_plugin.rules.runner import RuleRunner
-from grm_plugin.types import Conversation, Message
+from grm_plugin.types import Conversation, Message, RuleScore
 
 Runner = Callable[..., RuleRunner]
 """Makes a runner of functions in `RULES` that is checked, and closed after the test."""

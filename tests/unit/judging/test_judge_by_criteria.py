@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from grm_plugin._util.deadline import Deadline
+from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.errors import ConfigError, GroupError
 from grm_plugin.judging.fallback import CRITERION_KEY, log_values, settle
 from grm_plugin.judging.judge import Judge
@@ -59,7 +59,13 @@ class Rules:
         self.asked: list[tuple[str, str]] = []
 
     async def score(
-        self, name: str, conversation: Conversation, response: str, reference: str | None, source: str | None
+        self,
+        name: str,
+        conversation: Conversation,
+        response: str,
+        reference: str | None = None,
+        source: str | None = None,
+        deadline: Deadline = NEVER,
     ) -> RuleScore:
         self.asked.append((name, response))
         score = self.said[name].get(response, RuleScore(1.0))

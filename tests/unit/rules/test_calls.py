@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from grm_plugin.rules.carriers import RuleScore
 from grm_plugin.rules.runner import RuleRunner
 from grm_plugin.rules.worker import PROBLEM_CHARS
+from grm_plugin.types import RuleScore
 from support.rule_files import ASKED, RULES, Runner, score
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from grm_plugin._util.deadline import Deadline
-from grm_plugin.rules.carriers import RuleScore
+from grm_plugin.types import RuleScore
 from support.rule_files import ASKED, RULES, Runner, alive, gone, score
 
 
