@@ -119,7 +119,7 @@ def connect(settings: HookSettings) -> Connection:
 
 def _client(url: str, service: Ready, settings: HookSettings, token: Token | None) -> Client:
     in_flight = service.groups_in_flight(settings.n, settings.actors)
-    return Client(url, service.deadline_s + MARGIN_S, in_flight, token, columns=service.criteria)
+    return Client(url, service.deadline_s + MARGIN_S, in_flight, token, columns=tuple(service.criteria))
 
 
 def _count(environ: Mapping[str, str], name: str, what: str) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 from typing import Literal
 
+from pydantic import Field
+
 from grm_plugin.config import Config, FailureConfig, lone_response, replicas_of
 from grm_plugin.errors import ConfigError
 from grm_plugin.wire.schemas import WireReply
@@ -40,8 +42,8 @@ class Ready(WireReply):
     """`failure.policy`, which hooks follow while the service is down."""
     constant: float | None = None
     """`failure.constant`."""
-    criteria: tuple[str, ...] = ()
-    """The names of `judge.criteria`, each of which has a column in the log."""
+    criteria: dict[str, float] = Field(default_factory=dict)
+    """The weight of each of `judge.criteria`, by its name; each has a column in the log."""
     method: str | None = None
     """`normalize.method`; null from an older service."""
     max_concurrency: int = 256
@@ -57,7 +59,7 @@ class Ready(WireReply):
             deadline_s=config.failure.deadline_s,
             policy=config.failure.policy,
             constant=config.failure.constant,
-            criteria=config.judge.columns,
+            criteria={item.name: abs(item.weight) for item in config.judge.criteria},
             method=config.normalize.method,
             max_concurrency=config.engine.max_concurrency * max(1, replicas_of(config.engine)),
         )

@@ -31,7 +31,7 @@ from grm_plugin.integrations.trl.logged_values import critique_columns, metrics
 from grm_plugin.integrations.trl.tested_version import warn_unless_tested
 from grm_plugin.integrations.trl.trainer_batch import TrainerBatch, Turns, in_training
 from grm_plugin.wire.ready import require_siblings
-from grm_plugin.wire.schemas import WireGroup, WireJudgement
+from grm_plugin.wire.schemas import WireGroup, WireJudgement, WireReward
 from grm_plugin.wire.token import Token
 
 logger = logging.getLogger(__name__)
@@ -97,6 +97,8 @@ class GRMReward:
         service = read_ready(self.url, self._token)
         self.timeout_s = service.deadline_s + MARGIN_S if timeout_s is None else timeout_s
         self._method = service.method
+        self.weights: dict[str, float] = service.criteria
+        """The weight of each criterion that the service's configuration names."""
         self._groups_in_flight = service.groups_in_flight(processes=int(os.environ.get("WORLD_SIZE", "1")))
 
     async def __call__(
@@ -123,6 +125,19 @@ class GRMReward:
             PromptError: there are images (not supported), or messages of an unknown kind.
             ServiceError, WireError: the service failed, and `on_outage` is `raise`.
         """
+        judged = await self.judged(completions, prompts, columns, log_extra=log_extra, log_metric=log_metric)
+        return [reward.value if reward else None for reward in judged]
+
+    async def judged(
+        self,
+        completions: Sequence[str | Turns],
+        prompts: Sequence[str | Turns] | None,
+        columns: Mapping[str, Any],
+        *,
+        log_extra: LogExtra | None = None,
+        log_metric: LogMetric | None = None,
+    ) -> list[WireReward | None]:
+        """The rewards of one batch with all that the service says of them, None where it failed. See `__call__`."""
         named = self.reference, self.rubric, self.criteria, self.source
         groups = contiguous_groups(TrainerBatch(completions, prompts, columns).rows(*named))
         sizes = {len(group.responses) for group in groups}
@@ -131,9 +146,9 @@ class GRMReward:
         if sizes == {1} and learn:
             require_siblings(self._method, 1, "the number of completions of a prompt in a rank's batch")
         judgements = await all_of(self._judge(group, learn, detail=log_extra is not None) for group in groups)
-        rewards: list[float | None] = []
+        rewards: list[WireReward | None] = []
         for group, judgement in zip(groups, judgements, strict=True):
-            rewards += [reward.value for reward in judgement.rewards] if judgement else [None] * len(group.responses)
+            rewards += judgement.rewards if judgement else [None] * len(group.responses)
         if log_extra is not None:
             for name, values in critique_columns(groups, judgements).items():
                 log_extra(name, values)
