@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 from grm_plugin._util.json_values import RepeatedKey, parse_json
 from grm_plugin._util.text import encodable
-from grm_plugin.config.criteria import LONGEST_NAME, problem_with
+from grm_plugin.config.criteria import LONGEST_NAME, LONGEST_TEXT, problem_with
 from grm_plugin.conversation.plain_json import plain
 from grm_plugin.errors import PromptError
 from grm_plugin.types import Criterion, CriterionKind
@@ -16,15 +17,30 @@ FIELDS = ("name", "text", "weight", "kind")
 
 KINDS: tuple[CriterionKind, ...] = get_args(CriterionKind)
 
+LISTS = ("criteria", "rubrics")
+"""Fields of an object that hold the list."""
+
+OTHER_FORMS = {
+    # HealthBench (arXiv 2505.08775), RubricHub (2601.08430), verl-rubric: what is asked, its points, and tags
+    "criterion": ("title", "points"),
+    # Rubrics as Rewards (arXiv 2507.17746), open-instruct: a title, what is asked, and its weight
+    "description": ("title", "weight"),
+}
+"""Field with the text -> fields of name and weight. What these ask is answered by yes or no."""
+
+_RULE_LINE = re.compile(r"^\s*\d{1,3}[.)]\s*(?P<text>\S.*?)\s*\[(?P<kind>Hard Rule|Principle)\]\s*$", re.IGNORECASE)
+"""A line of OpenRubrics' rubrics (arXiv 2510.07743): a hard rule is fulfilled or not, a principle more or less."""
+
 
 def read_criteria(value: Any) -> tuple[Criterion, ...]:
     """Criteria as the judge takes them.
 
     Args:
-        value: a list of criteria, or such a list as JSON. Each is an object with `name`, `text`, `weight` (1 where it
+        value: a list of criteria, or such a list as JSON, or an object that has it under `criteria` or `rubrics`. Each
         is
-            absent; below 0, a yes_no is a penalty) and `kind` (scale where it is absent); or a text alone, which is a
-            scale of that text.
+            an object with `name`, `text`, `weight` (1 where it is absent; below 0, a yes_no is a penalty) and `kind`
+            (scale where it is absent); or a text alone, which is a scale of that text. Items of public data sets are
+            read too (`OTHER_FORMS`), and so are OpenRubrics' texts, with a line for each.
 
     Raises:
         PromptError: it is none of these, or a response cannot be scored by them; the message names the criterion.
@@ -32,11 +48,10 @@ def read_criteria(value: Any) -> tuple[Criterion, ...]:
     if isinstance(value, tuple) and all(isinstance(item, Criterion) for item in value):
         return value  # read before
     value = plain(value)
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            value = parse_json(value)
-        except (RepeatedKey, ValueError) as error:
-            raise PromptError(f"criteria are no JSON: {error}") from None
+    if isinstance(value, str):
+        value = _parsed(value)
+    if isinstance(value, dict):
+        value = next((value[name] for name in LISTS if name in value), value)
     if not isinstance(value, list):
         raise PromptError(f"criteria must be a list of objects with name and text, not {type(value).__name__}")
     found = tuple(_criterion(item, number) for number, item in enumerate(value))
@@ -45,12 +60,25 @@ def read_criteria(value: Any) -> tuple[Criterion, ...]:
     return found
 
 
+def _parsed(text: str) -> Any:
+    """What a text holds: JSON, or lines that end in the kind of each rule."""
+    if text.lstrip().startswith(("[", "{")):
+        try:
+            return parse_json(text)
+        except (RepeatedKey, ValueError) as error:
+            raise PromptError(f"criteria are no JSON: {error}") from None
+    lines = [_RULE_LINE.match(line[:LONGEST_TEXT]) for line in text.splitlines()]
+    kinds = {"hard rule": "yes_no", "principle": "scale"}
+    return [{"text": line["text"], "kind": kinds[line["kind"].lower()]} for line in lines if line] or text
+
+
 def _criterion(item: Any, number: int) -> Criterion:
     where = f"criterion {number}"
     if isinstance(item, str):
         return Criterion(name_of(item, number), encodable(item))
     if not isinstance(item, dict):
         raise PromptError(f"{where} must be an object with name and text, not {type(item).__name__}")
+    item = _in_own_form(item, number)
     unknown = [key for key in item if key not in FIELDS]
     if unknown:
         raise PromptError(
@@ -69,6 +97,17 @@ def _criterion(item: Any, number: int) -> Criterion:
     if weight < 0 and kind in ("yes_no", "penalty"):
         weight, kind = -weight, "penalty"
     return Criterion(encodable(name) if name else name_of(text, number), encodable(text), float(weight), kind)
+
+
+def _in_own_form(item: dict[str, Any], number: int) -> dict[str, Any]:
+    """An item of `OTHER_FORMS` as one of our own; its further fields, such as tags, say nothing to a judge."""
+    form = next((name for name in OTHER_FORMS if name in item and "text" not in item), None)
+    if form is None:
+        return item
+    name, weight = OTHER_FORMS[form]
+    text, title = item[form], item.get(name)
+    named = name_of(title if isinstance(title, str) and title.strip() else str(text), number)
+    return {"name": named, "text": text, "weight": item.get(weight, 1.0), "kind": "yes_no"}
 
 
 def name_of(text: str, number: int) -> str:

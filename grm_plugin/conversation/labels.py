@@ -15,8 +15,9 @@ from grm_plugin.types import Criterion
 LABEL_FIELDS = ("reference", "rubric", "criteria", "source")
 """The fields of a label that is an object."""
 
-MARKS = ("reference", "rubric", "criteria")
-"""One of these at least says that an object is such a label, and no answer in JSON."""
+MARKS = ("reference", "rubric", "criteria", "rubrics")
+"""One of these at least says that an object is such a label, and no answer in JSON. `rubrics`, with the `query` beside
+it that open-instruct's labels have, is another name of `criteria`."""
 
 
 class Label(NamedTuple):
@@ -74,11 +75,15 @@ def read_label(label: Any, rubric: Any = None, criteria: Any = None, source: Any
     found = _as_object(label)
     if found is None:
         return Label(as_reference(label), as_reference(rubric), _criteria(criteria), as_reference(source))
+    if "rubrics" in found and "criteria" not in found:
+        found = {"criteria": found["rubrics"], **found}
+        del found["rubrics"]
+        found.pop("query", None)
     unknown = [key for key in found if key not in LABEL_FIELDS]
     if unknown:
         raise PromptError(
             f"the label has the unknown field {encodable(unknown[0])[:40]!r}: a label that is an object with one of "
-            f"{', '.join(MARKS)} may have {', '.join(LABEL_FIELDS)} only"
+            f"{', '.join(MARKS[:3])} may have {', '.join(LABEL_FIELDS)} only"
         )
     notes = dict.fromkeys(filter(None, (as_reference(rubric), as_reference(found.get("rubric")))))
     if not is_missing(criteria) and not is_missing(found.get("criteria")):

@@ -8,7 +8,7 @@ from typing import Any
 
 from grm_plugin._util.text import encodable
 from grm_plugin.client.contiguous_groups import BatchRow
-from grm_plugin.conversation.labels import NO_LABEL, Label, read_label
+from grm_plugin.conversation.labels import NO_LABEL, Label, is_missing, read_label
 from grm_plugin.conversation.media import refuse_media_fields
 from grm_plugin.conversation.messages import readable
 from grm_plugin.errors import GroupError
@@ -108,8 +108,16 @@ def read_prompt(raw_prompt: Any) -> list[dict[str, Any]]:
 
 
 def _label(fields: Mapping[str, Any]) -> Label:
-    """The label of a row: of its ground truth, with rubric and criteria in its extra_info; verl names the source."""
+    """The label of a row: of its ground truth, with rubric and criteria in its extra_info; verl names the source.
+
+    Data for verl-rubric has the criteria as `rubrics` in `reward_model`, there or in the extra_info.
+    """
     reward_model, info = (fields.get(name) or {} for name in ("reward_model", "extra_info"))
-    return read_label(
-        reward_model.get("ground_truth"), info.get("rubric"), info.get("criteria"), fields.get("data_source")
+    inner = info.get("reward_model")
+    places = (
+        info.get("criteria"),
+        reward_model.get("rubrics"),
+        inner.get("rubrics") if isinstance(inner, dict) else None,
     )
+    criteria = next((place for place in places if not is_missing(place)), None)
+    return read_label(reward_model.get("ground_truth"), info.get("rubric"), criteria, fields.get("data_source"))

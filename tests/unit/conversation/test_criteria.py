@@ -31,6 +31,31 @@ READ = Criterion("right", "Is it right?", 2.0, "yes_no")
         ),
         ([OWN | {"weight": -2}], (Criterion("right", "Is it right?", 2.0, "penalty"),)),
         ([{"name": "Правда", "text": "Правильно ли это?"}], (Criterion("Правда", "Правильно ли это?"),)),
+        (
+            [
+                {"criterion": "Names plum.", "points": 5, "tags": ["level:example"]},
+                {"criterion": "Is rude.", "points": -3},
+            ],
+            (
+                Criterion("1 Names plum.", "Names plum.", 5.0, "yes_no"),
+                Criterion("2 Is rude.", "Is rude.", 3.0, "penalty"),
+            ),
+        ),  # HealthBench, RubricHub, verl-rubric
+        (
+            [{"title": "Plum", "description": "Essential Criteria: names plum.", "weight": 5}],
+            (Criterion("1 Plum", "Essential Criteria: names plum.", 5.0, "yes_no"),),
+        ),  # Rubrics as Rewards
+        (
+            {"query": "Fruit?", "rubrics": [{"description": "Names plum", "weight": 0.5}]},
+            (Criterion("1 Names plum", "Names plum", 0.5, "yes_no"),),
+        ),  # open-instruct
+        (
+            "1. The response names plum. [Hard Rule]\n2. The response is kind. [Principle]\n",
+            (
+                Criterion("1 The response names plum.", "The response names plum.", 1.0, "yes_no"),
+                Criterion("2 The response is kind.", "The response is kind."),
+            ),
+        ),  # OpenRubrics
     ],
 )
 def test_what_is_read(value: Any, criteria: tuple[Criterion, ...]) -> None:
@@ -71,6 +96,11 @@ def test_a_label_holds_them() -> None:
     assert read_label(label) == read_label(json.dumps(label)) == Label("4", None, (READ,), "math")
     assert read_label("4", None, [OWN], "math") == Label("4", None, (READ,), "math")
     assert read_label(None, None, float("nan"), None) == Label()
+
+
+def test_the_label_of_open_instruct() -> None:
+    label = {"query": "Fruit?", "rubrics": [{"description": "Names plum", "weight": 0.5}]}
+    assert read_label(json.dumps(label)).criteria == (Criterion("1 Names plum", "Names plum", 0.5, "yes_no"),)
 
 
 def test_they_stand_in_one_place() -> None:
