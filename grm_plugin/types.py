@@ -330,9 +330,10 @@ class Reward:
     could be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out
     of an over-long response. `rounds` are those in which the votes were asked for, and `stopped` says why there were no
     more; `reliability` (0 to 1) is how much of what separates the mean votes of a list is signal, over the last lists,
-    None where nothing tells. `same_as` is the index of an earlier response of the group that reads the same to the
-    GRM: the GRM was shown that one, and its votes count for this one too. `criteria` are those of the configuration, in
-    its order, and then those that the sample brought.
+    None where nothing tells; `length_corr` (-1 to 1) is the correlation of rewards with the length of responses inside
+    groups, over the last ones, None where nothing tells. `same_as` is the index of an earlier response of the group
+    that reads the same to the GRM: the GRM was shown that one, and its votes count for this one too. `criteria` are
+    those of the configuration, in its order, and then those that the sample brought.
     """
 
     value: float | None
@@ -353,6 +354,7 @@ class Reward:
     rounds: int = 0
     stopped: Stopped = Stopped.ALL
     reliability: float | None = None
+    length_corr: float | None = None
     criteria: tuple[CriterionReward, ...] = ()
 
 

@@ -144,6 +144,12 @@ class NormalizeConfig(Section):
     with them evaluation moves the statistics."""
     clip: float | None = Field(default=None, gt=0)
     """For `group` and `running`: z-scores are limited to between -clip and clip; null sets no limit."""
+    length_penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """What a response loses for being longer than the mean of the group's responses, before `method`: its mean vote,
+    less 1, is divided by 1 + length_penalty x how much longer it is as a share of that mean. At 0.2 one that is twice
+    as long as the mean goes from 8 to 6.8. Lengths are characters of the whole response. Shorter ones stay as they
+    are; so do those without votes or with the lowest score by rule, which do not count in that mean, and the rewards of
+    single criteria. 0 takes nothing; `grm_length_corr` says whether more is needed."""
     state_path: StatePath | None = None
     """For `running`: file in which the statistics survive a restart; null starts anew each time."""
 

@@ -84,6 +84,9 @@ LOG_MEANINGS = {
     "grm_reliability": "How much of what separates the mean votes of a list is signal, 0 to 1, over about the last "
     "2,000 lists that this process has judged; 0 while nothing tells (lists of one, k = 1). `grm-plugin votes` says "
     "how many votes would make it 0.8 or 0.9.",
+    "grm_length_corr": "Correlation of rewards with the length of responses in characters, -1 to 1, inside groups and "
+    "over about the last 2,000 that this process has judged: of the mean votes, less `normalize.length_penalty`. Near "
+    "1 longer is better, whatever it says; 0 while nothing tells (one sample per prompt, equal lengths).",
     "grm_forced": "Share of the critiques that voted which were cut off and asked for their scores, 0 to 1 "
     "(`sampling.force_answer`); 0 without votes.",
     "grm_votes_lost": "Critiques that gave no vote, for whatever reason.",
@@ -146,6 +149,8 @@ class Voted(Protocol):
     @property
     def reliability(self) -> float | None: ...
     @property
+    def length_corr(self) -> float | None: ...
+    @property
     def meta(self) -> float | None: ...
     @property
     def meta_failed(self) -> bool: ...
@@ -174,6 +179,7 @@ def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, f
         "grm_rounds": float(reward.rounds),
         "grm_stopped": float(reward.stopped != Stopped.ALL),
         "grm_reliability": reward.reliability or 0.0,
+        "grm_length_corr": reward.length_corr or 0.0,
         "grm_forced": reward.votes_forced / (reward.votes_kept or 1),
         "grm_votes_lost": float(reward.votes_asked - reward.votes_parsed),
         "grm_meta": reward.meta or 0.0,

@@ -20,6 +20,7 @@ from grm_plugin.config import Config, lone_response
 from grm_plugin.errors import ConfigError, GroupError
 from grm_plugin.judging.applying import Applying
 from grm_plugin.judging.grouping import split_evenly
+from grm_plugin.judging.length import LengthCorrelation
 from grm_plugin.judging.lists import ListJudge, Sanitize
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.reliability import Reliability
@@ -68,6 +69,7 @@ class Judge:
         self._sanitize = sanitize
         self.normalizer = Normalizer(config.normalize)
         self.reliability = Reliability(lambda n: next(iter(config.sampling.looks(n)), None))
+        self.length = LengthCorrelation()
         self.on_judgement = on_judgement
         self.no_pair = OncePerMinute(logger)
 
@@ -182,7 +184,7 @@ class GroupInProgress:
             judge.reliability.learn(lists, group.criteria)
         rewards = rewards_of(
             *(group, judge.config.judge, lists, judge.blank(group), copies, judge.normalizer, self.learn),
-            *(judge.reliability, self._ruling),
+            *(judge.reliability, judge.length, self._ruling),
         )
         judgement = Judgement(group, rewards, tuple(lists), time.monotonic() - self._began)
         if judge.on_judgement:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from grm_plugin.config import JudgeConfig
+from grm_plugin.judging.length import LengthCorrelation, penalised
 from grm_plugin.judging.normalize import Normalizer, to_unit_interval
 from grm_plugin.judging.reliability import Reliability
 from grm_plugin.judging.rewards_by_criterion import (
@@ -37,6 +38,7 @@ def rewards_of(
     normalizer: Normalizer,
     learn: bool = True,
     reliability: Reliability | None = None,
+    length: LengthCorrelation | None = None,
     ruling: Ruling | None = None,
 ) -> tuple[Reward, ...]:
     """Rewards of a group from the votes on its lists, and from what the user's rules say of its responses.
@@ -51,9 +53,10 @@ def rewards_of(
         blank: indices of those that get the lowest score by rule.
         copies: index of each response that no list holds, because an earlier one reads the same -> that one's index.
             Both get its votes, and share its tokens.
-        normalizer: makes rewards of means.
-        learn: whether method `running` learns from this group.
+        normalizer: makes rewards of means, less what they lose for their length (`normalize.length_penalty`).
+        learn: whether method `running` and `length` learn from this group.
         reliability: of mean votes, to be told with the rewards that rest on votes.
+        length: the correlation of rewards with it, to be told with the same.
         ruling: what the rules say.
     """
     raw = [BLANK if index in blank else NO_VOTES for index in range(len(group.responses))]
@@ -73,13 +76,34 @@ def rewards_of(
         raw[first] = replace(raw[first], tokens=tokens)
         for index in further:
             raw[index] = replace(raw[first], same_as=first)
-    values = normalizer.normalize([reward.mean for reward in raw], learn)
+    means = _less_length(raw, group, normalizer.config.length_penalty, length if learn else None)
+    values = normalizer.normalize(means, learn)
     of_mean = reliability.of_rewards if reliability else None
+    of_length = length.of_rewards if length else None
     found = [
-        replace(reward, value=value, reliability=of_mean if reward.status == "ok" else None)
+        replace(reward, value=value, reliability=of_mean, length_corr=of_length)
+        if reward.status == "ok"
+        else replace(reward, value=value)
         for reward, value in zip(raw, values, strict=True)
     ]
     return tuple(in_columns(found, group, judge, normalizer, reliability.of_criterion if reliability else _unknown))
+
+
+def _less_length(
+    raw: Sequence[Reward], group: Group, penalty: float, learns: LengthCorrelation | None
+) -> list[float | None]:
+    """The means, of which those that rest on votes or rules lose what long responses do (`judging.length`)."""
+    means = [reward.mean for reward in raw]
+    voted = {
+        index: reward.mean for index, reward in enumerate(raw) if reward.status == "ok" and reward.mean is not None
+    }
+    lengths = [len(group.responses[index]) for index in voted]
+    left = penalised(list(voted.values()), lengths, penalty)
+    for index, mean in zip(voted, left, strict=True):
+        means[index] = mean
+    if learns is not None:
+        learns.learn(left, lengths)
+    return means
 
 
 def _unknown(name: str) -> None:

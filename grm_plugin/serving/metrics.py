@@ -104,6 +104,11 @@ class Metrics:
             "How much of what separates the mean votes of a list is signal, 0 to 1, over about the last 2,000 lists.",
             registry=self.registry,
         )
+        self._length_corr = Gauge(
+            "grm_length_corr",
+            "Correlation of rewards with the length of responses inside groups, -1 to 1, over about the last 2,000.",
+            registry=self.registry,
+        )
         self._replicas = Gauge(
             "grm_replicas", "Replicas by deployment and state.", ["deployment", "state"], registry=self.registry
         )
@@ -131,6 +136,8 @@ class Metrics:
                 self._spread.observe(reward.spread)
             if reward.reliability is not None:
                 self._reliability.set(reward.reliability)
+            if reward.length_corr is not None:
+                self._length_corr.set(reward.length_corr)
         for judged in judgement.lists:
             for stage, seconds in (("grm", judged.grm_s), ("meta_rm", judged.meta_rm_s)):
                 if seconds:

@@ -194,6 +194,9 @@ class WireReward(WireReply):
     reliability: Number | None = None
     """How much of what separates mean votes is signal, over the last lists that were judged, 0 to 1; null where nothing
     tells."""
+    length_corr: Number | None = None
+    """Correlation of rewards with the length of responses inside groups, over the last ones that were judged, -1 to 1;
+    null where nothing tells."""
     criteria: list[WireCriterion] = Field(default_factory=list)
     """The criteria of the configuration, in its order, then those that the sample brought."""
     same_as: int | None = Field(default=None, ge=0)

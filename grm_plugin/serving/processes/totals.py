@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 GAUGES = ("waiting",)
 """Names in `Info.counters` of what is there now; the others only grow."""
 
-ALIKE = ("grm_replicas", "grm_reliability")
+ALIKE = ("grm_replicas", "grm_reliability", "grm_length_corr")
 """Metrics that every process tells of the same things, or of as good ones: the first process speaks for all."""
 
 

@@ -64,12 +64,13 @@ async def test_totals_of_a_scored_group() -> None:
     assert not [name for name in seen if name.startswith("grm_fallbacks_total")]
 
 
-async def test_why_votes_ended_and_how_reliable_they_are() -> None:
+async def test_why_votes_ended_how_reliable_they_are_and_whether_length_wins() -> None:
     service = RewardService(make_config(sampling__k=32, sampling__adaptive={}), scoring(by_number))
-    await service.judge_groups(ScoreRequest.model_validate({"groups": [{"prompt": "?", "responses": ["9", "2"]}]}))
+    await service.judge_groups(ScoreRequest.model_validate({"groups": [{"prompt": "?", "responses": ["9", "2!"]}]}))
     seen = samples(service)
     assert (seen["grm_lists_judged_total{winner}"], seen["grm_votes_asked_total"]) == (1, 8)
     assert seen["grm_reliability"] == 1.0
+    assert seen["grm_length_corr"] == pytest.approx(-1.0)
 
 
 async def test_fallbacks_by_reason() -> None:
