@@ -14,7 +14,8 @@ from grm_plugin.errors import ConfigError, EngineError
 from grm_plugin.integrations.trl.by_criterion import by_criterion
 from grm_plugin.integrations.trl.grm_reward import GRMReward, _client
 from grm_plugin.types import Completion, Prompt, Sampling
-from support.factories import Scripted, by_number, responses_shown
+from support.criteria_grm import CRITERIA, judging
+from support.factories import Scripted
 from support.paths import ROOT
 
 trl = pytest.importorskip("trl")
@@ -22,18 +23,6 @@ trl = pytest.importorskip("trl")
 pytestmark = pytest.mark.timeout(300)
 
 POLICY = ROOT / "examples/nano/models/policy"
-CRITERIA = [
-    {"name": "right", "text": "Is it right?", "weight": 3},
-    {"name": "kind", "text": "Is it kind?", "kind": "yes_no"},
-]
-
-
-def judging(prompt: Prompt, sampling: Sampling) -> list[Completion]:
-    """A GRM that scores right by the number in a response, and says yes to kind where that word stands."""
-    shown = responses_shown(prompt)
-    right = ", ".join(f"{by_number(text):g}" if text != "broken" else "?" for text in shown)
-    kind = ", ".join("yes" if "kind" in text else "no" for text in shown)
-    return [Completion(f"Analysis: -\nScores:\n1: \\boxed{{{right}}}\n2: \\boxed{{{kind}}}")] * sampling.n
 
 
 @pytest.fixture(autouse=True)

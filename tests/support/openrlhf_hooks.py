@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from grm_plugin.judging.fallback import LOG_KEYS
+from grm_plugin.judging.fallback import CRITERION_KEY, LOG_KEYS
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
@@ -27,14 +28,15 @@ def agent(path: str) -> Any:
     return _load_agent_executor(path)
 
 
-def check(experience: Any, n: int, fallback: float = 0.0) -> None:
+def check(experience: Any, n: int, fallback: float = 0.0, columns: Sequence[str] = ()) -> None:
     """What the trainer needs: n finite rewards, scores in [0, 1], the fixed set of logs."""
     assert experience.rewards.numel() == n
     assert bool(experience.rewards.isfinite().all())
     assert bool(((experience.scores >= 0) & (experience.scores <= 1)).all())
     assert set(LOG_KEYS) <= set(experience.info)
-    assert {key for key in experience.info if key.startswith("grm_")} == set(LOG_KEYS)
-    for key in LOG_KEYS:
+    keys = {*LOG_KEYS, *(CRITERION_KEY + name for name in columns)}
+    assert {key for key in experience.info if key.startswith("grm_")} == keys
+    for key in keys:
         assert experience.info[key].numel() == n
         assert bool(experience.info[key].isfinite().all())
     assert experience.info["grm_fallback"].flatten().tolist() == [fallback] * n
