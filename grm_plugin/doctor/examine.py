@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from grm_plugin._util.deadline import Deadline
 from grm_plugin.config import Config
+from grm_plugin.doctor.criteria import check_criteria
 from grm_plugin.doctor.findings import Finding, warning
 from grm_plugin.doctor.gpus import check_gpus
 from grm_plugin.doctor.group import check_group
@@ -34,6 +35,7 @@ CHECKS = (
     Check("access", check_access),
     Check("remote code", check_remote_code),
     Check("group", check_group),
+    Check("criteria", check_criteria, deadline_s=90.0),  # a file of rules may import much
     Check("models", check_models),
     Check("meta_rm", check_meta_rm),
     Check("prompt", check_prompts, deadline_s=120.0),  # imports transformers, perhaps from a slow network disk

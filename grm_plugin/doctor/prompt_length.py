@@ -12,6 +12,7 @@ from grm_plugin.engines.chat_tokens import unread_by_template
 from grm_plugin.engines.model_files import find_folder, read_files
 from grm_plugin.engines.vllm import tokens_left_free
 from grm_plugin.errors import PromptError
+from grm_plugin.judging.applying import Applying
 from grm_plugin.judging.prompts import MARKER_LENGTH, PromptBuilder
 from grm_plugin.types import Conversation, Group, Message, message_dicts
 
@@ -134,7 +135,8 @@ def _count(tokenizer: Any, conversation: Conversation, generates: bool, model: V
 
 
 def _group(config: Config, response: str) -> Group:
-    return Group((Message("user", PROSE),), (response,) * config.judge.list_size)
+    group = Group((Message("user", PROSE),), (response,) * config.judge.list_size)
+    return Applying(config.judge).applied(group)
 
 
 def _prose(chars: int) -> str:

@@ -18,6 +18,7 @@ from grm_plugin.batch.lost_votes import advice, unread_rule
 from grm_plugin.cli.app import app
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config
+from grm_plugin.doctor.criteria import check_criteria
 from grm_plugin.doctor.dry_run import _judge as judge_in_this_process
 from grm_plugin.doctor.dry_run import dry_run, dry_run_finding
 from grm_plugin.doctor.examine import CHECKS, Check, examine
@@ -392,3 +393,23 @@ def test_what_a_dry_run_lost_is_told_in_one_line() -> None:
     assert "0 of" in found.message
     assert "\n" not in found.message
     assert "leave them out to try the wiring" in found.fix
+
+
+class TestCriteria:
+    def test_rules_and_principles_are_loaded(self, tmp_path: Path) -> None:
+        (tmp_path / "rules.py").write_text("def short(response):\n    return len(response) < 9\n")
+        rule = {"name": "short", "kind": "rule", "function": f"{tmp_path}/rules.py:short"}
+        [finding] = check_criteria(make_config(judge__criteria=[{"name": "right", "text": "Is it?"}, rule]))
+        assert (finding.level, finding.text) == ("ok", "1 for the GRM, 1 rules: short")
+
+    @pytest.mark.parametrize(
+        ("judge", "message"),
+        [
+            ({"criteria": [{"name": "short", "kind": "rule", "function": "nowhere.py:short"}]}, "nowhere.py"),
+            ({"principles": {"file": "nowhere.txt"}}, "judge.principles.file"),
+        ],
+    )
+    def test_what_is_missing_is_an_error(self, judge: dict[str, Any], message: str) -> None:
+        [finding] = check_criteria(load_config({"engine": {"type": "fake"}, "judge": judge}))
+        assert finding.level == "error"
+        assert message in finding.text
