@@ -72,6 +72,7 @@ class Judge:
         self.length = LengthCorrelation()
         self.on_judgement = on_judgement
         self.no_pair = OncePerMinute(logger)
+        self.rule_failed = OncePerMinute(logger)
 
     async def judge(
         self, groups: Sequence[Group], deadline: Deadline = NEVER, learn: bool = True, texts: bool = True
@@ -186,6 +187,13 @@ class GroupInProgress:
             *(group, judge.config.judge, lists, judge.blank(group), copies, judge.normalizer, self.learn),
             *(judge.reliability, judge.length, self._ruling),
         )
+        failed = sorted({row.name for reward in rewards for row in reward.criteria if row.problem})
+        if failed:  # why may quote the response, which does not belong into logs
+            judge.rule_failed.warning(
+                "the rule %s has no number for a response, which is scored without it: /v1/score and the page of traces "
+                "say why",
+                " and ".join(map(repr, failed)),
+            )
         judgement = Judgement(group, rewards, tuple(lists), time.monotonic() - self._began)
         if judge.on_judgement:
             judge.on_judgement(judgement)

@@ -89,6 +89,19 @@ class Metrics:
             buckets=SPREAD_BUCKETS,
             registry=self.registry,
         )
+        self._criterion = Histogram(
+            "grm_criterion_mean_score",
+            "Mean vote of a response on a criterion of the configuration, or what its rule says (1..10).",
+            ["criterion"],
+            buckets=range(1, 11),
+            registry=self.registry,
+        )
+        self._rule_failures = PromCounter(
+            "grm_rule_failures",
+            "Responses for which a rule had no number: it raised, took too long, or gave something else.",
+            ["criterion"],
+            registry=self.registry,
+        )
         self._unparsed = PromCounter(
             "grm_votes_lost", "Critiques that gave no vote, by reason.", ["reason"], registry=self.registry
         )
@@ -134,6 +147,11 @@ class Metrics:
             if reward.status == "ok" and reward.mean is not None and reward.spread is not None:
                 self._mean.observe(reward.mean)
                 self._spread.observe(reward.spread)
+            for criterion in reward.criteria:
+                if criterion.mean is not None and not criterion.own:
+                    self._criterion.labels(criterion.name).observe(criterion.mean)
+                if criterion.problem:
+                    self._rule_failures.labels(criterion.name).inc()
             if reward.reliability is not None:
                 self._reliability.set(reward.reliability)
             if reward.length_corr is not None:

@@ -400,7 +400,7 @@ class TestCriteria:
         (tmp_path / "rules.py").write_text("def short(response):\n    return len(response) < 9\n")
         rule = {"name": "short", "kind": "rule", "function": f"{tmp_path}/rules.py:short"}
         [finding] = check_criteria(make_config(judge__criteria=[{"name": "right", "text": "Is it?"}, rule]))
-        assert (finding.level, finding.text) == ("ok", "1 for the GRM, 1 rules: short")
+        assert (finding.level, finding.message) == ("ok", "1 for the GRM, 1 rules: short")
 
     @pytest.mark.parametrize(
         ("judge", "message"),
@@ -412,4 +412,4 @@ class TestCriteria:
     def test_what_is_missing_is_an_error(self, judge: dict[str, Any], message: str) -> None:
         [finding] = check_criteria(load_config({"engine": {"type": "fake"}, "judge": judge}))
         assert finding.level == "error"
-        assert message in finding.text
+        assert message in finding.message

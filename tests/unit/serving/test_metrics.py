@@ -14,7 +14,7 @@ from grm_plugin.serving.metrics import COUNTER_METRICS
 from grm_plugin.serving.service import RewardService
 from grm_plugin.types import Completion, Prompt, Sampling
 from grm_plugin.wire.schemas import GetRewardRequest, ScoreRequest
-from support.factories import Scripted, by_number, completions, make_config, responses_shown, scoring
+from support.factories import Scripted, by_number, completions, make_config, make_group, responses_shown, scoring
 from support.paths import ROOT
 
 DASHBOARD = ROOT / "examples" / "grafana" / "grm_plugin.json"
@@ -130,3 +130,18 @@ def test_a_state_that_no_replica_is_in_any_more_is_not_shown() -> None:
     service.metrics.set_replicas({"Engine": {"RUNNING": 1, "DOWN": 1}})
     shown = {name: value for name, value in samples(service).items() if name.startswith("grm_replicas")}
     assert shown == {"grm_replicas{Engine}{RUNNING}": 1, "grm_replicas{Engine}{DOWN}": 1}
+
+
+async def test_criteria_and_failed_rules_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "rules.py").write_text("def short(response):\n    return {'7': 0.5}[response]\n")
+    rule = {"name": "short", "kind": "rule", "function": f"{tmp_path}/rules.py:short"}
+    service = RewardService(make_config(judge__criteria=[rule]), scoring(by_number))
+    try:
+        await service.judge.judge([make_group("7", "secret 4")])
+        text = service.metrics.exposition()[0].decode()
+    finally:
+        await service.drain()
+    assert 'grm_criterion_mean_score_count{criterion="short"} 1.0' in text
+    assert 'grm_rule_failures_total{criterion="short"} 1.0' in text
+    assert "the rule 'short' has no number" in caplog.text
+    assert "secret" not in caplog.text
