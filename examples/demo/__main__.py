@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 
 from examples.demo.figure import draw
 from examples.demo.job import N_SAMPLES, PROMPTS_PER_STEP, command, run_job
@@ -113,6 +114,11 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _mean(steps: list[Step], name: str) -> float | None:
+    """Per response, over the whole job; None where a step did not log it."""
+    return _finite(fmean(step.values.get(name, math.nan) for step in steps))
+
+
 def _summary(algo: str, steps: list[Step], quality: dict[int, Quality], wall_s: float) -> dict[str, object]:
     # OpenRLHF logs the mean over a step's samples.
     fallbacks = round(sum(step.values["grm_fallback"] for step in steps) * PROMPTS_PER_STEP * N_SAMPLES)
@@ -125,6 +131,8 @@ def _summary(algo: str, steps: list[Step], quality: dict[int, Quality], wall_s: 
         "vllm_kl_max": _finite(_vllm_kl_max(steps)),
         "reward_first": _finite(steps[0].reward),
         "reward_last": _finite(steps[-1].reward),
+        "grm_tokens": _mean(steps, "grm_tokens"),
+        "grm_votes_asked": _mean(steps, "grm_votes_asked"),
         "true_quality": {"before": quality[0].as_json(), "after": quality[len(steps)].as_json()},
         "true_quality_by_step": {str(number): value.as_json() for number, value in sorted(quality.items())},
     }

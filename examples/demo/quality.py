@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from examples.nano.domain import all_tasks, is_held_out, true_quality
@@ -34,6 +35,12 @@ def held_out_prompts(limit: int) -> list[str]:
 
 def measure(policy: Path, prompts: Sequence[str], samples: int, seed: int = 0) -> Quality:
     """Sample the policy at temperature 1, `samples` responses per prompt, and rate them by the rule."""
+    estimate = bootstrap(by_prompt(policy, prompts, samples, seed))
+    return Quality(estimate.mean, (estimate.low, estimate.high), len(prompts) * samples)
+
+
+def by_prompt(policy: Path, prompts: Sequence[str], samples: int, seed: int = 0) -> list[float]:
+    """The mean true quality of `samples` responses to each prompt, 0 to 1, in the order of the prompts."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -51,9 +58,7 @@ def measure(policy: Path, prompts: Sequence[str], samples: int, seed: int = 0) -
             **inputs, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=64, num_return_sequences=samples
         )
     responses = tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    per_prompt = []
-    for index, prompt in enumerate(prompts):
-        own = responses[index * samples : (index + 1) * samples]
-        per_prompt.append(sum(true_quality(prompt, response) for response in own) / samples)
-    estimate = bootstrap(per_prompt)
-    return Quality(estimate.mean, (estimate.low, estimate.high), len(prompts) * samples)
+    return [
+        fmean(true_quality(prompt, response) for response in responses[index * samples : (index + 1) * samples])
+        for index, prompt in enumerate(prompts)
+    ]

@@ -60,6 +60,14 @@ def test_one_step_is_enough_for_a_summary() -> None:
 def test_a_reward_that_was_not_logged_is_null() -> None:
     written = summary([Step(1, {"grm_fallback": 0.0, "vllm_kl": 0.0})])
     assert (written["reward_first"], written["reward_last"], written["rewards_finite"]) == (None, None, False)
+    assert (written["grm_tokens"], written["grm_votes_asked"]) == (None, None)
+
+
+def test_what_the_votes_cost_is_the_mean_over_the_job() -> None:
+    logged = [{"grm_fallback": 0.0, "grm_tokens": 800.0, "grm_votes_asked": 32.0}]
+    logged.append({"grm_fallback": 0.0, "grm_tokens": 400.0, "grm_votes_asked": 16.0})
+    written = summary([Step(number, {"reward": 0.5, **values}) for number, values in enumerate(logged, 1)])
+    assert (written["grm_tokens"], written["grm_votes_asked"]) == (600.0, 24.0)
 
 
 def test_steps_are_read_while_the_job_runs_and_the_log_is_kept(tmp_path: Path) -> None:
