@@ -15,14 +15,13 @@ from dataclasses import dataclass, field, replace
 from grm_plugin._util.concurrency import unless_cancelled_within
 from grm_plugin._util.deadline import NEVER, Deadline, working_until
 from grm_plugin.config import Config, JudgeConfig
-from grm_plugin.config.answer_lines import answer_line
 from grm_plugin.errors import ConfigError, PromptError, PromptTooLong
 from grm_plugin.judging.forced_weight import ForcedWeight
 from grm_plugin.judging.forcing import Forced, force_answers
 from grm_plugin.judging.orders import Draw, plan_draws
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.read_vote import read_vote
-from grm_plugin.judging.sampling import Sampled, sample_all, sampling_of
+from grm_plugin.judging.sampling import Sampled, sample_all, sampling_of, spare_of
 from grm_plugin.judging.sanitizing import sanitize
 from grm_plugin.judging.seams import ALL_VOTES, Continues, Generator, MetaRM, Wanted, check_logits
 from grm_plugin.judging.stopping import rule_of
@@ -282,6 +281,4 @@ class ListJudge:
     def _sampling(self, draw: Draw, shown: Group, rng: random.Random) -> Sampling:
         options = self.config.sampling
         seed = None if options.seed is None else rng.getrandbits(31)
-        forced = options.force_answer
-        line = answer_line(self.config.judge, len(shown.responses), len(shown.criteria)) if forced else None
-        return sampling_of(options, draw.n, seed, line.spare if line else 0)
+        return sampling_of(options, draw.n, seed, spare_of(self.config, shown))

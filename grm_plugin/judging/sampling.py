@@ -10,14 +10,23 @@ from dataclasses import replace
 from grm_plugin._util.concurrency import let_go, unless_cancelled_within
 from grm_plugin._util.deadline import Deadline, working_until
 from grm_plugin._util.text import encodable
-from grm_plugin.config import SamplingConfig
+from grm_plugin.config import Config, SamplingConfig
+from grm_plugin.config.answer_lines import answer_line
 from grm_plugin.errors import EngineError, PromptTooLong
 from grm_plugin.judging.seams import Generator, as_asked, as_often_as_wanted, check_completions
-from grm_plugin.types import DETAIL_CHARS, Completion, Prompt, Sampling, Unparsed, UnparsedReason
+from grm_plugin.types import DETAIL_CHARS, Completion, Group, Prompt, Sampling, Unparsed, UnparsedReason
 
 logger = logging.getLogger(__name__)
 
 Sampled = Completion | Unparsed
+
+
+def spare_of(config: Config, shown: Group) -> int:
+    """Tokens of context that stay free behind a critique of a list, for an answer that is forced."""
+    if not config.sampling.force_answer:
+        return 0
+    line = answer_line(config.judge, len(shown.responses), len(shown.criteria))
+    return line.spare if line else 0
 
 
 def sampling_of(options: SamplingConfig, n: int, seed: int | None, spare: int = 0) -> Sampling:

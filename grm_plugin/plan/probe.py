@@ -15,6 +15,7 @@ from grm_plugin.config import Config
 from grm_plugin.errors import EngineError
 from grm_plugin.judging.orders import balanced_orders
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
+from grm_plugin.judging.sampling import sampling_of, spare_of
 from grm_plugin.judging.seams import Generator
 from grm_plugin.serving.capacity import Measured
 from grm_plugin.types import Completion, Group, Message, Prompt, Sampling
@@ -70,26 +71,30 @@ def probe(config: Config, groups: Sequence[Group] = (EXAMPLE,), widest: int = WI
     engine = config.engine.model_copy(update={"replicas": 1}) if hasattr(config.engine, "replicas") else config.engine
     alone = config.model_copy(update={"engine": engine, "meta_rm": None})
     with running_engines(alone) as (generator, _):
-        return asyncio.run(_measure(generator, config, groups, widest))
+        return asyncio.run(measure(generator, config, groups, widest))
 
 
-async def _measure(generator: Generator, config: Config, groups: Sequence[Group], widest: int) -> Probed:
+async def measure(generator: Generator, config: Config, groups: Sequence[Group], widest: int) -> Probed:
+    """Have an engine that runs write critiques, with all the limits that the judge gives them.
+
+    Raises:
+        EngineError: it fails, or answers nothing in time.
+    """
     rng, builder = random.Random(0), PromptBuilder.of(config)
-    sampling = Sampling(1, config.sampling.temperature, config.sampling.top_p, config.sampling.max_tokens)
     points, lengths, chars = [], [], []
     deadline, limit = Deadline.after(LONGEST_S), Deadline.after(2 * LONGEST_S)
 
-    def prompt(number: int) -> Prompt:
+    def request(number: int) -> tuple[Prompt, Sampling]:
         group = groups[number % len(groups)]
         shown = replace(group, responses=group.responses[: config.judge.list_size])
         order = balanced_orders(len(shown.responses), 1, rng)[0]
         made = builder.listwise(shown, order, draw_marker(rng, shown))
         chars.append(sum(len(message.content) for message in made.messages))
-        return made
+        return made, sampling_of(config.sampling, 1, None, spare_of(config, shown))
 
     async def critique(number: int) -> tuple[float, Completion]:
         began = time.monotonic()
-        [completion] = await generator.generate(prompt(number), sampling)
+        [completion] = await generator.generate(*request(number))
         return time.monotonic() - began, completion
 
     await _in_time(critique(0), limit)  # the first one compiles and fills caches
