@@ -13,7 +13,7 @@ from grm_plugin._util.deadline import NEVER, Deadline
 from grm_plugin.errors import DamagedStore, StoreError
 from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.store_file import open_reader
-from grm_plugin.trace.stored_trace import Trace, unpack, unpack_json
+from grm_plugin.trace.stored_trace import Trace, tells_stopped, unpack, unpack_json
 
 EXPORT_BATCH = 200
 """Groups that an export reads at a time."""
@@ -109,6 +109,12 @@ class StoreReader:
         rows = self.select("SELECT body FROM bodies WHERE id = ?", [group])
         with _errors_in_words(self.path):
             return unpack(rows[0][0]) if rows else None
+
+    def tells_stopped(self, group: int) -> bool:
+        """See `stored_trace.tells_stopped`; False for a group that is not there."""
+        rows = self.select("SELECT body FROM bodies WHERE id = ?", [group])
+        with _errors_in_words(self.path):
+            return bool(rows) and tells_stopped(rows[0][0])
 
     def neighbours(self, chosen: Filter, group: int) -> tuple[int | None, int | None]:
         """The numbers of the groups before and after a group in the order of a filter; None at an end."""

@@ -89,6 +89,11 @@ def unpack(body: bytes) -> Trace:
     return _JSON.validate_json(zlib.decompress(body))
 
 
+def tells_stopped(body: bytes) -> bool:
+    """Whether a packed trace says why its votes ended (`ListJudgement.stopped`). Those of 0.1.0 do not."""
+    return b'"stopped":' in unpack_json(body)  # inside a text the quotes are escaped
+
+
 def summary_row(entry: Entry, settled: tuple[Settled, ...]) -> dict[str, Any]:
     """The row of a judgement in the table `traces`: the value of each column (see `store_file.SCHEMA`).
 

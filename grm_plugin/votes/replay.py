@@ -83,7 +83,7 @@ def orders_for(lists: Sequence[StoredList], wanted: int) -> int:
 
 
 def _until(rule: StoppingRule, votes: Sequence[Vote], item: StoredList) -> Outcome:
-    orders = len({vote.order for vote in votes})
+    orders = len({vote.order for vote in votes if vote.order}) or None  # some lost votes of 0.1.0 have none
     stops = SamplingConfig(k=len(votes), orders=orders, adaptive=AdaptiveConfig()).looks(item.n)
     for number, stop in enumerate(stops, 1):
         scores = [vote.scores for vote in _kept(votes[:stop], item) if vote.scores]

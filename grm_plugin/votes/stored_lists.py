@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grm_plugin.batch.vote_store import FILE_NAME, read_store
@@ -110,14 +110,22 @@ def _evaluated(path: Path) -> Iterator[StoredList]:
 
 def _traced(path: Path) -> Iterator[StoredList]:
     reader = StoreReader(path)
+    untold = []
     try:
         rows = reader.select("SELECT id FROM traces ORDER BY id DESC LIMIT ?", [MOST_GROUPS])
         for (number,) in rows:
-            trace = reader.trace(number)
+            trace, told = reader.trace(number), reader.tells_stopped(number)
             for judged in trace.judgement.lists if trace else ():
                 read = [Vote(vote.scores, vote.order, vote.tokens, vote.meta) for vote in judged.critiques]
                 lost = [Vote(None, vote.order, vote.tokens) for vote in judged.unparsed]
                 stopped = judged.stopped is not Stopped.ALL
-                yield StoredList(len(judged.members), (*read, *lost), stopped=stopped)
+                item = StoredList(len(judged.members), (*read, *lost), stopped=stopped)
+                if told:
+                    yield item
+                elif item.n > 1:
+                    untold.append(item)
     finally:
         reader.close()
+    # Traces of 0.1.0 do not say which lists were stopped early. Those with all of k votes have the most.
+    most = max((len(item.votes) for item in untold), default=0)
+    yield from (replace(item, stopped=len(item.votes) < most) for item in untold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -40,6 +41,16 @@ def figures(report: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["subset"], row["method"]): {name: row[name] for name in names} for row in rows}
 
 
+def right_by_hand(run: Path) -> float:
+    """In how many items of a store the right answer has the best mean, counted from its lines."""
+    right = []
+    for line in (run / "eval/votes.jsonl").read_text().splitlines()[1:]:
+        row = json.loads(line)
+        totals = [sum(column) for column in zip(*(vote["scores"] for vote in row["votes"]), strict=True)]
+        right.append(totals.index(max(totals)) == row["item"]["best"])
+    return fmean(right)
+
+
 def test_a_vote_store_goes_on_and_gives_the_same_figures(folder: Path) -> None:
     said = run(*["eval", "-c", "config.yaml", "--suite", "jsonl", "--data", "items.jsonl", "-o", "eval", "--k", "4"])
     assert "2 of 2 items with votes (2 from before)" in said
@@ -59,6 +70,25 @@ def test_rewards_go_on(folder: Path) -> None:
 
 def test_traces_are_shown(folder: Path) -> None:
     assert "Name three fruits." in run("traces", "traces.db")
+
+
+def test_votes_are_replayed(folder: Path) -> None:
+    found = json.loads(run("votes", "sixteen_votes/eval", "--json"))
+    assert (found["lists"], found["k"], found["left_out"]) == (6, 16, 0)
+    assert found["fixed"]["16"]["right"] == right_by_hand(folder / "sixteen_votes")
+
+
+def test_votes_in_traces_are_replayed_without_lists_that_were_stopped_early(folder: Path) -> None:
+    """Nothing marks those, and they are more: their nine votes are on lists that any GRM could tell apart."""
+    found = json.loads(run("votes", "sixteen_votes/traces.db", "--json"))
+    assert (found["lists"], found["k"], found["left_out"]) == (6, 16, 9)
+    assert found["reliability"]["one_vote"] < 0.5
+
+
+def test_too_few_votes_are_refused(folder: Path) -> None:
+    for store, votes in (("eval", 4), ("traces.db", 2)):
+        with pytest.raises(ConfigError, match=f"most lists in {store} have {votes} votes, and 8 are needed: sample"):
+            CliRunner().invoke(app, ["votes", store], catch_exceptions=False)
 
 
 def test_the_running_statistics_are_read(folder: Path) -> None:
