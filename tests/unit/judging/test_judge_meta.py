@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from grm_plugin._util.deadline import Deadline
+from grm_plugin.config.loading import load_config
 from grm_plugin.errors import EngineError, PromptError, PromptTooLong
 from grm_plugin.judging.judge import Judge
-from grm_plugin.types import Completion, Conversation, Prompt, Sampling
+from grm_plugin.types import Completion, Conversation, Prompt, Sampling, Stopped
 from support.factories import (
     Scripted,
     by_number,
@@ -22,6 +23,7 @@ from support.factories import (
     responses_shown,
     scoring,
 )
+from support.paths import ROOT
 
 
 class ScriptedMeta:
@@ -151,6 +153,25 @@ async def test_the_stopping_rule_sees_what_the_vote_will_see() -> None:
     assert [(reward.votes_asked, reward.votes_kept) for reward in judgement.rewards] == [(8, 4)] * 2
     assert [reward.mean for reward in judgement.rewards] == [9, 2]
     assert rated == [8]
+
+
+@pytest.mark.parametrize(
+    ("scores", "asked", "stopped"),
+    [((9, 4, 3, 2), 8, Stopped.WINNER), ((5, 5, 5, 5), 32, Stopped.ALL)],
+    ids=["clear", "tied"],
+)
+async def test_the_shipped_configuration_stops_on_clear_lists_only(
+    scores: tuple[int, ...], asked: int, stopped: Stopped
+) -> None:
+    config = load_config(ROOT / "configs/deepseek_grm_27b_meta_rm.yaml")
+
+    def reply(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        return completions(*[[scores[index] for index in prompt.order]] * sampling.n)
+
+    judge = Judge(config, Scripted(reply), ScriptedMeta(lambda conversations: [0.5] * len(conversations)))
+    judgement = await judge_one(judge, "a", "b", "c", "d")
+    found = {(reward.votes_asked, reward.votes_kept, reward.stopped) for reward in judgement.rewards}
+    assert found == {(asked, asked // 2, stopped)}
 
 
 async def test_a_meta_rm_that_fails_between_rounds_is_not_asked_again() -> None:
