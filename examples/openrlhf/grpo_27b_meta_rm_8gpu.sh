@@ -7,7 +7,7 @@
 #
 # Why this split: each 27B model holds 54 GB of bfloat16 weights. On one 80 GB GPU it would run, but with room for a handful
 # of critiques in its KV cache; on two there is some 80 GB for that. Half of the node judges because judging is most of the
-# work: for each response that the policy writes, the GRM writes eight critiques (k = 32 for a list of four responses), and
+# work: for each response that the policy writes, the GRM writes up to eight critiques (k = 32 for a list of four), and
 # the meta RM reads them all. Without the meta RM (--grm.meta_rm null) its two GPUs make a second GRM replica
 # (--grm.engine.replicas 2): faster, but every critique votes.
 # The policy's Adam states are in CPU memory: two GPUs hold the actor and the reference model.
