@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -60,6 +60,8 @@ GRM_PLUGIN = Path(sys.executable).parent / "grm-plugin"
 START_DEADLINE_S = 200.0
 GONE_DEADLINE_S = 60.0
 REPLACED_DEADLINE_S = 120.0
+CUTS_HALF = 70
+"""Tokens: the nano GRM's critiques of two short responses have some 60 of them, or some 78."""
 COLOURS = {
     "groups": [
         {
@@ -314,20 +316,63 @@ def test_a_killed_vllm_process_costs_no_vote(service: launch.ServiceHandle, clus
     assert votes(post(f"{service.url}/v1/score", COLOURS)) >= 4
 
 
-def test_a_service_dies_with_its_killed_owner(service: launch.ServiceHandle, cluster: tuple[str, int]) -> None:
-    """On a cluster that stays, beside another service."""
+class Second(NamedTuple):
+    """A service beside another one: its owner, its address, and the processes that came with it."""
+
+    owner: subprocess.Popen[bytes]
+    url: str
+    pids: set[int]
+
+
+@pytest.fixture(scope="module")
+def second(
+    service: launch.ServiceHandle, cluster: tuple[str, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Second]:
+    """On the same cluster, of an owner that can be killed. Half of its critiques are cut off, and asked for scores."""
     before = set(grm_processes(cluster[1]))
-    with _cli(NANO, "--grm.service.name", "second", "--grm.service.port", str(free_port())) as (owner, out):
+    traces = tmp_path_factory.mktemp("second") / "traces.db"
+    options = {"service.name": "second", "service.port": free_port(), "trace.path": traces}
+    options |= {"sampling.k": 16, "sampling.max_tokens": CUTS_HALF, "sampling.force_answer": "true"}
+    with _cli(NANO, *(word for key, value in options.items() for word in (f"--grm.{key}", str(value)))) as (owner, out):
         wait_for(
             lambda: "GRM service at" in out.read_text() or owner.poll() is not None,
             START_DEADLINE_S,
             "the second service",
         )
+        assert owner.poll() is None, out.read_text()
         url = next(word for word in out.read_text().split() if word.startswith("http://"))
-        assert votes(post(f"{url}/v1/score", COLOURS)) >= 4
-        assert set(grm_processes(cluster[1])) - before
-        owner.send_signal(signal.SIGKILL)
-        wait_for(lambda: set(grm_processes(cluster[1])) <= before, GONE_DEADLINE_S, "no GRM process of a killed owner")
+        yield Second(owner, url, set(grm_processes(cluster[1])) - before)
+
+
+def test_critiques_that_are_cut_keep_their_votes(second: Second) -> None:
+    """And say so: in the reply, in what OpenRLHF logs and on the page of traces."""
+    judgement = post(f"{second.url}/v1/score", COLOURS).json()["judgements"][0]
+    assert any(critique["forced"] for critique in judgement["critiques"])
+    for reward in judgement["rewards"]:
+        assert reward["votes_asked"] - reward["votes_parsed"] <= 3
+        assert reward["votes_forced"] > 0
+    prompt = "<|im_start|>user\nName two animals, separated by commas.<|im_end|>\n<|im_start|>assistant\n"
+    queries = {"query": [prompt + "cat, dog", prompt + "a"], "prompts": [prompt] * 2}
+    logs = post(f"{second.url}/get_reward?n=2", queries).json()["extra_logs"]
+    assert all(share > 0 for share in logs["grm_forced"])
+    assert logs["grm_fallback"] == [0.0, 0.0]
+    wait_for(lambda: get(f"{second.url}/live").json()["newest"] == 2, 30.0, "both groups on the page")
+    for group in (1, 2):
+        page = get(f"{second.url}/traces/{group}").text
+        assert '<span class="mark">forced</span>' in page
+        assert "Cut off here; asked for its scores" in page
+
+
+def test_a_service_dies_with_its_killed_owner(
+    second: Second, service: launch.ServiceHandle, cluster: tuple[str, int]
+) -> None:
+    """On a cluster that stays, beside another service."""
+    assert votes(post(f"{second.url}/v1/score", COLOURS)) >= 4
+    assert second.pids
+    second.owner.send_signal(signal.SIGKILL)
+    wait_for(
+        lambda: not second.pids & set(grm_processes(cluster[1])), GONE_DEADLINE_S, "no GRM process of a killed owner"
+    )
     assert votes(post(f"{service.url}/v1/score", COLOURS)) >= 4
 
 
