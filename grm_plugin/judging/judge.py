@@ -190,8 +190,8 @@ class GroupInProgress:
         failed = sorted({row.name for reward in rewards for row in reward.criteria if row.problem})
         if failed:  # why may quote the response, which does not belong into logs
             judge.rule_failed.warning(
-                "the rule %s has no number for a response, which is scored without it: /v1/score and the page of traces "
-                "say why",
+                "the rule %s has no number for a response, which is scored without it: /v1/score and the page of "
+                "traces say why",
                 " and ".join(map(repr, failed)),
             )
         judgement = Judgement(group, rewards, tuple(lists), time.monotonic() - self._began)
