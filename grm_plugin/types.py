@@ -311,6 +311,10 @@ class CriterionReward:
     problem: str = ""
 
 
+Purpose = Literal["votes", "pair", "tiebreak"]
+"""What a list is judged for. votes: its scores are the votes on its responses. pair: one of the pairs of mode pairwise.
+tiebreak: two responses whose votes did not separate, compared once more."""
+
 Status = Literal["ok", "blank", "no_votes", "rule"]
 """ok: voted on. blank: scored by the blank rule, not by the GRM. rule: scored by rules of the user's alone, not by the
 GRM. no_votes: there is no reward."""
@@ -331,9 +335,13 @@ class Reward:
     of an over-long response. `rounds` are those in which the votes were asked for, and `stopped` says why there were no
     more; `reliability` (0 to 1) is how much of what separates the mean votes of a list is signal, over the last lists,
     None where nothing tells; `length_corr` (-1 to 1) is the correlation of rewards with the length of responses inside
-    groups, over the last ones, None where nothing tells. `same_as` is the index of an earlier response of the group
-    that reads the same to the GRM: the GRM was shown that one, and its votes count for this one too. `criteria` are
-    those of the configuration, in its order, and then those that the sample brought.
+    groups, over the last ones, None where nothing tells. `votes_tiebreak` of those asked compared it with a sibling
+    because their votes did not separate (mode tiebreak): the mean rests on both then, spread and total on the other
+    votes alone. In mode pairwise there are k votes on each pair that the response is part of, and one counts 10 where
+    it is ahead, 1 where the other is, and 5.5 where they are level: of those are total and spread, and the mean is that
+    of `judge.pair_rewards`. `same_as` is the index of an earlier response of the group that reads the same to the GRM:
+    the GRM was shown that one, and its votes count for this one too. `criteria` are those of the configuration, in its
+    order, and then those that the sample brought.
     """
 
     value: float | None
@@ -356,6 +364,7 @@ class Reward:
     reliability: float | None = None
     length_corr: float | None = None
     criteria: tuple[CriterionReward, ...] = ()
+    votes_tiebreak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +379,8 @@ class ListJudgement:
     The votes were asked for in so many `rounds`, and `stopped` says why there were no more.
 
     A response whose list could not be read stands in a second list, alone. Where the GRM compares pairs, one stands in
-    a second list as the partner of a response left over. The first list with votes counts.
+    a second list as the partner of a response left over. The first list with votes counts. What it is judged for is
+    its `purpose`.
     """
 
     members: tuple[int, ...]
@@ -385,6 +395,7 @@ class ListJudgement:
     judged_by: str = field(default="", compare=False)
     rounds: int = 1
     stopped: Stopped = Stopped.ALL
+    purpose: Purpose = "votes"
 
     @property
     def asked(self) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grm_plugin.config.criteria import CriterionConfig, OverallConfig, Principles, problem_with
 from grm_plugin.config.fields import SHIPPED, Section, TemplatePath
+from grm_plugin.config.modes import Comparisons, Mode, PairRewards, TiebreakConfig, mode_problem
 from grm_plugin.config.patterns import compiled
 from grm_plugin.config.presets import BOUND_TO_TEMPLATE, PRESETS, Preset
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Criterion
@@ -55,7 +56,24 @@ class JudgeConfig(Section):
     list_size: int = Field(default=4, ge=1, le=64, validate_default=True)
     """Most responses that the GRM reads together; a larger group is split into lists of nearly equal size. With answer
     verdict it is 2. Judges of pairs (that answer, the presets for pairs, answer regex with 2) read nothing but pairs: a
-    response left over is compared with a sibling, whose own votes stay; one that is alone in its group gets no vote."""
+    response left over is compared with a sibling, whose own votes stay; one that is alone in its group gets no vote.
+    Mode pairwise shows two at a time whatever this says."""
+    mode: Mode = "listwise"
+    """How the responses of a group are put side by side. listwise: in lists of `list_size`, whose scores are the votes.
+    pairwise: two by two, in both orders, `sampling.k` critiques for each pair; a vote is which of the two is ahead, by
+    whatever answer the GRM gives, and half for each where they are level. Costs (n - 1) / 2 times the critiques of one
+    response per list, shorter ones; a response that is alone in its group gets no vote. tiebreak: listwise first, then
+    only neighbours in a list's ranking whose votes do not separate are compared as a pair, and both kinds of evidence
+    are put together. docs/modes.md says when which pays."""
+    comparisons: Comparisons = "all"
+    """For mode pairwise: which pairs of n responses. all: n (n - 1) / 2, each with every other. circular: n, each with
+    the next one in a circle drawn at random, for large groups."""
+    pair_rewards: PairRewards = "bradley_terry"
+    """For mode pairwise: how votes on pairs become a mean of 1 to 10. bradley_terry: 1 + 9 times the probability of
+    being ahead of another response of the group, by strengths fitted to all votes. borda: 1 + 9 times the share of the
+    votes that the response has won itself, averaged over those it was compared with."""
+    tiebreak: TiebreakConfig = TiebreakConfig()
+    """For mode tiebreak: which responses are compared, and how often."""
     max_response_chars: int = Field(default=24_000, ge=100)
     """Most characters of a response that the GRM reads. A longer one loses its middle: its beginning gets three
     quarters of them, its end one quarter."""
@@ -168,6 +186,12 @@ class JudgeConfig(Section):
         return value
 
     @model_validator(mode="after")
+    def _mode_can_be(self) -> JudgeConfig:
+        if problem := mode_problem(self):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _has_a_set_of_criteria(self) -> JudgeConfig:
         found = [criterion.criterion for criterion in self.criteria]
         # Criteria for different sources never meet, but share the columns of the log: their names differ too.
@@ -225,3 +249,13 @@ class JudgeConfig(Section):
         if self.preset is not None and PRESETS[self.preset].pairs:
             return True
         return self.answer == "verdict" or (self.preset is None and self.answer == "regex" and self.list_size == 2)
+
+    @property
+    def compares(self) -> bool:
+        """Whether all that the GRM is shown is pairs: it reads nothing else, or the mode shows nothing else."""
+        return self.pairs or self.mode == "pairwise"
+
+    @property
+    def shown_together(self) -> int:
+        """Most responses that the GRM is shown at once."""
+        return 2 if self.mode == "pairwise" else self.list_size

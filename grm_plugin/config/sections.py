@@ -15,6 +15,7 @@ from grm_plugin.config.answer_lines import answer_line
 from grm_plugin.config.engines import AnyMetaRMConfig, EngineConfig, OpenAIConfig, VLLMConfig
 from grm_plugin.config.fields import ModelPath, Section, StatePath
 from grm_plugin.config.judge import JudgeConfig
+from grm_plugin.config.modes import sampling_problem
 
 TOKEN_ENV = "GRM_TOKEN"
 """Environment variable of the service's token, unless `service.token_env` names another one."""
@@ -304,6 +305,8 @@ class Config(Section):
             raise ValueError(
                 "conversation.format is 'tokenizer': set conversation.tokenizer to the policy's folder or id"
             )
+        if problem := sampling_problem(self.judge, self.sampling):
+            raise ValueError(problem)
         if self.sampling.adaptive is not None:
             self._check_looks(self.sampling.adaptive)
         if self.sampling.force_answer:
@@ -318,7 +321,7 @@ class Config(Section):
         return self
 
     def _check_looks(self, adaptive: AdaptiveConfig) -> None:
-        k, n = self.sampling.k, self.judge.list_size
+        k, n = self.sampling.k, self.judge.shown_together
         if n < 2:
             raise ValueError(
                 "sampling.adaptive compares the responses of a list, and judge.list_size is 1: leave it out"

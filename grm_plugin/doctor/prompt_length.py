@@ -38,7 +38,7 @@ def check_prompts(config: Config) -> list[Finding]:
     short = _group(config, PROSE.split()[0])
     # With `keep` the reasoning of a response has as many characters of its own.
     long = _group(config, _prose(config.judge.max_response_chars * (2 if config.judge.reasoning == "keep" else 1)))
-    order, marker = tuple(range(config.judge.list_size)), "X" * MARKER_LENGTH
+    order, marker = tuple(range(config.judge.shown_together)), "X" * MARKER_LENGTH
     findings = [ok("prompt", "the template renders")]
     if isinstance(config.engine, VLLMConfig):
         prompts = [builder.listwise(group, order, marker).messages for group in (short, long)]
@@ -99,7 +99,7 @@ def _fit(name: str, config: Config, model: VLLMConfig, prompts: list[Conversatio
 
 def lengths_finding(name: str, config: Config, lengths: Lengths, limit: int) -> Finding:
     """Whether a prompt of these lengths and the critique after it fit into a model of `limit` tokens."""
-    critique, size, chars = config.sampling.max_tokens, config.judge.list_size, config.judge.max_response_chars
+    critique, size, chars = config.sampling.max_tokens, config.judge.shown_together, config.judge.max_response_chars
     key = "meta_rm.max_model_len" if name.startswith("meta") else "engine.max_model_len"
     if lengths.shortest + tokens_left_free(critique, limit) > limit:
         return error(
@@ -135,7 +135,7 @@ def _count(tokenizer: Any, conversation: Conversation, generates: bool, model: V
 
 
 def _group(config: Config, response: str) -> Group:
-    group = Group((Message("user", PROSE),), (response,) * config.judge.list_size)
+    group = Group((Message("user", PROSE),), (response,) * config.judge.shown_together)
     return Applying(config.judge).applied(group)
 
 

@@ -29,9 +29,12 @@ _PLACEMENT = {
 }
 """Settings of an engine that change where and how fast it runs, not what it answers."""
 
-_NOT_IN_A_VOTE = {"preset", "template", "list_size", "blank_response"}
+_NOT_IN_A_VOTE = {
+    *("preset", "template", "list_size", "blank_response", "mode", "comparisons", "pair_rewards", "tiebreak"),
+}
 """Settings of the judge that no stored vote depends on: a preset is what it sets, the template is part of `prompt`, and
-the GRM is shown all responses of an item in one list, blank ones too. All other settings count, new ones included."""
+the GRM is shown all responses of an item in one list whatever the mode, blank ones too. All other settings count, new
+ones included."""
 
 _KEYS_OF_0_1_0 = {
     *("type", "model", "max_model_len", "dtype", "trust_remote_code", "engine_args", "base_url"),

@@ -78,12 +78,16 @@ LOG_MEANINGS = {
     "a blank response, which has its reward by rule.",
     "grm_spread": "Standard deviation of the kept votes; 0 without votes.",
     "grm_votes_kept": "Critiques that voted, after the meta RM's choice.",
-    "grm_votes_asked": "Critiques that were asked for: k, or fewer where `sampling.adaptive` stopped early.",
+    "grm_votes_asked": "Critiques that were asked for: k, or fewer where `sampling.adaptive` stopped early; in "
+    "`judge.mode` pairwise of each pair with the response.",
     "grm_rounds": "Rounds in which they were asked for: 1 without `sampling.adaptive`; 0 where the GRM was not asked.",
     "grm_stopped": "1 where `sampling.adaptive` stopped before k votes; else 0.",
+    "grm_tiebreak_votes": "Of those asked for, critiques that compared the response with a sibling because their votes "
+    "did not separate; 0 without `judge.mode` tiebreak.",
     "grm_reliability": "How much of what separates the mean votes of a list is signal, 0 to 1, over about the last "
-    "2,000 lists that this process has judged; 0 while nothing tells (lists of one, k = 1). `grm-plugin votes` says "
-    "how many votes would make it 0.8 or 0.9.",
+    "2,000 lists that this process has judged; 0 while nothing tells (lists of one, k = 1). In `judge.mode` pairwise "
+    "of the shares of comparisons won in a group; without what tie-breaks add. `grm-plugin votes` says how many votes "
+    "would make it 0.8 or 0.9.",
     "grm_length_corr": "Correlation of rewards with the length of responses in characters, -1 to 1, inside groups and "
     "over about the last 2,000 that this process has judged: of the mean votes, less `normalize.length_penalty`. Near "
     "1 longer is better, whatever it says; 0 while nothing tells (one sample per prompt, equal lengths).",
@@ -151,6 +155,8 @@ class Voted(Protocol):
     @property
     def length_corr(self) -> float | None: ...
     @property
+    def votes_tiebreak(self) -> int: ...
+    @property
     def meta(self) -> float | None: ...
     @property
     def meta_failed(self) -> bool: ...
@@ -178,6 +184,7 @@ def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, f
         "grm_votes_asked": float(reward.votes_asked),
         "grm_rounds": float(reward.rounds),
         "grm_stopped": float(reward.stopped != Stopped.ALL),
+        "grm_tiebreak_votes": float(reward.votes_tiebreak),
         "grm_reliability": reward.reliability or 0.0,
         "grm_length_corr": reward.length_corr or 0.0,
         "grm_forced": reward.votes_forced / (reward.votes_kept or 1),

@@ -22,6 +22,7 @@ from grm_plugin.judging.applying import Applying
 from grm_plugin.judging.grouping import split_evenly
 from grm_plugin.judging.length import LengthCorrelation
 from grm_plugin.judging.lists import ListJudge, Sanitize
+from grm_plugin.judging.modes import Modes
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.reliability import Reliability
 from grm_plugin.judging.rewards import rewards_of
@@ -73,6 +74,7 @@ class Judge:
         self.on_judgement = on_judgement
         self.no_pair = OncePerMinute(logger)
         self.rule_failed = OncePerMinute(logger)
+        self.modes = Modes(config)
 
     async def judge(
         self, groups: Sequence[Group], deadline: Deadline = NEVER, learn: bool = True, texts: bool = True
@@ -107,7 +109,7 @@ class Judge:
             if first != index:
                 copies[index] = first
         judged = self.begin(deadline, learn, texts)
-        for members in split_evenly(list(shown.values()), self.config.judge.list_size):
+        for members in split_evenly(list(shown.values()), self.modes.gathered):
             judged.put(group, members)
         return await judged.conclude(group, copies)
 
@@ -150,15 +152,17 @@ class GroupInProgress:
         self._judge = judge
         self._ruling = Ruling(judge.config.judge, judge.rules, deadline)
         self._began = time.monotonic()
-        self._lists: list[asyncio.Task[list[ListJudgement]]] = []
+        self._puts: list[asyncio.Task[None]] = []
+        self._lists: list[tuple[int, asyncio.Task[list[ListJudgement]]]] = []
+        """Each with the number of the put that it belongs to: a list that rules keep waiting stays in its place."""
 
     def put(self, group: Group, members: tuple[int, ...]) -> None:
         """Put responses before the GRM together; `members` are their indices in the group as it stands.
 
         Where the GRM compares pairs, a single one gets a partner of the group, whose votes are not looked at if it has
-        its own.
+        its own. In mode pairwise the members are all of the group that the GRM is asked about.
         """
-        self._lists.append(asyncio.create_task(self._votes(group, members)))
+        self._puts.append(asyncio.create_task(self._votes(group, members, len(self._puts))))
 
     async def conclude(self, group: Group, copies: Mapping[int, int] = NO_COPIES) -> Judgement:
         """The rewards of the whole group, once all its lists have their votes.
@@ -170,7 +174,7 @@ class GroupInProgress:
             copies: index of each response that repeats an earlier one (`Judge.as_shown`) -> that one's index.
         """
         try:
-            await asyncio.gather(*self._lists)
+            await asyncio.gather(*self._puts)
         finally:
             self.cancel()  # if one has failed the others are for nobody
         return self.conclude_now(group, copies)
@@ -178,14 +182,15 @@ class GroupInProgress:
     def conclude_now(self, group: Group, copies: Mapping[int, int] = NO_COPIES) -> Judgement:
         """As `conclude`, from the lists that have their votes now; the others are given up."""
         self.cancel()
-        lists = [judged for task in self._lists if _succeeded(task) for judged in task.result()]
+        in_order = (task for _, task in sorted(self._lists, key=lambda numbered: numbered[0]))
+        lists = [judged for task in in_order if _succeeded(task) for judged in task.result()]
         judge = self._judge
         group = judge.applying.applied(group)
         if self.learn:  # evaluation asks the policy otherwise
             judge.reliability.learn(lists, group.criteria)
         rewards = rewards_of(
             *(group, judge.config.judge, lists, judge.blank(group), copies, judge.normalizer, self.learn),
-            *(judge.reliability, judge.length, self._ruling),
+            *(judge.reliability, judge.length, self._ruling, judge.modes.combine_of(group)),
         )
         failed = sorted({row.name for reward in rewards for row in reward.criteria if row.problem})
         if failed:  # why may quote the response, which does not belong into logs
@@ -201,22 +206,27 @@ class GroupInProgress:
 
     def cancel(self) -> None:
         """Give up what the GRM still works on."""
-        let_go(*self._lists)
+        let_go(*self._puts, *(task for _, task in self._lists))
 
-    async def _votes(self, group: Group, members: tuple[int, ...]) -> list[ListJudgement]:
-        """The votes on a list, less the responses that a gate of the user's stops; beside them the other rules."""
+    async def _votes(self, group: Group, members: tuple[int, ...], number: int) -> None:
+        """Have responses voted on, less those that a gate of the user's stops; beside that the other rules.
+
+        Each list has a task of its own: if this ends before others, its votes are there.
+        """
         group = self._judge.applying.applied(group)
         members = await self._ruling.let_through(group, members)
         asked = bool(members) and bool(group.criteria or self._judge.config.judge.asks_overall(group.source))
-        if self._judge.rules is None:
-            return await self._votes_of_grm(group, members) if asked else []
         rest = asyncio.create_task(self._ruling.ask_rest(group, members))
+        modes = self._judge.modes
         try:
-            lists = await self._votes_of_grm(group, members) if asked else []
-            await rest
+            for part in modes.parts_of(group, members) if asked else ():
+                votes = asyncio.create_task(self._votes_of_grm(group, part))
+                self._lists.append((number, votes))
+                if modes.breaks_ties:
+                    self._lists.append((number, asyncio.create_task(self._tiebreaks(group, votes))))
+            await asyncio.gather(rest, *(task for put, task in self._lists if put == number))
         finally:
             let_go(rest)
-        return lists
 
     async def _votes_of_grm(self, group: Group, members: tuple[int, ...]) -> list[ListJudgement]:
         """The votes on a list; then, where the GRM answered and not one answer could be read, each response once more,
@@ -227,7 +237,7 @@ class GroupInProgress:
         and a GRM that cannot be read at all costs twice what it should and not n + 1 times.
         """
         lists = self._judge.lists
-        pairs = self._judge.config.judge.pairs
+        pairs = self._judge.config.judge.compares
         if pairs and len(members) == 1:
             partner = self._partner(group, *members)
             if partner is None:
@@ -235,10 +245,10 @@ class GroupInProgress:
                     "a group with one response to be judged has no votes: the GRM compares pairs, so give it two or "
                     "more (group.n, ?n=)"
                 )
-                return [_no_pair(members)]
+                return [self._judge.modes.marked(_no_pair(members))]
             members = (*members, partner)
         wanted = Wanted(texts=self._texts)
-        together = await lists.judge(group, members, self.deadline, wanted)
+        together = self._judge.modes.marked(await lists.judge(group, members, self.deadline, wanted))
         silent = all(vote.reason.engine_failed for vote in together.unparsed)
         if together.critiques or silent or pairs or len(members) == 1:
             return [together]
@@ -249,11 +259,25 @@ class GroupInProgress:
         alone = (lists.judge(group, (member,), self.deadline, wanted) for member in members)
         return [together, *await all_of(alone)]
 
+    async def _tiebreaks(self, group: Group, votes: asyncio.Task[list[ListJudgement]]) -> list[ListJudgement]:
+        """The votes on those pairs of a list that its own votes do not separate."""
+        modes, [first, *_] = self._judge.modes, await votes
+        pairs = [] if self.deadline.over else modes.tied(group, first)
+        wanted = Wanted(k=self._judge.config.judge.tiebreak.k, texts=self._texts)
+        judged = await all_of(self._judge.lists.judge(group, pair, self.deadline, wanted) for pair in pairs)
+        return [replace(pair, purpose="tiebreak") for pair in judged]
+
     def _partner(self, group: Group, member: int) -> int | None:
-        """Whom a response left over is compared with: the nearest one of its group, if possible with another text."""
+        """Whom a response left over is compared with: the nearest one of its group, if possible one with another text
+        that no gate has stopped."""
         others = [index for index in self._judge.for_the_grm(group) if index != member]
         texts = group.responses
-        return min(others, key=lambda other: (texts[other] == texts[member], abs(other - member)), default=None)
+        stopped = self._ruling.stopped
+        return min(
+            others,
+            key=lambda other: (texts[other] == texts[member], stopped(other), abs(other - member)),
+            default=None,
+        )
 
 
 def _succeeded(task: asyncio.Task[list[ListJudgement]]) -> bool:
@@ -261,5 +285,7 @@ def _succeeded(task: asyncio.Task[list[ListJudgement]]) -> bool:
 
 
 def _no_pair(members: tuple[int, ...]) -> ListJudgement:
-    detail = "the GRM compares pairs (judge.preset, judge.answer), and the group has one response to be judged"
+    detail = (
+        "the GRM compares pairs (judge.mode, judge.preset, judge.answer), and the group has one response to be judged"
+    )
     return ListJudgement(members, (None,), (), (Unparsed(UnparsedReason.NO_PAIR, detail=detail),), (0,))

@@ -81,7 +81,7 @@ class PromptBuilder:
         Raises:
             PromptError: a template cannot be rendered, or leaves out what is judged.
         """
-        sizes = [2] if self._judge.pairs else list(range(1, self._judge.list_size + 1))
+        sizes = [2] if self._judge.compares else list(range(1, self._judge.list_size + 1))
         use_reference = self._judge.use_reference
         # A judge of pairs is never asked for criteria.
         by_criteria = [] if self._judge.pairs else [self._criteria]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from grm_plugin.judging.comparing import rounds_of
 from grm_plugin.types import Criterion, ListJudgement
 
 REMEMBERED_LISTS = 2000
@@ -115,18 +116,37 @@ class Reliability:
         """Votes that counted, in a list of the last ones on average."""
 
     def learn(self, lists: Sequence[ListJudgement], criteria: Sequence[Criterion] = ()) -> None:
-        """Take in the kept votes of lists, that were judged by these criteria."""
+        """Take in the kept votes of a group's lists, that were judged by these criteria.
+
+        Its pairs (mode pairwise) are one table, of `comparing.rounds_of`. Tie-breaks tell nothing of other votes: they
+        were asked for because these did not agree.
+        """
         for judged in lists:
+            if judged.purpose != "votes":
+                continue
             kept = [critique for critique in judged.critiques if critique.kept]
             first = self._looked_at(len(judged.members))
             seen = [vote for vote in kept if first is None or vote.sample < first]
-            self._sums, self._votes = _learnt(self._sums, self._votes, [vote.scores for vote in seen], len(kept))
+            self._learn_table([vote.scores for vote in seen], len(kept))
             for number, criterion in enumerate(criteria):
                 rows = [row for vote in seen if vote.by_criterion and (row := vote.by_criterion[number]) is not None]
-                before = self._by_criterion.pop(criterion.name, (TwoWay(), 0.0))
-                self._by_criterion[criterion.name] = _learnt(*before, rows, len(kept))
-                if len(self._by_criterion) > REMEMBERED_CRITERIA:
-                    self._by_criterion.popitem(last=False)
+                self._learn_table(rows, len(kept), criterion.name)
+        if pairs := [judged for judged in lists if judged.purpose == "pair"]:
+            first, rounds = self._looked_at(2), rounds_of(pairs)
+            votes = len(rounds)
+            self._learn_table(rounds if first is None else rounds_of(pairs, before=first), votes)
+            for number, criterion in enumerate(criteria):
+                self._learn_table(rounds_of(pairs, number, first), votes, criterion.name)
+
+    def _learn_table(self, rows: Sequence[Sequence[float]], votes: int, criterion: str | None = None) -> None:
+        """Take in the table of one list that has so many votes, of all its scores or of those of one criterion."""
+        if criterion is None:
+            self._sums, self._votes = _learnt(self._sums, self._votes, rows, votes)
+            return
+        before = self._by_criterion.pop(criterion, (TwoWay(), 0.0))
+        self._by_criterion[criterion] = _learnt(*before, rows, votes)
+        if len(self._by_criterion) > REMEMBERED_CRITERIA:
+            self._by_criterion.popitem(last=False)
 
     @property
     def sums(self) -> TwoWay:

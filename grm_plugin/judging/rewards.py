@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -28,6 +28,25 @@ STOPPED = Reward(None, "rule", mean=float(MIN_SCORE), spread=0.0, unit_mean=0.0)
 BLANK = Reward(None, "blank", mean=float(MIN_SCORE), spread=0.0, unit_mean=0.0)
 """The lowest score, by rule."""
 
+Combined = tuple[list[Reward], list[float]]
+"""For each response its reward without a value, and the share of its votes by which a must is not fulfilled."""
+
+Combine = Callable[[Sequence[Reward], Sequence[ListJudgement], Sequence[Criterion]], Combined]
+"""Takes what each response has without votes, the lists of a group, and the criteria that it was judged by."""
+
+
+def first_with_votes(
+    raw: Sequence[Reward], lists: Sequence[ListJudgement], criteria: Sequence[Criterion] = ()
+) -> Combined:
+    """Of a response that stands in several lists the first one with votes counts; what all of them cost is added."""
+    rewards, stopped = list(raw), [0.0] * len(raw)
+    for judged in lists:
+        for position, member in enumerate(judged.members):
+            if rewards[member].status != "ok":
+                stopped[member] = stopped_by_must(criteria, judged, position)
+            rewards[member] = _judged(judged, position, rewards[member], criteria)
+    return rewards, stopped
+
 
 def rewards_of(
     group: Group,
@@ -40,11 +59,11 @@ def rewards_of(
     reliability: Reliability | None = None,
     length: LengthCorrelation | None = None,
     ruling: Ruling | None = None,
+    combine: Combine = first_with_votes,
 ) -> tuple[Reward, ...]:
     """Rewards of a group from the votes on its lists, and from what the user's rules say of its responses.
 
-    Of a response that stands in several lists the first one with votes counts; what all of them cost is added. A
-    response that stands in none has no votes.
+    A response that stands in no list has no votes.
 
     Args:
         group: with the criteria that the GRM was asked for (`judging.applying`).
@@ -58,14 +77,10 @@ def rewards_of(
         reliability: of mean votes, to be told with the rewards that rest on votes.
         length: the correlation of rewards with it, to be told with the same.
         ruling: what the rules say.
+        combine: what the lists together say of each response (`judge.mode`).
     """
-    raw = [BLANK if index in blank else NO_VOTES for index in range(len(group.responses))]
-    stopped = [0.0] * len(raw)
-    for judged in lists:
-        for position, member in enumerate(judged.members):
-            if raw[member].status != "ok":
-                stopped[member] = stopped_by_must(group.criteria, judged, position)
-            raw[member] = _judged(judged, position, raw[member], group.criteria)
+    unjudged = [BLANK if index in blank else NO_VOTES for index in range(len(group.responses))]
+    raw, stopped = combine(unjudged, lists, group.criteria)
     if ruling is not None:
         raw = _ruled(raw, group, judge, ruling, stopped, {*blank, *copies})
     alike: dict[int, list[int]] = defaultdict(list)

@@ -51,7 +51,7 @@ class Known:
 def by_setting(config: Config) -> Known:
     """Critiques as long as `sampling.max_tokens` allows, prompts as long as they may be: the most."""
     limit, judge = config.sampling.max_tokens, config.judge
-    prompt = judge.list_size * judge.max_response_chars / CHARS_PER_TOKEN
+    prompt = judge.shown_together * judge.max_response_chars / CHARS_PER_TOKEN
     longest = getattr(config.engine, "max_model_len", None)
     if longest is not None:
         prompt = min(prompt, max(0.0, longest - limit))

@@ -86,7 +86,7 @@ async def measure(generator: Generator, config: Config, groups: Sequence[Group],
 
     def request(number: int) -> tuple[Prompt, Sampling]:
         group = groups[number % len(groups)]
-        shown = replace(group, responses=group.responses[: config.judge.list_size])
+        shown = replace(group, responses=group.responses[: config.judge.shown_together])
         order = balanced_orders(len(shown.responses), 1, rng)[0]
         made = builder.listwise(shown, order, draw_marker(rng, shown))
         chars.append(sum(len(message.content) for message in made.messages))

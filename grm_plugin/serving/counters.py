@@ -21,6 +21,7 @@ class Counters:
     votes_parsed: int = 0
     votes_kept: int = 0
     votes_forced: int = 0
+    votes_tiebreak: int = 0
     fallbacks: int = 0
     blank: int = 0
     cut_responses: int = 0
@@ -41,6 +42,7 @@ class Counters:
             self.votes_parsed += len(judged.critiques)
             self.votes_kept += sum(critique.kept for critique in judged.critiques)
             self.votes_forced += sum(critique.forced for critique in judged.critiques)
+            self.votes_tiebreak += judged.asked if judged.purpose == "tiebreak" else 0
             self.meta_failures += bool(judged.meta_error)
             self.tokens += judged.tokens
 

@@ -37,7 +37,7 @@ class Gatherer:
         self._counters = counters
         self._incomplete = OncePerMinute(logger)
         self._told_of_waiting = False
-        self._buffer = GroupBuffer(config.judge.list_size, keep_s=config.failure.deadline_s)
+        self._buffer = GroupBuffer(judge.modes.gathered, keep_s=config.failure.deadline_s)
         self._under_way: dict[int, _GroupUnderWay] = {}
 
     async def judge_sample(

@@ -37,6 +37,10 @@ COUNTER_METRICS = {
         "grm_votes_forced",
         "Critiques that could be read because they were asked for their scores after a cut (sampling.force_answer).",
     ),
+    "votes_tiebreak": (
+        "grm_tiebreak_votes",
+        "Critiques that compared two responses because their votes did not separate (judge.mode tiebreak).",
+    ),
     "blank": ("grm_blank_responses", "Responses scored by the blank rule."),
     "cut_responses": ("grm_cut_responses", "Over-long responses shown to the GRM without their middle."),
     "meta_failures": ("grm_meta_rm_failures", "Lists whose critiques the meta RM could not rate."),

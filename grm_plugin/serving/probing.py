@@ -48,7 +48,7 @@ def probe_sampling(config: Config) -> Sampling:
     A server may refuse what judging asks for: several completions, a temperature, a seed.
     """
     options = config.sampling
-    draw = plan_draws(config.judge.list_size, options, random.Random(0))[0][0]
+    draw = plan_draws(config.judge.shown_together, options, random.Random(0))[0][0]
     return as_asked(replace(sampling_of(options, draw.n, options.seed), max_tokens=ONE_TOKEN.max_tokens))
 
 

@@ -210,7 +210,7 @@ class RewardService:
             model=self.model,
             k=self.config.sampling.k,
             k_meta=self.config.kept_of(self.config.sampling.k),
-            list_size=self.config.judge.list_size,
+            list_size=self.config.judge.shown_together,
             max_waiting=self.config.service.max_waiting * self.config.service.replicas,
             fingerprint=self._fingerprint,
             counters={

@@ -131,7 +131,11 @@ def view_of(trace: Trace) -> GroupView:
         lost=tuple(
             LostView(vote.reason, vote.detail, vote.text) for judged in judgement.lists for vote in judged.unparsed
         ),
-        stopped=tuple(STOPPED_NOTES[judged.stopped] for judged in judgement.lists if judged.stopped in STOPPED_NOTES),
+        stopped=tuple(
+            dict.fromkeys(
+                STOPPED_NOTES[judged.stopped] for judged in judgement.lists if judged.stopped in STOPPED_NOTES
+            )
+        ),
         meta_errors=tuple(judged.meta_error for judged in judgement.lists if judged.meta_error),
         lists=len(judgement.lists),
     )
@@ -144,18 +148,23 @@ def _sort_key(response: ResponseView) -> tuple[bool, float]:
 def _response(trace: Trace, index: int) -> ResponseView:
     reward: Reward = trace.judgement.rewards[index]
     judged_as = index if reward.same_as is None else reward.same_as
-    scores = next(
-        (
-            vote.scores
-            for judged in trace.judgement.lists
-            for member, vote in zip(judged.members, judged.votes, strict=True)
-            if member == judged_as and vote is not None
-        ),
-        (),
-    )
+    lists = trace.judgement.lists
+    of_lists = [
+        vote.scores
+        for judged in lists
+        for member, vote in zip(judged.members, judged.votes, strict=True)
+        if member == judged_as and vote is not None
+    ]
+    # Of lists the first one counts, of pairs all of them.
+    counted = of_lists if any(judged.purpose == "pair" for judged in lists) else of_lists[:1]
+    scores = tuple(score for of_list in counted for score in of_list)
     notes = [STATUS_NOTES[reward.status]] if reward.status in STATUS_NOTES else []
     if reward.same_as is not None:
         notes.append(f"reads the same as {letter(reward.same_as)}, which was judged for both")
+    if reward.votes_tiebreak:
+        notes.append(
+            f"compared once more with its neighbours, {reward.votes_tiebreak} critiques: their votes were tied"
+        )
     if reward.cut:
         notes.append(f"{reward.cut:,} characters were not shown to the GRM")
     return ResponseView(

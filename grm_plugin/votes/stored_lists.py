@@ -118,6 +118,8 @@ def _traced(path: Path) -> Iterator[StoredList]:
             for judged in trace.judgement.lists if trace else ():
                 read = [Vote(vote.scores, vote.order, vote.tokens, vote.meta) for vote in judged.critiques]
                 lost = [Vote(None, vote.order, vote.tokens) for vote in judged.unparsed]
+                if judged.purpose == "tiebreak":  # chosen because other votes did not agree
+                    continue
                 stopped = judged.stopped is not Stopped.ALL
                 item = StoredList(len(judged.members), (*read, *lost), stopped=stopped)
                 if told:

@@ -166,13 +166,14 @@ class WireReward(WireReply):
     status: Literal["ok", "blank", "no_votes", "rule"]
     """ok, blank (nothing can be seen in it), rule (scored by the user's rules alone) or no_votes."""
     mean: Number | None
-    """Mean of the kept votes, 1..10."""
+    """Mean of the kept votes, 1..10; with `judge.mode` pairwise or tiebreak what they say together."""
     total: Number | None
     """Sum of the kept votes."""
     spread: Number | None
     """Standard deviation of the kept votes."""
     votes_asked: Count
-    """k; and k / n more, rounded up, where no critique of a list of n could be read and each was judged alone too."""
+    """k; and k / n more, rounded up, where no critique of a list of n could be read and each was judged alone too. With
+    `judge.mode` pairwise k for each pair with the response."""
     votes_parsed: Count
     """Critiques that could be read."""
     votes_kept: Count
@@ -199,6 +200,9 @@ class WireReward(WireReply):
     null where nothing tells."""
     criteria: list[WireCriterion] = Field(default_factory=list)
     """The criteria of the configuration, in its order, then those that the sample brought."""
+    votes_tiebreak: Count = 0
+    """Of those asked for, critiques that compared it with a sibling because their votes did not separate (`judge.mode`
+    tiebreak)."""
     same_as: int | None = Field(default=None, ge=0)
     """Index of an earlier response of the group that reads the same: the GRM was shown that one only, and its votes
     count for both. Its critiques name that one in `members`."""

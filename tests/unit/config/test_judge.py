@@ -151,3 +151,57 @@ def test_a_template_by_its_name_is_no_path(tmp_path: Path) -> None:
     assert config.judge.template == "builtin:deepseek_grm"
     assert config.meta_rm is not None
     assert config.meta_rm.template == "builtin:deepseek_grm_meta_rm"
+
+
+PAIR = {"answer": "verdict", "list_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("judge", "words"),
+    [
+        ({"mode": "pairs"}, "'listwise', 'pairwise' or 'tiebreak'"),
+        ({"comparisons": "circular"}, "mode listwise does not use comparisons, only mode pairwise does"),
+        ({"mode": "tiebreak", "pair_rewards": "borda"}, "mode tiebreak does not use pair_rewards, only mode pairwise"),
+        ({"tiebreak": {"k": 4}}, "mode listwise does not use tiebreak, only mode tiebreak does"),
+        ({"mode": "pairwise", "tiebreak": {"k": 4}}, "mode pairwise does not use tiebreak"),
+        (
+            {"mode": "pairwise", "preset": "selene"},
+            "preset selene reads one at a time: choose a preset that reads pairs",
+        ),
+        ({"mode": "tiebreak", "preset": "prometheus_2", "list_size": 1}, "list_size is 1: raise it, or set mode"),
+        ({"mode": "tiebreak", "list_size": 1}, "list_size is 1: raise it, or set mode: listwise"),
+        ({"mode": "tiebreak", **PAIR}, "this GRM reads nothing but pairs: set mode: pairwise"),
+        ({"mode": "tiebreak", "preset": "j1"}, "this GRM reads nothing but pairs: set mode: pairwise"),
+        (
+            {"mode": "pairwise", "answer": "regex", "pattern": r"(\d) (\d) (\d)", "list_size": 3},
+            r"pattern has 3 group\(s\): give one for each of two",
+        ),
+        ({"mode": "tiebreak", "tiebreak": {"flip": 0.5}}, "judge.tiebreak.flip"),
+        ({"mode": "tiebreak", "tiebreak": {"k": 1}}, "judge.tiebreak.k"),
+    ],
+)
+def test_what_a_mode_cannot_do_is_told_with_its_fix(judge: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load(**judge)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "mode", "words"),
+    [
+        ({"k": 1}, "pairwise", "sampling.k is 1, and judge.mode pairwise shows each pair in both orders"),
+        ({"orders": 1}, "tiebreak", "sampling.orders is 1, and judge.mode tiebreak shows each pair in both orders"),
+        ({"temperature": 0}, "tiebreak", "with sampling.temperature 0 those of an order are all the same"),
+        ({"k": 4, "adaptive": {}}, "pairwise", "would never end before the last vote"),
+    ],
+)
+def test_what_a_mode_cannot_do_with_the_sampling_is_told_too(sampling: dict[str, Any], mode: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make_config(sampling=sampling, judge__mode=mode)
+
+
+def test_pairwise_minds_no_list_size() -> None:
+    assert make_config(judge={"mode": "pairwise", "list_size": 1}, sampling={"k": 8, "adaptive": {}}).judge.compares
+    assert (load(mode="pairwise").shown_together, load(mode="tiebreak").shown_together) == (2, 4)
+    for pairs in (PAIR, {"preset": "rm_r1"}, {"answer": "regex", "pattern": r"(\d) (\d)", "list_size": 2}):
+        assert load(mode="pairwise", **pairs).compares
+    assert load(mode="pairwise", preset="gpt_score").shown_together == 2

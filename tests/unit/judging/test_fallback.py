@@ -68,6 +68,7 @@ def test_log_keys_are_pinned() -> None:
         "grm_votes_asked",
         "grm_rounds",
         "grm_stopped",
+        "grm_tiebreak_votes",
         "grm_reliability",
         "grm_length_corr",
         "grm_forced",
@@ -85,6 +86,7 @@ def test_log_values_say_what_happened() -> None:
     reward = Reward(
         0.5, "ok", 5.5, 22.0, 1.5, 0.5, votes_asked=8, votes_parsed=6, votes_kept=4, meta=1.31, tokens=99.5, cut=12,
         rounds=2, stopped=Stopped.WINNER, reliability=0.7, length_corr=-0.2, votes_forced=1,
+        votes_tiebreak=4,
     )  # fmt: skip
     assert log_values(reward, Settled(0.5, 0.5, False), latency_s=2.0) == {
         "grm_mean": 5.5,
@@ -93,6 +95,7 @@ def test_log_values_say_what_happened() -> None:
         "grm_votes_asked": 8,
         "grm_rounds": 2,
         "grm_stopped": 1,
+        "grm_tiebreak_votes": 4,
         "grm_reliability": 0.7,
         "grm_length_corr": -0.2,
         "grm_forced": 0.25,

@@ -174,6 +174,28 @@ class TestRules:
         nobody = await judged(judge, group("9 bad", "9 bad"))
         assert means(nobody) == [1.0, 1.0]
 
+    @pytest.mark.parametrize("mode", ["pairwise", "tiebreak"])
+    async def test_the_modes_ask_each_rule_once_and_show_nobody_whom_a_gate_stops(self, mode: str) -> None:
+        grm, rules = scoring(by_number), Rules(short={"9 bad": RuleScore(0.0)})
+        gate = {"criteria": [RULE | {"gate": True}], "mode": mode, "pair_rewards": "borda"}
+        if mode == "tiebreak":
+            del gate["pair_rewards"]
+        judge = Judge(make_config(judge=gate), grm, rules=rules)
+        judgement = await judged(judge, group("7", "9 bad", "7 too", "4"))
+        assert sorted(text for _, text in rules.asked) == ["4", "7", "7 too", "9 bad"]
+        assert all("bad" not in prompt.messages[-1].content for prompt, _ in grm.calls)
+        one, stopped, other, last = means(judgement)
+        assert (stopped, judgement.rewards[1].status) == (1.0, "rule")
+        assert one == other
+        assert (one or 0) > (last or 0) > 1
+
+    async def test_one_that_gates_leave_alone_is_compared_with_a_sibling_they_stop(self) -> None:
+        rules = Rules(short={"9 bad": RuleScore(0.0)})
+        config = make_config(judge={"mode": "pairwise", "criteria": [RULE | {"gate": True}]})
+        judge = Judge(config, scoring(by_number), rules=rules)
+        judgement = await judged(judge, group("7", "9 bad"))
+        assert [reward.status for reward in judgement.rewards] == ["ok", "rule"]
+
     @pytest.mark.parametrize("score", [RuleScore(None), RuleScore(problem="it raised KeyError")])
     async def test_a_rule_without_a_number_costs_itself(self, score: RuleScore) -> None:
         rules = Rules(short={"4": score})

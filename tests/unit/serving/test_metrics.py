@@ -36,6 +36,16 @@ def half_readable(prompt: Prompt, sampling: Sampling) -> list[Completion]:
     return [*good, Completion("no box", tokens=10)][: sampling.n]
 
 
+async def test_tiebreaks_are_counted_and_travel_with_the_rewards() -> None:
+    service = RewardService(make_config(sampling__k=2, judge__mode="tiebreak"), scoring(lambda _: 5))
+    group = ScoreRequest.model_validate({"groups": [{"prompt": "How many?", "responses": ["a", "b", "c"]}]})
+    (judgement,) = (await service.judge_groups(group)).judgements
+    assert [reward.votes_tiebreak for reward in judgement.rewards] == [2, 4, 2]
+    assert [reward.votes_asked for reward in judgement.rewards] == [4, 6, 4]
+    seen = samples(service)
+    assert (seen["grm_tiebreak_votes_total"], seen["grm_votes_asked_total"]) == (4, 6)
+
+
 async def test_totals_of_a_scored_group() -> None:
     meta_rm = FakeMetaRM(lambda conversation: 0.5)
     config = make_config(sampling__k=2, sampling__orders=1, meta_rm={"model": "some/meta", "k_meta": 1})

@@ -15,6 +15,8 @@ from pyarrow import parquet
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.http.trace_app import page_app
 from grm_plugin.serving.service import RewardService
+from grm_plugin.trace.group_view import view_of
+from grm_plugin.trace.stored_trace import Trace
 from grm_plugin.types import Judgement
 from support.factories import by_number, make_config, scoring
 from support.trace_factories import fill, judged, silent, writing
@@ -89,6 +91,19 @@ async def test_one_group_shows_responses_by_reward_and_what_was_lost(client: htt
     assert all(part in page for part in ("Specific Criteria", "as seen", "Order shown", "2 kept · 2 read · 2 asked"))
     lost = (await client.get("/traces/2")).text
     assert all(part in lost for part in ("no_scores", "I would rather not say.", "the failure policy gave this reward"))
+
+
+async def test_a_group_in_pairs_shows_the_scores_of_all_of_them(store: Callable[..., Path]) -> None:
+    pairs = judged("9", "2", "5", judge__mode="pairwise")
+    tied = judged("9", "9 too", "2", judge__mode="tiebreak")
+    view = view_of(Trace(pairs, ()))
+    assert [(response.letter, response.scores) for response in view.responses] == [
+        ("A", (9,) * 4),
+        ("C", (5,) * 4),
+        ("B", (2,) * 4),
+    ]
+    async with client_of(page_app(store(pairs, tied))) as client:
+        assert (await client.get("/traces/2")).text.count("compared once more with its neighbours, 2 critiques") == 2
 
 
 async def test_a_group_says_why_its_votes_ended(store: Callable[..., Path]) -> None:
