@@ -8,16 +8,20 @@ from dataclasses import asdict
 
 from grm_plugin.config import Config
 from grm_plugin.plan.planning import Plan
-from grm_plugin.serving.capacity import MOST_VOTES
+from grm_plugin.serving.capacity import MOST_VOTES, TIED
 
 
 def lines(plan: Plan, config: Config) -> Iterator[str]:
     """The plan for a reader, line by line."""
     step, tokens, known = plan.step, plan.step.tokens, plan.known
     yield f"a step of {step.prompts:,} prompts x {step.n} responses"
-    yield f"  lists            {step.lists:>12,}  of at most {config.judge.list_size} (judge.list_size)"
+    yield f"  lists            {step.lists:>12,}  {_lists(plan, config)}"
     yield f"  prompts to read  {step.requests:>12,}  one per order; {tokens.prompt:,.0f} tokens each"
     yield f"  critiques        {step.critiques:>12,}  k = {config.sampling.k} per list{_once(plan)}"
+    if step.tiebreaks:
+        tied = known.seen.tied if known.seen else None
+        share = f"{TIED} (--traces tell yours)" if tied is None else f"{tied:.0%} of them by the traces"
+        yield f"   of tie-breaks   {step.tiebreak_critiques:>12,}  if all neighbours are tied; expected: {share}"
     yield f"  tokens to write  {step.generated:>12,.0f}  {tokens.critique:,.0f} per critique ({known.tokens_from})"
     cache = "not known" if plan.cache is None else f"{plan.cache:,.0f} tokens per replica"
     yield f"  KV cache         {step.cache_per_critique:>12,.0f}  tokens per critique; {cache} ({plan.cache_from})"
@@ -41,6 +45,15 @@ def lines(plan: Plan, config: Config) -> Iterator[str]:
     )
     yield from _table(plan)
     yield from _advice(plan)
+
+
+def _lists(plan: Plan, config: Config) -> str:
+    if config.judge.mode == "pairwise":
+        return f"pairs (judge.mode pairwise, judge.comparisons {config.judge.comparisons})"
+    of_size = f"of at most {config.judge.list_size} (judge.list_size)"
+    return (
+        f"{of_size}; {plan.step.tiebreaks:,} are pairs of neighbours that may tie" if plan.step.tiebreaks else of_size
+    )
 
 
 def _once(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, quantiles
 
 from grm_plugin.config import Config
+from grm_plugin.judging.comparing import pair_count
 from grm_plugin.judging.grouping import split_evenly
 
 UTILISATION = 0.8
@@ -19,6 +20,9 @@ UTILISATION = 0.8
 
 SAME_WIDTH = 0.05
 """Measurements whose widths differ by less than this share are of one width."""
+
+TIED = "a third of them where responses differ, two thirds where they hardly do"
+"""How many neighbours mode tiebreak has compared in generated groups (`tests/benchmarks/bench_modes.py`)."""
 
 MOST_REPLICAS = 1 << 14
 """More is not searched for."""
@@ -61,6 +65,8 @@ class Step:
         critiques: votes, k per list.
         written: critiques that are generated: fewer than the votes where `sampling.temperature` is 0.
         tokens: how long the texts are.
+        tiebreaks: pairs among the lists that are compared only where votes are tied (`judge.mode` tiebreak).
+        tiebreak_critiques: of the critiques, those on such pairs.
     """
 
     prompts: int
@@ -70,6 +76,8 @@ class Step:
     critiques: int
     written: int
     tokens: Tokens
+    tiebreaks: int = 0
+    tiebreak_critiques: int = 0
 
     @property
     def generated(self) -> float:
@@ -110,15 +118,39 @@ class Speed:
 def step_of(config: Config, prompts: int, n: int, tokens: Tokens, k: int | None = None) -> Step:
     """What a step of `prompts` prompts with n responses each asks for, with k votes (None: `sampling.k`).
 
-    With `sampling.adaptive` it is the most that it may ask for. Nothing is taken off for responses that are blank or
-    repeat each other.
+    With `sampling.adaptive` it is the most that it may ask for, and so it is with mode tiebreak: that every response is
+    compared with its neighbours. Nothing is taken off for responses that are blank or repeat each other.
     """
-    k = k or config.sampling.k
-    lists = [len(part) for part in split_evenly(range(n), config.judge.list_size)]
-    orders = sum(config.sampling.orders_of(length, k) for length in lists)
-    votes = len(lists) * k
-    written = orders if config.sampling.temperature == 0 else votes
-    return Step(prompts, n, prompts * len(lists), prompts * orders, prompts * votes, prompts * written, tokens)
+    judge, sampling = config.judge, config.sampling
+    k = k or sampling.k
+    if judge.mode == "pairwise" and n > 1:
+        lists = [2] * pair_count(n, judge.comparisons)
+    else:
+        lists = [len(part) for part in split_evenly(range(n), judge.list_size)]
+    ties = sum(length - 1 for length in lists) if judge.mode == "tiebreak" else 0
+    tie_k = judge.tiebreak.k or k
+    orders = sum(sampling.orders_of(length, k) for length in lists) + ties * sampling.orders_of(2, tie_k)
+    votes = len(lists) * k + ties * tie_k
+    written = orders if sampling.temperature == 0 else votes
+    return Step(
+        *(prompts, n, prompts * (len(lists) + ties), prompts * orders, prompts * votes, prompts * written, tokens),
+        *(prompts * ties, prompts * ties * tie_k),
+    )
+
+
+def described(config: Config, step: Step) -> str:
+    """What the critiques of a step are made of, for the user."""
+    k, mode = config.sampling.k, config.judge.mode
+    lists = (step.lists - step.tiebreaks) // step.prompts
+    if mode == "pairwise":
+        return f"{step.prompts:,} prompts x {lists:,} pair(s) of their {step.n} responses x k = {k}"
+    of_lists = f"{step.prompts:,} prompts x {lists:,} list(s) of their {step.n} responses x k = {k}"
+    if not step.tiebreaks:
+        return of_lists
+    return (
+        f"at most: {of_lists}, and {step.tiebreak_critiques:,} if all neighbours are tied: {step.tiebreaks:,} pairs x "
+        f"{step.tiebreak_critiques // step.tiebreaks:,}"
+    )
 
 
 def held_at_once(config: Config, step: Step, sequences: int | None, kv_tokens: float | None) -> int:

@@ -38,6 +38,7 @@ class Observed:
         in_flight: groups under way, averaged over the time in which there were any. By Little's law it is the product
             of the two before, unless the store has lost groups or clocks have jumped.
         named: whether the store says which model its groups are of; else nothing tells that it is this one.
+        tied: of neighbours in the ranking of a list, the share that mode tiebreak had compared; None where it had none.
     """
 
     groups: int
@@ -47,6 +48,7 @@ class Observed:
     latency_s: float
     in_flight: float
     named: bool = True
+    tied: float | None = None
 
 
 def observed(store: StoreReader, config: Config) -> Observed:
@@ -65,14 +67,16 @@ def observed(store: StoreReader, config: Config) -> Observed:
         )
     slices = [*_slices(spans)]
     busy_s = sum(length for length, *_ in slices)
+    traces = _traces(store, [row[0] for row in rows])
     return Observed(
         groups=len(rows),
-        tokens=_tokens(store, config, [row[0] for row in rows]),
+        tokens=_tokens(config, traces),
         pool=tuple(_points(slices)),
         groups_per_s=len(spans) / busy_s,
         latency_s=fmean(end - start for start, end, _, _ in spans),
         in_flight=sum(length * groups for length, groups, _, _ in slices) / busy_s,
         named=bool(noted),
+        tied=_tied(traces),
     )
 
 
@@ -128,9 +132,19 @@ def _points(slices: Sequence[tuple[float, int, float, float]]) -> Iterator[Measu
             taken = votes = tokens = 0.0
 
 
-def _tokens(store: StoreReader, config: Config, numbers: Sequence[int]) -> Tokens:
+def _traces(store: StoreReader, numbers: Sequence[int]) -> list[Trace]:
     chosen = numbers[:: max(1, len(numbers) // READ_WHOLE)]
-    traces = [trace for number in chosen if (trace := store.trace(number)) is not None]
+    return [trace for number in chosen if (trace := store.trace(number)) is not None]
+
+
+def _tied(traces: Sequence[Trace]) -> float | None:
+    lists = [judged for trace in traces for judged in trace.judgement.lists]
+    compared = sum(judged.purpose == "tiebreak" for judged in lists)
+    neighbours = sum(len(judged.members) - 1 for judged in lists if judged.purpose == "votes")
+    return compared / neighbours if compared and neighbours else None
+
+
+def _tokens(config: Config, traces: Sequence[Trace]) -> Tokens:
     votes: list[Critique | Unparsed] = []
     for trace in traces:
         for judged in trace.judgement.lists:

@@ -7,8 +7,10 @@ from pathlib import Path
 from grm_plugin.config import Config, replicas_of
 from grm_plugin.errors import StoreError
 from grm_plugin.serving.capacity import (
+    TIED,
     Step,
     Tokens,
+    described,
     held_at_once,
     seconds,
     step_of,
@@ -30,12 +32,18 @@ def judging_plan(config: Config, prompts: int, hook: str) -> str:
     n, limit = config.group.n, config.sampling.max_tokens
     seen = _seen(config)
     step = step_of(config, prompts, n, seen.tokens if seen else Tokens(limit, limit))
-    asks = (
-        f"a step asks the GRM for {step.critiques:,} critiques ({prompts:,} prompts x {step.lists // prompts} list(s) "
-        f"of their {n} responses x k = {config.sampling.k}); "
-    )
+    asks = f"a step asks the GRM for {step.critiques:,} critiques ({described(config, step)}{_tied(step, seen)}); "
     deadline_s = min(config.failure.deadline_s, OPENRLHF_DEADLINE_S) if hook == "http" else config.failure.deadline_s
     return asks + (_by_traces(config, step, seen, deadline_s) if seen else _at_most(config, step, deadline_s))
+
+
+def _tied(step: Step, seen: Observed | None) -> str:
+    """How many of the tie-breaks are to be expected."""
+    if not step.tiebreaks:
+        return ""
+    if seen is None or seen.tied is None:
+        return f"; expect {TIED}"
+    return f", of which {seen.tied:.0%} were there: some {seen.tied * step.tiebreak_critiques:,.0f}"
 
 
 def _seen(config: Config) -> Observed | None:

@@ -147,6 +147,24 @@ class TestJudging:
         assert "if each of 1 replica(s) writes 3,495 tokens/s" in said
         assert "The deadline of 170 s holds" in judging_plan(config, 128, "http")  # OpenRLHF's HTTP call gives up then
 
+    def test_pairs_are_counted(self) -> None:
+        config = make_config(group__n=8, sampling__k=4, judge__mode="pairwise")
+        said = judging_plan(config, 128, "agent")
+        assert "14,336 critiques (128 prompts x 28 pair(s) of their 8 responses x k = 4); " in said
+
+    def test_tiebreaks_are_an_upper_bound_of_which_traces_tell_the_share(self, tmp_path: Path) -> None:
+        config = make_config(group__n=4, sampling__k=4, judge__mode="tiebreak")
+        said = judging_plan(config, 10, "agent")
+        assert (
+            "160 critiques (at most: 10 prompts x 1 list(s) of their 4 responses x k = 4, and 120 if all neighbours "
+            "are tied: 30 pairs x 4; expect a third of them where responses differ" in said
+        )
+        path = tmp_path / "traces.db"
+        groups = [judged("3", "3 too", "9", "5", generator=writing("as seen."), judge__mode="tiebreak")]
+        fill(path, [replace(group, latency_s=2.0) for group in groups])
+        config = config.model_copy(update={"trace": make_config(trace__path=str(path)).trace})
+        assert "30 pairs x 4, of which 33% were there: some 40)" in judging_plan(config, 10, "agent")
+
     def test_traces_of_the_same_grm_tell_its_seconds(self, tmp_path: Path) -> None:
         """One group of 14 tokens took 2 s there; a step has 256 such, one after the other."""
         path = tmp_path / "traces.db"

@@ -41,6 +41,18 @@ def test_without_a_speed_it_counts_and_says_what_the_deadline_asks() -> None:
     assert "holds for a step that comes all at once if each of 1 replica(s) writes 3,495 tokens/s" in said
 
 
+def test_the_critiques_of_the_modes_are_counted() -> None:
+    shape = ("--prompts", "128", "--n", "8", "--grm.judge.mode")
+    said = plan(*shape, "pairwise").output
+    assert "lists                   3,584  pairs (judge.mode pairwise, judge.comparisons all)" in said
+    assert "critiques              28,672  k = 8 per list" in said
+    assert "critiques               8,192" in plan(*shape, "pairwise", "--grm.judge.comparisons", "circular").output
+    said = plan(*shape, "tiebreak").output
+    assert "lists                   1,024  of at most 4 (judge.list_size); 768 are pairs of neighbours that may" in said
+    assert "critiques               8,192" in said
+    assert "of tie-breaks          6,144  if all neighbours are tied; expected: a third of them" in said
+
+
 def test_with_a_speed_it_says_how_many_replicas_are_needed() -> None:
     said = plan(*RATE, "--rollout-s", "120").output
     assert "<- configured" in said

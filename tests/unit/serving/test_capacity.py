@@ -14,6 +14,7 @@ from grm_plugin.serving.capacity import (
     Measured,
     Speed,
     Tokens,
+    described,
     fit_speed,
     held_at_once,
     largest_k,
@@ -57,17 +58,21 @@ SHAPES = {
     "lists of unequal length": {"prompts": 25, "n": 5, "k": 6, "list_size": 4, "at_once": 16, "replicas": 1},
     "single responses": {"prompts": 64, "n": 3, "k": 8, "list_size": 1, "at_once": 10, "replicas": 2},
     "idle replicas": {"prompts": 2, "n": 2, "k": 2, "list_size": 2, "at_once": 64, "replicas": 4},
+    "pairs": {"prompts": 5, "n": 5, "k": 6, "at_once": 8, "replicas": 2, "mode": "pairwise"},
+    "circles": {"prompts": 9, "n": 6, "k": 3, "at_once": 8, "replicas": 1, "mode": "pairwise", "pairs": "circular"},
 }
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=[*SHAPES])
-def test_a_step_takes_as_long_as_the_judge_with_a_fake_engine(shape: dict[str, int]) -> None:
+def test_a_step_takes_as_long_as_the_judge_with_a_fake_engine(shape: dict[str, Any]) -> None:
     """The seconds are those of the pipeline within 15 %; what it asks for is counted exactly."""
     delay_s, replicas = 0.5, shape["replicas"]
     config = make_config(
         engine__delay_s=delay_s,
         engine__max_concurrency=shape["at_once"],
-        judge__list_size=shape["list_size"],
+        judge__list_size=shape.get("list_size", 4),
+        judge__mode=shape.get("mode", "listwise"),
+        judge__comparisons=shape.get("pairs", "all"),
         sampling__k=shape["k"],
     )
     pool = Pool(config, replicas)
@@ -78,6 +83,20 @@ def test_a_step_takes_as_long_as_the_judge_with_a_fake_engine(shape: dict[str, i
     assert (step.requests, step.critiques) == (pool.requests, pool.critiques)
     speed = Speed(delay_s, 0.0, held_at_once(config, step, None, None))
     assert seconds(step, speed, replicas) == pytest.approx(took_s, rel=0.15)
+
+
+def test_a_tiebreak_asks_for_no_more_than_the_plan_says() -> None:
+    """All responses are level here, so every pair of neighbours is compared."""
+    config = make_config(judge={"mode": "tiebreak", "list_size": 3, "tiebreak": {"k": 2}}, sampling__k=4)
+    pool = Pool(config, 1)
+    groups = [make_group(*(f"word{place}" for place in range(5)), question=f"Question {n}?") for n in range(3)]
+    run_skipping(Judge(config, pool).judge(groups))
+    step = step_of(config, 3, 5, ONE)
+    assert (step.requests, step.critiques) == (pool.requests, pool.critiques) == (3 * 11, 3 * (2 * 4 + 3 * 2))
+    assert (step.lists, step.tiebreaks, step.tiebreak_critiques) == (15, 9, 18)
+    said = described(config, step)
+    assert said.startswith("at most: 3 prompts x 2 list(s) of their 5 responses x k = 4, and 18 if all")
+    assert said.endswith("9 pairs x 2")
 
 
 def test_a_published_model_is_as_fast_as_was_measured() -> None:
