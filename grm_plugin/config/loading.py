@@ -126,7 +126,8 @@ def _explain(item: Any) -> str:
         if key in known:  # a key of another engine type
             return f"{key} is no key of type {item['loc'][1]}; remove it or change {location[0]}.type"
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        near = near or [k for k in known if k.rsplit(".", 1)[-1] == location[-1]][:1]
+        ends_alike = [k for k in known if k.rsplit(".", 1)[-1] == location[-1]]
+        near = near or sorted(ends_alike, key=lambda k: k.count("."))[:1]
         return f"unknown key {key}" + (f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(known)}")
     if item["type"] == "missing":
         return f"{key} is missing; set it"
