@@ -325,22 +325,23 @@ class Reward:
     """The reward of one response and what it rests on.
 
     `value` is the normalised, finite reward, or None when no vote could be had (`status` = `no_votes`). `mean` (1..10),
-    `total` and `spread` describe the kept votes and are None without them; `unit_mean` is the mean mapped to [0, 1].
-    `votes_asked` >= `votes_parsed` >= `votes_kept` >= `votes_forced`; asked is k (fewer with `sampling.adaptive`). It
-    is k and k / n more, rounded up, where no critique of a list of n could be read and its responses were judged once
-    more, each alone; and twice k where it was lent to a sibling that had nobody to be compared with. `votes_forced` of
-    the kept votes were cut, and their scores asked for (`Critique.forced`). `meta` is the mean logit of
-    the kept critiques, if a meta RM rated them; `meta_failed` says that it was asked and failed, so that all that
-    could be read voted. `tokens` is this response's share of the generated tokens. `cut` counts characters left out
-    of an over-long response. `rounds` are those in which the votes were asked for, and `stopped` says why there were no
-    more; `reliability` (0 to 1) is how much of what separates the mean votes of a list is signal, over the last lists,
-    None where nothing tells; `length_corr` (-1 to 1) is the correlation of rewards with the length of responses inside
-    groups, over the last ones, None where nothing tells. `votes_tiebreak` of those asked compared it with a sibling
-    because their votes did not separate (mode tiebreak): the mean rests on both then, spread and total on the other
-    votes alone. In mode pairwise there are k votes on each pair that the response is part of, and one counts 10 where
-    it is ahead, 1 where the other is, and 5.5 where they are level: of those are total and spread, and the mean is that
-    of `judge.pair_rewards`. `same_as` is the index of an earlier response of the group that reads the same to the GRM:
-    the GRM was shown that one, and its votes count for this one too. `criteria` are those of the configuration, in its
+    `total` and `spread` describe the kept votes and are None without them, but that `mean` is of votes and of the
+    user's rules together where there are some; `unit_mean` is the mean mapped to [0, 1]. `votes_asked` >=
+    `votes_parsed` >= `votes_kept` >= `votes_forced`; asked is k (fewer with `sampling.adaptive`). It is k and k / n
+    more, rounded up, where no critique of a list of n could be read and its responses were judged once more, each
+    alone; and twice k where it was lent to a sibling that had nobody to be compared with. `votes_forced` of the kept
+    votes were cut, and their scores asked for (`Critique.forced`). `meta` is the mean logit of the kept critiques, if a
+    meta RM rated them; `meta_failed` says that it was asked and failed, so that all that could be read voted. `tokens`
+    is this response's share of the generated tokens. `cut` counts characters left out of an over-long response.
+    `rounds` are those in which the votes were asked for, and `stopped` says why there were no more; `reliability` (0 to
+    1) is how much of what separates the mean votes of a list is signal, over the last lists, None where nothing tells;
+    `length_corr` (-1 to 1) is the correlation of rewards with the length of responses inside groups, over the last
+    ones, None where nothing tells. `votes_tiebreak` of those asked compared it with a sibling because their votes did
+    not separate (mode tiebreak): the mean rests on both then, spread and total on the other votes alone. In mode
+    pairwise there are k votes on each pair that the response is part of, and one counts 10 where it is ahead, 1 where
+    the other is, and 5.5 where they are level: of those are total and spread, and the mean is that of
+    `judge.pair_rewards`. `same_as` is the index of an earlier response of the group that reads the same to the GRM: the
+    GRM was shown that one, and its votes count for this one too. `criteria` are those of the configuration, in its
     order, and then those that the sample brought.
     """
 

@@ -19,7 +19,7 @@ from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.engines.chat_tokens import token_ids
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
 from grm_plugin.judging.sanitizing import sanitize
-from grm_plugin.types import Conversation, Group, Message
+from grm_plugin.types import Conversation, Criterion, Group, Message
 
 CLEAN = Group(
     (Message("user", "Which planets have rings?"), Message("assistant", "All four giants."), Message("user", "Names?")),
@@ -31,6 +31,15 @@ CLEAN = Group(
 
 SLOTS = ("response 1", "response 2", "response 3", "earlier turn", "reference", "rubric")
 """Where an attack can stand in a group."""
+
+BY_CRITERIA = (
+    Criterion("complete", "Names all planets with rings.", 2.0),
+    Criterion("brief", "Names planets and nothing else.", kind="yes_no"),
+)
+"""What it is scored by, where the GRM is asked for criteria."""
+
+CRITERION = "criterion"
+"""The slot of an attack in the text of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +107,28 @@ def check_prompts(
             _template_kwargs(config.meta_rm),
         ),
     ]
+    by_criteria = _Check(
+        "GRM prompt by criteria",
+        lambda group, order: builder.listwise(_scored(group), order, marker).messages,
+        first,
+        tokenizer,
+        _template_kwargs(config.engine),
+    )
     prompts, changes = 0, []
     for attack in attacks:
         for slot in slots(config):
             group, _ = sanitize(attacked(attack, slot), first, config.judge)
-            for check in checks:
+            for check in checks if config.judge.pairs else (*checks, by_criteria):
+                if slot == CRITERION and check is not by_criteria:
+                    continue
                 prompts += len(orders)
                 changes += [Change(attack.id, f"{slot}, {check.name}", what) for what in check.problems(group, orders)]
     return prompts, changes
+
+
+def _scored(group: Group) -> Group:
+    """The group with criteria: its own, where one of them is attacked."""
+    return group if group.criteria else replace(group, criteria=BY_CRITERIA)
 
 
 def shown_together(config: Config) -> int:
@@ -114,12 +137,16 @@ def shown_together(config: Config) -> int:
 
 
 def slots(config: Config) -> tuple[str, ...]:
-    """The slots that the GRM is shown."""
-    return (*SLOTS[: shown_together(config)], *SLOTS[len(CLEAN.responses) :])
+    """The slots that the GRM is shown; criteria only where it does not read pairs."""
+    criteria = () if config.judge.pairs else (CRITERION,)
+    return (*SLOTS[: shown_together(config)], *SLOTS[len(CLEAN.responses) :], *criteria)
 
 
 def attacked(attack: Attack, slot: str) -> Group:
-    """The clean group with an attack in one of `SLOTS`."""
+    """The clean group with an attack in one of `SLOTS`, or in a criterion."""
+    if slot == CRITERION:
+        complete, brief = BY_CRITERIA
+        return replace(CLEAN, criteria=(replace(complete, text=attack.on(complete.text)), brief))
     if slot == "reference":
         return replace(CLEAN, reference=attack.on(CLEAN.reference or ""))
     if slot == "rubric":

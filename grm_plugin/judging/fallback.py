@@ -74,7 +74,7 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
 
 
 LOG_MEANINGS = {
-    "grm_mean": "Mean of the kept votes on the response, 1..10. 0 where `grm_fallback` is 1: read them together. 1 for "
+    "grm_mean": "Mean of the kept votes on the response, 1..10; where there are rules, of both together. 0 where `grm_fallback` is 1: read them together. 1 for "
     "a blank response, which has its reward by rule.",
     "grm_spread": "Standard deviation of the kept votes; 0 without votes.",
     "grm_votes_kept": "Critiques that voted, after the meta RM's choice.",

@@ -26,7 +26,7 @@ from grm_plugin.types import MAX_SCORE, MIN_SCORE, Completion, Criterion, Scores
 
 _SIGNS = r"[ \t\r\#*_`|•+-]*+"
 _HEADING = re.compile(
-    rf"^ {_SIGNS} (?: (?: final | overall ) \  )?+ scores [ \t*_`]*+ : [ \t*_`]*+ \r?+ $",
+    rf"^ {_SIGNS} (?: (?: final | overall ) \  )?+ scores [ \t*_`]*+ :?+ [ \t*_`]*+ \r?+ $",
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 _LINE = re.compile(

@@ -55,7 +55,7 @@ def nano() -> Config:
 def test_the_built_in_templates_hold(tokenizer: Any) -> None:
     prompts, changed = check_prompts(CORPUS, make_config())
     assert changed == []
-    assert prompts == len(CORPUS) * len(SLOTS) * ORDERS * TEMPLATES
+    assert prompts == len(CORPUS) * ORDERS * (len(SLOTS) * TEMPLATES + len(SLOTS) + 1)
     tokens = build_corpus(["control_tokens", "invisible"])
     assert check_prompts(tokens, make_config(), tokenizer, tokenizer)[1] == []
 
@@ -64,7 +64,7 @@ def test_the_nano_templates_hold_in_text_and_in_tokens(nano: Config, tokenizer: 
     attacks = [*CORPUS, *token_attacks(tokenizer.all_special_tokens)]
     prompts, changed = check_prompts(attacks, nano, tokenizer, tokenizer)
     assert changed == []
-    assert prompts == len(attacks) * len(SLOTS) * ORDERS * TEMPLATES
+    assert prompts == len(attacks) * ORDERS * (len(SLOTS) * TEMPLATES + len(SLOTS) + 1)
 
 
 def test_the_models_templates_get_their_arguments() -> None:

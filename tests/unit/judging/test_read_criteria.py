@@ -32,6 +32,7 @@ ALL = ((8.0, 3.0), (10.0, 1.0), (10.0, 1.0))
         GOOD,
         GOOD + "\n",
         GOOD.replace("Scores:", "**Scores:**"),
+        GOOD.replace("Scores:", "#### Scores"),
         GOOD.replace("Scores:", "### Final Scores:"),
         GOOD.replace("1:", "Criterion 1 (right):").replace("2:", "- **2. kind**:").replace("3:", "3)"),
         GOOD.replace("yes", "Yes").replace("no", " NO "),
