@@ -297,8 +297,9 @@ class CriterionReward:
 
     `mean` (1..10, higher is better, so 10 is a penalty's fault that is not there) and `spread` describe the `votes`
     that could be read, or the one number of a rule, and are None without any. `value` is the mean, normalised as the
-    reward is. `reliability` (0 to 1) is that of `Reward`, of this criterion. `own`: the sample brought it, and the
-    configuration does not name it, so that it is no column of a log. `problem` says why a rule has no number.
+    reward is. `settled` is the mean, or without one that of the group's others, or the middle of the scale.
+    `reliability` (0 to 1) is that of `Reward`, of this criterion. `own`: the sample brought it, and the configuration
+    does not name it, so that it is no column of a log. `problem` says why a rule has no number.
     """
 
     name: str
@@ -306,6 +307,7 @@ class CriterionReward:
     spread: float | None = None
     votes: int = 0
     value: float | None = None
+    settled: float = (MIN_SCORE + MAX_SCORE) / 2
     reliability: float | None = None
     own: bool = False
     problem: str = ""

@@ -74,8 +74,8 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
 
 
 LOG_MEANINGS = {
-    "grm_mean": "Mean of the kept votes on the response, 1..10; where there are rules, of both together. 0 where `grm_fallback` is 1: read them together. 1 for "
-    "a blank response, which has its reward by rule.",
+    "grm_mean": "Mean of the kept votes on the response, 1..10; with rules, of both together. 0 where `grm_fallback` "
+    "is 1: read them together. 1 for a blank response, which has its reward by rule.",
     "grm_spread": "Standard deviation of the kept votes; 0 without votes.",
     "grm_votes_kept": "Critiques that voted, after the meta RM's choice.",
     "grm_votes_asked": "Critiques that were asked for: k, or fewer where `sampling.adaptive` stopped early; in "
@@ -112,7 +112,8 @@ LOG_KEYS = tuple(LOG_MEANINGS)
 
 CRITERION_KEY = "grm_criterion_"
 """Begins the key of a criterion's column (`judge.criteria`), before its name: the mean of its votes, 1..10, or what its
-rule says on that scale; higher is better. 0 where it does not apply, or could not be read."""
+rule says on that scale; higher is better. Where it has none, the mean of the group's others, or 5.5: trainers that take
+these columns for rewards (GDPO) must not take a failure for a score."""
 
 
 def missing(columns: Sequence[str] = ()) -> Reward:
@@ -126,7 +127,7 @@ class Scored(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def mean(self) -> float | None: ...
+    def settled(self) -> float: ...
     @property
     def own(self) -> bool: ...
 
@@ -198,5 +199,5 @@ def log_values(reward: Voted, settled: Settled, latency_s: float) -> dict[str, f
     }
     for criterion in reward.criteria:
         if not criterion.own:
-            values[CRITERION_KEY + criterion.name] = criterion.mean or 0.0
+            values[CRITERION_KEY + criterion.name] = criterion.settled
     return values

@@ -107,22 +107,32 @@ def in_columns(
 ) -> list[Reward]:
     """The rewards with their criteria in order, each normalised over the group: those of the configuration, then own.
 
-    All rewards of a service have the columns of the configuration, also where nothing was said of them.
+    All rewards of a service have the columns of the configuration, also where nothing was said of them. A response that
+    has the lowest score by rule has it for every criterion of the group.
     """
     configured = [criterion.name for criterion in judge.criteria]
     own = [criterion.name for criterion in group.criteria if criterion.name not in configured]
     if not configured and not own:
         return list(rewards)
+    applying = {criterion.name for criterion in (*group.criteria, *judge.rules_for(group.source))}
     found: list[dict[str, CriterionReward]] = [{row.name: row for row in reward.criteria} for reward in rewards]
+    for reward, by_name in zip(rewards, found, strict=True):
+        if reward.status == "blank" or (reward.status == "rule" and group.criteria):
+            for name in applying:
+                row = by_name.get(name, CriterionReward(name))
+                by_name[name] = row if row.mean is not None else replace(row, mean=float(MIN_SCORE), spread=0.0)
     columns = []
     for name in (*configured, *own):
         rows = [by_name.get(name, CriterionReward(name)) for by_name in found]
         values = normalizer.beside([row.mean for row in rows])
+        means = [row.mean for row in rows if row.mean is not None]
+        others = math.fsum(means) / len(means) if means else MIDDLE
         columns.append(
             [
                 replace(
                     row,
                     value=value,
+                    settled=others if row.mean is None else row.mean,
                     reliability=reliability_of(name) if row.votes else None,
                     own=name not in configured,
                 )

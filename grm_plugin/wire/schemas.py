@@ -146,6 +146,8 @@ class WireCriterion(WireReply):
     """Critiques that could be read for it; 0 for a rule."""
     value: Number | None = None
     """Its normalised reward."""
+    settled: Number = 5.5
+    """Its mean; without one that of the group's others, or 5.5. Always finite."""
     reliability: Number | None = None
     """As the reward's, of this criterion."""
     own: bool = False

@@ -137,7 +137,7 @@ async def test_the_routes(serve: Callable[..., Any]) -> None:
     found = {path: reply.json() for path, reply in replies.items()}
     assert found["/get_reward?n=1"]["extra_logs"][CRITERION_KEY + "right"] == [9.0]
     logs = found["/v1/sample?n=1&logs=true"]["logs"]
-    assert [logs[CRITERION_KEY + name] for name in ("right", "kind", "further")] == [9.0, 10.0, 0.0]
+    assert [logs[CRITERION_KEY + name] for name in ("right", "kind", "further")] == [9.0, 10.0, 5.5]
     [reward] = found["/v1/score"]["judgements"][0]["rewards"]
     assert [(row["name"], row["mean"], row["own"]) for row in reward["criteria"]] == [
         ("right", 9.0, False),

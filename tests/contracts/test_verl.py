@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from grm_plugin.errors import ConfigError, GroupError, PromptError, RewardError, ServiceError
-from grm_plugin.judging.fallback import LOG_KEYS
+from grm_plugin.judging.fallback import CRITERION_KEY, LOG_KEYS
 from grm_plugin.serving.http.app import create_app
 from grm_plugin.serving.service import RewardService
+from support.criteria_grm import CRITERIA, judging
 from support.factories import Scripted, by_number, live, make_config, responses_shown, scoring
 
 pytest.importorskip("verl.protocol", reason="make test-verl installs it, into an environment of its own")
@@ -321,3 +322,35 @@ async def test_samples_of_different_prompts_are_judged_each_by_itself(
 async def test_a_sample_without_a_prompt_is_refused(load: Callable[..., Any], url: str, tokenizer: Any) -> None:
     with pytest.raises(PromptError, match="the prompt has no message"):
         await score(load(url), sample("10", row("r") | {"raw_prompt": None}, tokenizer))
+
+
+async def test_criteria_are_rewards_of_gdpo(load: Callable[..., Any], tokenizer: Any) -> None:
+    """verl's own estimator takes the columns of `judge.criteria` from `reward_extra_info`."""
+    import numpy as np
+    import torch
+    from verl.trainer.ppo.core_algos import compute_gdpo_outcome_advantage
+
+    texts = ["9 kind", "9", "5 kind", "1"]
+    service = RewardService(make_config(judge__criteria=CRITERIA), Scripted(judging))
+    with live(create_app(lambda: service)) as address:
+        manager = load(address)
+        rows = [row("g", rollout_n=len(texts)) | {"session_id": number} for number in range(len(texts))]
+        found = await score(manager, *(sample(*pair, tokenizer) for pair in zip(texts, rows, strict=True)))
+    infos = [each["reward_extra_info"] for each in found]
+    keys = [CRITERION_KEY + item["name"] for item in CRITERIA]
+    assert all(set(info) == {*INFO_KEYS, *keys} for info in infos)
+    columns = {key: np.array([info[key] for info in infos]) for key in keys}
+    assert columns[keys[0]].tolist() == [9, 9, 5, 1]
+    assert columns[keys[1]].tolist() == [10, 1, 10, 1]
+    n = len(texts)
+    advantages, _ = compute_gdpo_outcome_advantage(
+        torch.zeros(n, 2),
+        torch.ones(n, 2),
+        np.array(["g"] * n),
+        config={"gdpo_reward_keys": keys, "gdpo_reward_weights": [3.0, 1.0]},  # type: ignore[arg-type]
+        non_tensor_batch=columns,
+        batch={"prompts": torch.zeros(n, 2), "attention_mask": torch.ones(n, 4)},
+    )
+    first = advantages[:, 0].tolist()
+    assert first[0] > first[1] > first[2] > first[3]
+    assert bool(advantages.isfinite().all())

@@ -122,6 +122,25 @@ async def test_criteria_are_chosen_by_source() -> None:
     assert means(await judged(overall, group("7", "4 kind"))) == [7.0, 4.0], "no criterion: one overall score"
 
 
+async def test_what_has_the_lowest_score_by_rule_has_it_for_every_criterion() -> None:
+    rules = Rules(short={"9 bad": RuleScore(0.0)})
+    criteria = [RIGHT, KIND, RULE | {"gate": True}]
+    judge = Judge(make_config(judge__criteria=criteria), Scripted(by_words), rules=rules)
+    judgement = await judged(judge, group("10 kind", " ", "9 bad", "4"))
+    assert [[row.mean for row in reward.criteria] for reward in judgement.rewards] == [
+        [10, 10, 10],
+        [1, 1, 1],
+        [1, 1, 1],
+        [4, 1, 10],
+    ]
+
+
+async def test_a_failure_is_never_a_score_of_a_criterion() -> None:
+    judge = Judge(make_config(judge__criteria=[RIGHT]), Scripted(lambda prompt, sampling: []))
+    judgement = await judged(judge, group("10", "4"))
+    assert [reward.criteria for reward in judgement.rewards] == [(CriterionReward("right", settled=5.5),)] * 2
+
+
 async def test_a_criterion_that_is_never_read_costs_itself() -> None:
     def half(prompt: Prompt, sampling: Sampling) -> list[Completion]:
         return [replace(it, text=it.text.replace("2:", "two:")) for it in by_words(prompt, sampling)]
@@ -202,7 +221,7 @@ class TestRules:
         judge = Judge(make_config(judge__criteria=[RIGHT, RULE | {"gate": True}]), Scripted(by_words), rules=rules)
         judgement = await judged(judge, group("10", "4"))
         assert means(judgement) == [10.0, 4.0]
-        assert judgement.rewards[1].criteria[1] == CriterionReward("short", problem=score.problem)
+        assert judgement.rewards[1].criteria[1] == CriterionReward("short", settled=10.0, problem=score.problem)
 
     async def test_a_must_holds_against_rules(self) -> None:
         judge = Judge(make_config(judge__criteria=[RIGHT, SAFE, RULE]), Scripted(by_words), rules=Rules(short={}))
