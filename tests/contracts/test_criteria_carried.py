@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -165,3 +167,27 @@ async def test_what_cannot_be_scored_by_is_refused(serve: Callable[..., Any], cr
             assert reply.status_code == 422
             assert message in reply.text
     assert not service.judged
+
+
+async def test_principles_change_in_a_running_service_and_no_request_is_lost(
+    serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grm_plugin.judging.applying.LOOK_EVERY_S", 0.0)
+    file = tmp_path / "principles.txt"
+    file.write_text("Prefer rhymes.")
+    grm = Scripted(judging)
+    service = serve(grm, judge__principles={"file": str(file)})
+    async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
+
+        async def ask(number: int) -> int:
+            body = {"groups": [{"prompt": f"Q{number}", "responses": ["9", "4"]}]}
+            return (await client.post("/v1/score", json=body)).status_code
+
+        before = [asyncio.create_task(ask(number)) for number in range(20)]
+        await asyncio.sleep(0.05)
+        file.write_text("Prefer haiku.")
+        after = [asyncio.create_task(ask(number)) for number in range(20, 40)]
+        assert set(await asyncio.gather(*before, *after)) == {200}
+    shown = [prompt.messages[-1].content for prompt, _ in grm.calls]
+    assert all(("Prefer rhymes." in text) != ("Prefer haiku." in text) for text in shown if "Responses" in text)
+    assert any("Prefer haiku." in text for text in shown)
