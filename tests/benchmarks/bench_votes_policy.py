@@ -1,6 +1,6 @@
 """What early stopping does to a policy: the demo's OpenRLHF job with k = 32 votes, all of them and stopped early.
 
-    python tests/benchmarks/bench_votes_policy.py                # about 50 minutes on two cores
+    python tests/benchmarks/bench_votes_policy.py                # hours: a step takes about a minute on two busy cores
     python tests/benchmarks/bench_votes_policy.py --steps 30 --seeds 1 2 3 --goals advantage winner --run runs/policy
 
 One real job per seed and way to vote, one after the other, with the nano GRM and without its meta RM. A seed's jobs
