@@ -349,7 +349,7 @@ async def test_criteria_are_rewards_of_gdpo(load: Callable[..., Any], tokenizer:
         np.array(["g"] * n),
         config={"gdpo_reward_keys": keys, "gdpo_reward_weights": [3.0, 1.0]},  # type: ignore[arg-type]
         non_tensor_batch=columns,
-        batch={"prompts": torch.zeros(n, 2), "attention_mask": torch.ones(n, 4)},
+        batch={"prompts": torch.zeros(n, 2, dtype=torch.long), "attention_mask": torch.ones(n, 4, dtype=torch.long)},
     )
     first = advantages[:, 0].tolist()
     assert first[0] > first[1] > first[2] > first[3]
