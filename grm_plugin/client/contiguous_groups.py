@@ -28,7 +28,7 @@ class BatchRow:
     Attributes:
         prompt: text as the policy saw it, or messages.
         response: a text, a message, or a list of messages.
-        reference, rubric, criteria, source: those of its label (`conversation.labels.read_label`).
+        reference, rubric, criteria, source: what its label holds (`grm_plugin.conversation.labels`).
 
     Raises:
         PromptError: one of them cannot be read, or holds more than text.

@@ -37,8 +37,7 @@ def read_criteria(value: Any) -> tuple[Criterion, ...]:
 
     Args:
         value: a list of criteria, or such a list as JSON, or an object that has it under `criteria` or `rubrics`. Each
-        is
-            an object with `name`, `text`, `weight` (1 where it is absent; below 0, a yes_no is a penalty) and `kind`
+            is an object with `name`, `text`, `weight` (1 where it is absent; below 0, a yes_no is a penalty) and `kind`
             (scale where it is absent); or a text alone, which is a scale of that text. Items of public data sets are
             read too (`OTHER_FORMS`), and so are OpenRubrics' texts, with a line for each.
 

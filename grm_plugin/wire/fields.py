@@ -14,7 +14,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    InstanceOf,
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
@@ -78,11 +77,11 @@ def _label_texts(label: Any) -> Read | str | None:
 
 
 LabelTexts = Annotated[
-    str | InstanceOf[Read] | None,
+    Any,
     PlainValidator(_reading(_label_texts)),
     WithJsonSchema({"description": "a reference, an object with reference, rubric, criteria and source, or null"}),
 ]
-"""A label, read: a reference, or all that it holds where that is more."""
+"""A label, read: a reference or None, or a `labels.Label` where it holds more."""
 
 Criteria = Annotated[
     tuple[Criterion, ...],
@@ -90,7 +89,7 @@ Criteria = Annotated[
     PlainSerializer(lambda criteria: [asdict(criterion) for criterion in criteria], list[dict[str, Any]]),
     WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "string"}]}}),
 ]
-"""Criteria, read by `conversation.criteria.read_criteria`."""
+"""Criteria, read by `grm_plugin.conversation.criteria.read_criteria`."""
 
 
 Reference = Annotated[str | None, BeforeValidator(_reading(as_reference))]

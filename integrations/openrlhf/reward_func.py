@@ -47,8 +47,7 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         queries: one prompt + response, decoded with special tokens.
         prompts: one, as the policy saw it.
         labels: one reference answer, or an object with `reference`, `rubric`, `criteria` or some of them (as JSON it
-        may be a
-            text), or an empty string.
+            may be a text), or an empty string.
 
     Returns:
         `rewards`, `scores` (in [0, 1]) and the values of `extra_logs`, each a plain float.
