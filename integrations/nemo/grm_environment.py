@@ -7,7 +7,7 @@
 
 NeMo-RL's synchronous rollout gives all samples of a step at once, the asynchronous one each on its own; the service
 gathers those. Written for the interface of NeMo-RL 0.8 (nemo_rl/environments/interfaces.py). Its package on the index
-is a placeholder, so the tests use that interface as documented: see examples/README.md.
+is a placeholder, so the tests use that interface as documented: see docs/frameworks.md.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ The address comes from `--rm-url`, or GRM_URL. slime cannot take None: for a mis
 `failure.policy` gives a number. Where the service goes away it still does, unless GRM_CONFIG (the YAML's absolute path)
 sets another: all samples of a group get `failure.constant`, or with `raise` the rollout ends.
 
-Written for slime 0.3.1 (slime/rollout/rm_hub/__init__.py), which is on no package index: see examples/README.md.
+Written for slime 0.3.1 (slime/rollout/rm_hub/__init__.py), which is on no package index: see docs/frameworks.md.
 """
 
 from __future__ import annotations

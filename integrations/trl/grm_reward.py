@@ -6,7 +6,7 @@
     GRPOTrainer(reward_funcs=[GRMReward(config="configs/nano_cpu.yaml")], ...)     # one started here, and stopped after
 
 Tested with TRL 1.16: GRPOTrainer, and AsyncGRPOTrainer's worker, which gets a pickled copy. ms-swift awaits the object
-as well; axolotl (TRL 1.9) does not await objects, there use its method `blocking`. See examples/README.md.
+as well; axolotl (TRL 1.9) does not await objects, there use its method `blocking`. See docs/frameworks.md.
 """
 
 from __future__ import annotations
