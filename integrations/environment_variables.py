@@ -3,8 +3,8 @@
 The processes of a job must see them: set them in the shell that starts Ray or in the job's runtime_env. OpenRLHF's
 launcher sets them itself.
 
-    GRM_CONFIG     path of the configuration, or the configuration itself as a JSON object. Its service is attached to,
-                   or started on the job's Ray cluster.
+    GRM_CONFIG     path of the configuration, one that ships (preset:NAME), or the configuration itself as a JSON
+                   object. Its service is attached to, or started on the job's Ray cluster.
     GRM_OVERRIDES  changes to GRM_CONFIG: a JSON object of dotted keys, for example {"sampling.k": 16}. Texts mean what
                    they mean after `--grm.<key>` on a command line.
     GRM_URL        http://HOST:PORT of a service that runs already; it must be there when the job starts. With it,
@@ -35,6 +35,7 @@ from grm_plugin.client import MARGIN_S, Client
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import Config, FailureConfig
 from grm_plugin.config.loading import load_config
+from grm_plugin.config.shipped import is_preset
 from grm_plugin.errors import ConfigError
 from grm_plugin.wire.ready import Ready
 from grm_plugin.wire.token import Token, read_token
@@ -150,6 +151,8 @@ def _load(source: str, overrides: str) -> Config:
     keys = _json_object(overrides or "{}", "GRM_OVERRIDES")
     if source.startswith("{"):
         return load_config(_json_object(source, "GRM_CONFIG"), keys)
+    if is_preset(source):
+        return load_config(source, keys)
     path = Path(source).expanduser()
     if not path.is_absolute() and not path.exists():  # Ray's workers have a working directory of their own
         raise ConfigError(f"GRM_CONFIG={source} is looked for in {Path.cwd()}: give an absolute path")

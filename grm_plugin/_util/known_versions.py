@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from packaging.version import Version
 
@@ -47,6 +48,16 @@ class Combination:
         """
         beside_torch = "--no-build-isolation " if self.extra == "openrlhf" else ""
         return f'pip install {beside_torch}-e ".[{self.extra}]" -c configs/constraints/{self.name}.txt'
+
+    @property
+    def install_here(self) -> str:
+        """As `install`; outside of a checkout with the constraints that are installed with this package."""
+        package = Path(__file__).resolve().parents[1]
+        if (package.parent / "pyproject.toml").is_file():
+            return self.install
+        constraints = package / "presets" / "constraints" / f"{self.name}.txt"
+        command = self.install.replace('-e ".[', '"grm-plugin[')
+        return command.replace(f"configs/constraints/{self.name}.txt", f'"{constraints}"')
 
     def differences(self, found: Mapping[str, str]) -> list[str]:
         """The packages of which another version was found; those that this combination does not name do not count.

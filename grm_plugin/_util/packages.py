@@ -48,6 +48,6 @@ def missing(packages: list[str], what: str) -> str:
         for package in packages
         if not any(package in names for names in _EXTRAS.values())
     ]
-    arguments = ([f'-e ".[{",".join(extras)}]"'] if extras else []) + others
+    arguments = ([f'"grm-plugin[{",".join(extras)}]"'] if extras else []) + others
     verb = "is" if len(packages) == 1 else "are"
     return f"{what} needs {' and '.join(packages)}, which {verb} not installed: pip install {' '.join(arguments)}"

@@ -17,7 +17,7 @@ from grm_plugin.errors import GRMError
 
 DEBUG = "--debug"
 
-START = "Start: grm-plugin doctor --config configs/dry_run.yaml, then grm-plugin serve --config configs/dry_run.yaml"
+START = "Start: grm-plugin doctor --config preset:dry_run, then grm-plugin serve --config preset:dry_run"
 
 FILES = {
     "serve": "serve",

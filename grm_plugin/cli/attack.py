@@ -30,7 +30,7 @@ app = typer.Typer()
 
 @app.command(
     context_settings=OVERRIDABLE,
-    epilog=example("attack --config configs/nano_cpu.yaml --output attack.json", OVERRIDES),
+    epilog=example("attack --config preset:dry_run --output attack.json", OVERRIDES),
 )
 def attack(
     context: typer.Context,

@@ -8,18 +8,16 @@ from typing import Annotated
 import typer
 import yaml
 
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, example, load
+from grm_plugin.cli.options import CONFIG_FILE, OVERRIDABLE, OVERRIDES, example, load
 from grm_plugin.config.explaining import explained
 
 app = typer.Typer()
 
 
-@app.command(
-    "config", context_settings=OVERRIDABLE, epilog=example("config configs/nano_cpu.yaml --explain", OVERRIDES)
-)
+@app.command("config", context_settings=OVERRIDABLE, epilog=example("config preset:dry_run --explain", OVERRIDES))
 def show_config(
     context: typer.Context,
-    config: Annotated[Path, typer.Argument(help="YAML file of the configuration; configs/ has examples.")],
+    config: Annotated[Path, typer.Argument(help=CONFIG_FILE)],
     explain: Annotated[bool, typer.Option(help="Write above every key what it means.")] = False,
 ) -> None:
     """Print the whole configuration: the file's values, the overrides, and the defaults of all other keys."""

@@ -25,7 +25,7 @@ STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 app = typer.Typer()
 
 
-@app.command(context_settings=OVERRIDABLE, epilog=example("doctor --config configs/nano_cpu.yaml --run", OVERRIDES))
+@app.command(context_settings=OVERRIDABLE, epilog=example("doctor --config preset:deepseek_grm_16b --run", OVERRIDES))
 def doctor(
     context: typer.Context,
     config: ConfigPath,

@@ -43,7 +43,7 @@ app = typer.Typer()
     "eval",
     context_settings=OVERRIDABLE,
     epilog=example(
-        "eval --config configs/nano_cpu.yaml --suite rmb --data rmb --limit 100 --output runs/rmb",
+        "eval --config preset:dry_run --suite rmb --data rmb --limit 100 --output runs/rmb",
         "Other values of the configuration can be overridden: --grm.sampling.temperature 0.7; given twice, the last "
         "one counts.",
     ),
@@ -56,7 +56,8 @@ def evaluate(
         typer.Option(help="File, folder or Hugging Face id of the items; default: the suite's data set on the hub."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="YAML file of the GRM to load in this process.")
+        Path | None,
+        typer.Option("--config", "-c", help="YAML file, or preset:NAME, of the GRM to load in this process."),
     ] = None,
     model: Annotated[
         str | None,

@@ -10,6 +10,7 @@ import typer
 from grm_plugin.config import Config
 from grm_plugin.config.loading import load_config, split_overrides
 from grm_plugin.config.of_model import config_of_model
+from grm_plugin.config.shipped import PRESET, shipped_configs
 from grm_plugin.engines.vllm_start import is_cpu_build
 from grm_plugin.errors import ConfigError
 
@@ -18,9 +19,9 @@ OVERRIDABLE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 OVERRIDES = "Any value of the configuration can be overridden: --grm.sampling.k 16; given twice, the last one counts."
 
-ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="YAML file of the configuration; configs/ has examples.")
-]
+CONFIG_FILE = f"YAML file of the configuration, or one that ships: {PRESET}NAME, of {', '.join(shipped_configs())}."
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help=CONFIG_FILE)]
 
 
 def example(command: str, *notes: str) -> str:

@@ -39,7 +39,7 @@ app = typer.Typer()
 @app.command(
     context_settings=OVERRIDABLE,
     epilog=example(
-        "plan --config configs/deepseek_grm_16b.yaml --prompts 128 --n 8 --tokens-per-s 4000 --rollout-s 120", OVERRIDES
+        "plan --config preset:deepseek_grm_16b --prompts 128 --n 8 --tokens-per-s 4000 --rollout-s 120", OVERRIDES
     ),
 )
 def plan(

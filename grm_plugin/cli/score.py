@@ -21,7 +21,7 @@ app = typer.Typer()
 
 @app.command(
     context_settings=OVERRIDABLE,
-    epilog=example("score answers.jsonl --config configs/nano_cpu.yaml --output rewards.jsonl", OVERRIDES),
+    epilog=example("score answers.jsonl --config preset:dry_run --output rewards.jsonl", OVERRIDES),
 )
 def score(
     context: typer.Context,
@@ -32,7 +32,8 @@ def score(
         Path, typer.Option("--output", "-o", help="JSONL file for the judgements; a later run adds to it.")
     ],
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="YAML file of the GRM to load in this process.")
+        Path | None,
+        typer.Option("--config", "-c", help="YAML file, or preset:NAME, of the GRM to load in this process."),
     ] = None,
     url: Annotated[
         str | None, typer.Option(help="Ask the service at http://HOST:PORT instead of loading a GRM.")

@@ -20,7 +20,7 @@ app = typer.Typer()
 
 
 @app.command(
-    context_settings=OVERRIDABLE, epilog=example("serve --config configs/nano_cpu.yaml --grm.sampling.k 4", OVERRIDES)
+    context_settings=OVERRIDABLE, epilog=example("serve --config preset:dry_run --grm.sampling.k 4", OVERRIDES)
 )
 def serve(
     context: typer.Context,

@@ -28,7 +28,7 @@ from grm_plugin.spct.training_prompts import TrainingPrompts
 app = typer.Typer(
     no_args_is_help=True,
     help="Train a GRM and its meta RM: SPCT, arXiv 2504.02495.",
-    epilog=example("spct rft-data items.jsonl --config configs/deepseek_grm_16b.yaml --output runs/rft"),
+    epilog=example("spct rft-data items.jsonl --config preset:deepseek_grm_16b --output runs/rft"),
 )
 app.command("meta-rm", epilog=example("spct meta-rm --model GRM --data meta.jsonl --output meta_rm"))(
     spct_meta_rm.train
@@ -56,7 +56,7 @@ Seed = Annotated[
 @app.command(
     "rft-data",
     context_settings=OVERRIDABLE,
-    epilog=example("spct rft-data items.jsonl --config configs/deepseek_grm_16b.yaml --output runs/rft", OVERRIDES),
+    epilog=example("spct rft-data items.jsonl --config preset:deepseek_grm_16b --output runs/rft", OVERRIDES),
 )
 def rft_data(
     context: typer.Context,
@@ -131,7 +131,7 @@ def rft_data(
 @app.command(
     "rl-data",
     context_settings=OVERRIDABLE,
-    epilog=example("spct rl-data items.jsonl --config configs/deepseek_grm_16b.yaml --output runs/rl.jsonl", OVERRIDES),
+    epilog=example("spct rl-data items.jsonl --config preset:deepseek_grm_16b --output runs/rl.jsonl", OVERRIDES),
 )
 def rl_data(
     context: typer.Context,
@@ -172,7 +172,7 @@ def rl_data(
     "meta-rm-data",
     context_settings=OVERRIDABLE,
     epilog=example(
-        "spct meta-rm-data runs/rft runs/trained --config configs/deepseek_grm_16b.yaml --output meta.jsonl", OVERRIDES
+        "spct meta-rm-data runs/rft runs/trained --config preset:deepseek_grm_16b --output meta.jsonl", OVERRIDES
     ),
 )
 def meta_rm_data(

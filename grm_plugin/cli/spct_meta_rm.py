@@ -62,7 +62,7 @@ def train(
         int, typer.Option(min=2, help="Most critiques of one item in a bundle, which the ranking term compares.")
     ] = 8,
     deepspeed: Annotated[
-        Path | None, typer.Option(help="DeepSpeed's JSON file, such as configs/spct/zero3.json.")
+        Path | None, typer.Option(help="DeepSpeed's JSON file, such as configs/spct/zero3.json of a checkout.")
     ] = None,
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Use less memory and more time.")
@@ -78,7 +78,7 @@ def train(
 ) -> None:
     """Train the meta RM: binary cross-entropy on critiques labelled right or wrong; measure it on held-out items.
 
-    On several GPUs: torchrun --nproc_per_node 8 -m grm_plugin.cli spct meta-rm --deepspeed configs/spct/zero3.json ...
+    On several GPUs: torchrun --nproc_per_node 8 -m grm_plugin.cli spct meta-rm --deepspeed zero3.json ...
     """
     settings = MetaRMSettings(
         model=model,

@@ -1,6 +1,7 @@
 """Reads a YAML file and overrides of single keys into a `Config`; its errors name the key and what to do.
 
-    config = load_config("configs/nano_cpu.yaml", {"sampling.k": "16"})
+    config = load_config("mine.yaml", {"sampling.k": "16"})
+    config = load_config("preset:dry_run")                     # one that ships, see `grm_plugin.config.shipped`
 
 Paths in a file are relative to that file; paths in overrides that start with `./`, `../` or `~/` are relative to the
 current directory. `grm_plugin.config.overrides` says how an override is read.
@@ -20,6 +21,7 @@ from grm_plugin._util.text_files import read_text
 from grm_plugin.config import Config
 from grm_plugin.config.engines import ENGINE_TYPES
 from grm_plugin.config.overrides import PREFIX, override_value, sections_of
+from grm_plugin.config.shipped import PRESET, base_of_preset, is_preset, preset_file, shipped_configs
 from grm_plugin.config.yaml_text import RepeatedKeys, parse_yaml
 from grm_plugin.errors import ConfigError
 
@@ -35,14 +37,16 @@ _SHAPES = {"tuple_type": "a list, as in [a, b]", "dict_type": "a mapping, as in 
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
-    """Load a YAML file (or a mapping), and replace what `overrides` (`{"sampling.k": "16"}`) names.
+    """Load a YAML file, a `preset:NAME` or a mapping, and replace what `overrides` (`{"sampling.k": "16"}`) names.
 
     Raises:
         ConfigError: the file is missing or no YAML, a key stands twice in it, or a key or value is wrong; the message
-            names it and the fix.
+            names it and the fix. Or no preset of this name ships.
     """
     if isinstance(source, Mapping):
         data, base, name = copy.deepcopy(dict(source)), Path.cwd(), "config"
+    elif is_preset(source):
+        data, base, name = _read(preset_file(source)), base_of_preset(source), str(source)
     else:
         path = Path(source).expanduser()
         data, base, name = _read(path), path.resolve().parent, str(path)
@@ -85,7 +89,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = parse_yaml(read_text(path))
     except FileNotFoundError:
-        raise ConfigError(f"no config file at {path}; pass an existing YAML file (see configs/)") from None
+        raise ConfigError(f"no config file at {path}; {_instead(path)}") from None
     except RepeatedKeys as error:
         raise ConfigError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
@@ -95,6 +99,13 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} must hold a mapping of sections (engine:, sampling:, ...), not {type(data).__name__}"
         )
     return data
+
+
+def _instead(path: Path) -> str:
+    """What to give in the place of a file that is not there."""
+    if path.stem in shipped_configs():
+        return f"pass an existing YAML file, or {PRESET}{path.stem}, which ships"
+    return f"pass an existing YAML file, or {PRESET}NAME, one of {', '.join(shipped_configs())}"
 
 
 def _set(data: dict[str, Any], dotted: str, value: Any) -> None:

@@ -23,7 +23,9 @@ def check_models(config: Config) -> list[Finding]:
     try:
         check_engine_can(config)
     except EngineError as problem:
-        findings.append(error("sampling", str(problem), "see configs/constraints for versions that were tested"))
+        findings.append(
+            error("sampling", str(problem), "the line `combination` of this list names versions that were tested")
+        )
     return findings or [ok("models", f"none to load: engine.type is {config.engine.type}")]
 
 

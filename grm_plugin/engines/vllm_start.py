@@ -77,7 +77,7 @@ def start_vllm(
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
     except ImportError as error:
-        raise EngineError(f'vLLM cannot be imported ({error}): pip install -e ".[vllm]"') from error
+        raise EngineError(f'vLLM cannot be imported ({error}): pip install "grm-plugin[vllm]"') from error
     arguments |= {
         "model": config.model,
         "runner": runner,

@@ -8,9 +8,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from grm_plugin.config.shipped import HERE
 from grm_plugin.errors import ConfigError
 
 DTYPES = ("bfloat16", "float32")
+
+_READY = HERE.resolve() / "spct"
+"""DeepSpeed's files that ship."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class MetaRMSettings:
         max_length: longest input in tokens, longer ones are left out; None takes all.
         ranking_weight: weight of the ranking term of the loss; 0 leaves it out.
         bundle: most critiques of one item in a bundle, which the ranking term compares.
-        deepspeed: DeepSpeed's JSON file, see configs/spct; None trains without DeepSpeed.
+        deepspeed: DeepSpeed's JSON file (configs/spct has some); None trains without DeepSpeed.
         gradient_checkpointing: use less memory and more time.
         dtype: number format of the saved weights, one of `DTYPES`.
         save_steps: steps between checkpoints, from which an interrupted run goes on; 0 saves none.
@@ -79,7 +83,7 @@ class MetaRMSettings:
 def _check_deepspeed(file: Path) -> None:
     """Trainer would read the file only after the data, and fail with a traceback."""
     if not file.is_file():
-        raise ConfigError(f"--deepspeed {file} is no file; see configs/spct")
+        raise ConfigError(f"--deepspeed {file} is no file; {_READY} has some")
     if "RANK" not in os.environ:
         raise ConfigError(
             "--deepspeed needs a launcher, even for one GPU: torchrun --nproc_per_node 1 -m grm_plugin.cli spct ..."
@@ -87,6 +91,6 @@ def _check_deepspeed(file: Path) -> None:
     try:
         settings = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--deepspeed {file} is no JSON file: {error}; see configs/spct") from None
+        raise ConfigError(f"--deepspeed {file} is no JSON file: {error}; {_READY} has some") from None
     if not isinstance(settings, dict):
-        raise ConfigError(f"--deepspeed {file} must hold a JSON object; see configs/spct")
+        raise ConfigError(f"--deepspeed {file} must hold a JSON object; {_READY} has some")

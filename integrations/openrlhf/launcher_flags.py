@@ -64,7 +64,7 @@ def parse(argv: Sequence[str]) -> Job:
     overrides, arguments = split_overrides([argument for argument in argv if argument != DRY_RUN])
     path = overrides.pop("config", None)
     if path is None:
-        raise ConfigError("--grm.config is missing: --grm.config CONFIG.yaml (see configs/)")
+        raise ConfigError("--grm.config is missing: --grm.config CONFIG.yaml, or a preset such as preset:dry_run")
     hook = overrides.pop("hook", "agent")
     if hook not in get_args(Hook):
         raise ConfigError(f"--grm.hook {hook} is unknown: take one of {', '.join(get_args(Hook))}")

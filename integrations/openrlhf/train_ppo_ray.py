@@ -4,7 +4,7 @@
 
 FLAGS are those of `python -m openrlhf.cli.train_ppo_ray`, without --reward.remote_url and --train.agent_func_path.
 
-    --grm.config CONFIG.yaml      required; see configs/
+    --grm.config CONFIG.yaml      required; or one that ships, such as preset:dry_run
     --grm.KEY VALUE               overrides a key of the configuration, for example --grm.sampling.k 16
     --grm.hook agent|function|http
                                   how OpenRLHF asks for rewards (default: agent)

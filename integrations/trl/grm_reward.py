@@ -3,7 +3,7 @@
     from grm_plugin.integrations.trl.grm_reward import GRMReward
 
     GRPOTrainer(reward_funcs=[GRMReward(url="http://127.0.0.1:8790")], ...)        # a service that runs already
-    GRPOTrainer(reward_funcs=[GRMReward(config="configs/nano_cpu.yaml")], ...)     # one started here, and stopped after
+    GRPOTrainer(reward_funcs=[GRMReward(config="preset:deepseek_grm_16b")], ...)  # one started here, and stopped after
 
 Tested with TRL 1.16: GRPOTrainer, and AsyncGRPOTrainer's worker, which gets a pickled copy. ms-swift awaits the object
 as well; axolotl (TRL 1.9) does not await objects, there use its method `blocking`. See docs/frameworks.md.

@@ -1,6 +1,6 @@
 """verl reward manager: the n samples of a prompt are judged as one group, wherever verl's workers are.
 
-    grm-plugin serve --config configs/deepseek_grm_16b.yaml        # first, on GPUs that verl does not use
+    grm-plugin serve --config preset:deepseek_grm_16b        # first, on GPUs that verl does not use
 
     python -m verl.trainer.main_ppo \\
         reward.reward_manager.source=importlib \\

@@ -95,11 +95,12 @@ def test_every_folder_and_file_of_the_package_is_a_room_of_the_plan() -> None:
 
 
 def test_every_package_is_installed() -> None:
-    """The list in pyproject.toml is by hand, since integrations/ is installed inside of grm_plugin."""
+    """The list in pyproject.toml is by hand, since integrations/ and configs/ are installed inside of grm_plugin."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     own = [path.parent.relative_to(ROOT) for path in PACKAGE.rglob("__init__.py") if "integrations" not in path.parts]
     hooks = [Path("grm_plugin", path.parent.relative_to(ROOT)) for path in INTEGRATIONS.rglob("__init__.py")]
-    assert sorted(listed) == sorted(path.as_posix().replace("/", ".") for path in [*own, *hooks])
+    found = [path.as_posix().replace("/", ".") for path in [*own, *hooks]]
+    assert sorted(listed) == sorted([*found, "grm_plugin.presets"])
 
 
 def test_arrows_go_down_only() -> None:

@@ -1,6 +1,6 @@
 """Start, find and stop the reward service on a Ray cluster, from a driver or from an actor.
 
-    with start(load_config("configs/nano_cpu.yaml")) as service:
+    with start(load_config("preset:deepseek_grm_16b")) as service:
         print(service.reward_url)
 
 The calling process imports neither the service nor any engine: the service's keeper, an actor on the cluster's head

@@ -21,7 +21,7 @@ from support.factories import make_config
 VLLM_ENGINE = "engine: {type: vllm, model: some/grm}\n"
 TOKENIZER = "engine: {type: fake}\nconversation: {format: tokenizer, tokenizer: some/policy}\n"
 FAKE = "engine: {type: fake}\n"
-VLLM = 'pip install -e ".[vllm]"'
+VLLM = 'pip install "grm-plugin[vllm]"'
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def cli() -> Iterator[BlockedCli]:
             "numpy,matplotlib",
             "eval --suite jsonl --data items.jsonl --output out",
             FAKE,
-            'grm-plugin eval needs numpy and matplotlib, which are not installed: pip install -e ".[evals]"',
+            'grm-plugin eval needs numpy and matplotlib, which are not installed: pip install "grm-plugin[evals]"',
         ),
         ("re2", "doctor", FAKE + "judge: {answer: regex, pattern: (a), list_size: 1}\n", "pip install google-re2"),
         ("matplotlib", "eval --from votes", None, "grm-plugin eval needs matplotlib"),
@@ -135,9 +135,9 @@ def test_a_cluster_that_runs_has_packages_of_its_own(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("packages", "command"),
     [
-        (["numpy"], 'numpy, which is not installed: pip install -e ".[evals]"'),
-        (["numpy", "vllm"], 'numpy and vllm, which are not installed: pip install -e ".[vllm,evals]"'),
-        (["vllm", "torch"], 'vllm and torch, which are not installed: pip install -e ".[vllm]" torch'),
+        (["numpy"], 'numpy, which is not installed: pip install "grm-plugin[evals]"'),
+        (["numpy", "vllm"], 'numpy and vllm, which are not installed: pip install "grm-plugin[vllm,evals]"'),
+        (["vllm", "torch"], 'vllm and torch, which are not installed: pip install "grm-plugin[vllm]" torch'),
     ],
 )
 def test_the_command_to_install(packages: list[str], command: str) -> None:

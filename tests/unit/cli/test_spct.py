@@ -198,7 +198,7 @@ def test_a_meta_rm_needs_both_kinds(folder: Path) -> None:
     ("flags", "words"),
     [
         (["--dtype", "int8"], "--dtype int8 is unknown"),
-        (["--deepspeed", "nowhere.json"], "no file; see configs/spct"),
+        (["--deepspeed", "nowhere.json"], "no file; .*configs/spct has some"),
         (["--deepspeed", "config.yaml"], "needs a launcher.*torchrun"),
     ],
 )

@@ -164,7 +164,8 @@ class TestCommandLine:
     def test_a_mistake_is_one_line_and_status_2(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--actor.adam.lr", "1"]) == 2
         assert (
-            capsys.readouterr().err == "grm_plugin: --grm.config is missing: --grm.config CONFIG.yaml (see configs/)\n"
+            capsys.readouterr().err
+            == "grm_plugin: --grm.config is missing: --grm.config CONFIG.yaml, or a preset such as preset:dry_run\n"
         )
 
     def test_a_missing_openrlhf_is_told_before_anything_starts(
