@@ -1,6 +1,8 @@
 """A generative reward model (GRM) as the reward of RLHF frameworks.
 
-    from grm_plugin import Config, Group, Judge, load_config
+    from grm_plugin import Client, GRMReward, Judge, load_config
+
+    print(Judge.from_config("preset:dry_run").judge_sync("Name three fruits.", ["plum, fig, pear", "cats"]))
 
 Importing this package loads neither torch, vllm, ray, transformers nor fastapi; names are resolved on first use.
 """
@@ -11,12 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grm_plugin.api import Judge
     from grm_plugin.client import Client
     from grm_plugin.config import Config
     from grm_plugin.config.loading import load_config
     from grm_plugin.errors import GRMError
-    from grm_plugin.judging.judge import Judge
+    from grm_plugin.integrations.trl.grm_reward import GRMReward
     from grm_plugin.types import Group, Judgement, Message, Reward, Sample
+    from grm_plugin.wire.judged_group import JudgedGroup
 
 __version__ = "0.1.0"
 
@@ -25,7 +29,9 @@ _HOME = {
     "Config": "grm_plugin.config",
     "load_config": "grm_plugin.config.loading",
     "GRMError": "grm_plugin.errors",
-    "Judge": "grm_plugin.judging.judge",
+    "GRMReward": "grm_plugin.integrations.trl.grm_reward",
+    "Judge": "grm_plugin.api",
+    "JudgedGroup": "grm_plugin.wire.judged_group",
     "Group": "grm_plugin.types",
     "Judgement": "grm_plugin.types",
     "Message": "grm_plugin.types",
@@ -37,8 +43,10 @@ __all__ = [
     "Client",
     "Config",
     "GRMError",
+    "GRMReward",
     "Group",
     "Judge",
+    "JudgedGroup",
     "Judgement",
     "Message",
     "Reward",

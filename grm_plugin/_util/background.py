@@ -27,6 +27,11 @@ def run_in_background(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+async def await_background(work: Coroutine[Any, Any, T]) -> T:
+    """`run_in_background` for callers that are async: their event loop goes on meanwhile."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _loop(os.getpid())))
+
+
 def start_in_background(work: Callable[[], T], name: str) -> Future[T]:
     """Begin `work` in a thread of its own. Unlike an executor's, it does not keep the process from ending."""
     future: Future[T] = Future()

@@ -16,6 +16,13 @@ JudgeGroup = Callable[[WireGroup], Awaitable[WireJudgement]]
 """A function that judges one group."""
 
 
+def without_limit(config: Config) -> Config:
+    """The configuration with no limit on groups that wait: a caller in the same process bounds them, and has no way to
+    come back later as over HTTP."""
+    unbounded = config.service.model_copy(update={"max_waiting": sys.maxsize})
+    return config.model_copy(update={"service": unbounded})
+
+
 @asynccontextmanager
 async def in_process(config: Config) -> AsyncIterator[JudgeGroup]:
     """Judges with the engines and the service's core in this process, without HTTP and without Ray.
@@ -24,9 +31,7 @@ async def in_process(config: Config) -> AsyncIterator[JudgeGroup]:
         EngineError: a model cannot be loaded.
         PromptError, ConfigError, StoreError: as `RewardService` raises them.
     """
-    # No limit on waiting groups: the caller bounds them, and has no way to come back later as over HTTP.
-    unbounded = config.service.model_copy(update={"max_waiting": sys.maxsize})
-    config = config.model_copy(update={"service": unbounded})
+    config = without_limit(config)
     with running_engines(config) as (generator, meta_rm):
         service = RewardService(config, generator, meta_rm)
         try:

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from grm_plugin.client.replies import explain
 from grm_plugin.conversation.labels import LABEL_FIELDS
 from grm_plugin.conversation.messages import to_conversation, to_response
 from grm_plugin.conversation.plain_json import identity_of
 from grm_plugin.errors import GroupError
 from grm_plugin.types import Criterion
+from grm_plugin.wire.field_errors import explain
 from grm_plugin.wire.schemas import WireGroup
 
 

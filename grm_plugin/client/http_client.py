@@ -1,8 +1,9 @@
 """Client of a running service: groups in, judgements out.
 
     with Client("http://127.0.0.1:8790") as client:
-        [judgement] = client.judge([Group((Message("user", "Why is the sky blue?"),), ("Scattering.", "Paint."))])
-        print([reward.settled for reward in judgement.rewards])
+        judged = client.judge("Why is the sky blue?", ["Scattering.", "Paint."])
+        print(judged)                                       # a table, best first
+        print([response.reward for response in judged.responses])
 
     async with Client(url) as client:
         judgements = await client.ajudge(groups)
@@ -19,7 +20,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast, overload
 
 from pydantic import ValidationError
 from yarl import URL
@@ -30,7 +31,6 @@ from grm_plugin._util.per_loop import PerLoop
 from grm_plugin.client.call_slots import CallSlots
 from grm_plugin.client.connections import Connections
 from grm_plugin.client.replies import (
-    explain,
     is_away,
     knows_no_detail,
     read_judgements,
@@ -39,10 +39,13 @@ from grm_plugin.client.replies import (
     read_verdict,
     what_is_wrong,
 )
-from grm_plugin.client.requests import encoded, new_id, one_response, sample_path, to_wire
+from grm_plugin.client.requests import encoded, new_id, one_response, sample_path
 from grm_plugin.errors import ServiceError, WireError
 from grm_plugin.types import Group
-from grm_plugin.wire.schemas import SampleReply, ScoreRequest, WireGroup, WireJudgement
+from grm_plugin.wire.field_errors import explain
+from grm_plugin.wire.group_forms import AnyGroup, Prompt, Responses, group_of, to_wires
+from grm_plugin.wire.judged_group import JudgedGroup
+from grm_plugin.wire.schemas import SampleReply, ScoreRequest, WireGroup
 from grm_plugin.wire.token import Token, locate
 
 TRIES = 6
@@ -99,15 +102,15 @@ class Client:
 
     async def ajudge(
         self,
-        groups: Sequence[Group | WireGroup],
+        groups: Sequence[AnyGroup],
         on_place: Callable[[], None] = lambda: None,
         *,
         learn: bool = True,
         detail: bool = False,
-    ) -> list[WireJudgement]:
-        """One judgement per group, in order; at most 1,024 groups.
+    ) -> list[JudgedGroup]:
+        """One judgement per group, in order; at most 1,024 groups, in the forms of `wire.group_forms`.
 
-        `WireJudgement.rewards[i].settled` is always a finite number, `.value` is None where there was no vote.
+        `JudgedGroup.rewards[i].settled` is always a finite number, `.value` is None where there was no vote.
         With `detail` come the critiques, too, and what could not be read; both are empty lists without it.
         `on_place` is called when the call's turn has come (`max_concurrency`) and it is sent. `learn=False`, here and
         in the other calls, says that this is evaluation: `normalize.method` running does not learn from it.
@@ -117,7 +120,7 @@ class Client:
             WireError: a group does not fit the schema (the message names the field), there are too many, or the reply
                 does not fit.
         """
-        wire = [to_wire(group) for group in groups]
+        wire = to_wires(groups)
         try:
             request = ScoreRequest(groups=wire, request_id=new_id(), learn=learn, detail=detail or self._gets_all)
         except ValidationError as error:
@@ -128,7 +131,8 @@ class Client:
         if not request.detail and knows_no_detail(answer):
             self._gets_all = True
             return await self.ajudge(groups, on_place, learn=learn)
-        return read_judgements(answer, request.groups)
+        judgements = read_judgements(answer, request.groups)
+        return [JudgedGroup.of(*pair) for pair in zip(request.groups, judgements, strict=True)]
 
     async def areward(self, sample: Group | WireGroup, n: int, *, learn: bool = True) -> float:
         """The reward of one response, judged with the n - 1 others to its prompt that the service receives meanwhile.
@@ -159,11 +163,45 @@ class Client:
         """
         return read_verdict(await self._call(sample_path("/verify", n, learn), json.dumps(rollout).encode()))
 
+    @overload
     def judge(
-        self, groups: Sequence[Group | WireGroup], *, learn: bool = True, detail: bool = False
-    ) -> list[WireJudgement]:
-        """`ajudge` for callers that are not async; any number of threads may call it."""
-        return run_in_background(self.ajudge(groups, learn=learn, detail=detail))
+        self, groups: Prompt, responses: Responses, *, learn: bool = True, detail: bool = True, **labels: Any
+    ) -> JudgedGroup: ...
+
+    @overload
+    def judge(
+        self, groups: Sequence[AnyGroup], responses: None = None, *, learn: bool = True, detail: bool = False
+    ) -> list[JudgedGroup]: ...
+
+    def judge(
+        self,
+        groups: Prompt | Sequence[AnyGroup],
+        responses: Responses | None = None,
+        *,
+        learn: bool = True,
+        detail: bool | None = None,
+        **labels: Any,
+    ) -> JudgedGroup | list[JudgedGroup]:
+        """Judge the responses to one prompt, or many groups; any number of threads may call it.
+
+            client.judge("Name three fruits.", ["plum, fig, pear", "cats"], reference="any three")
+            client.judge([("Name three fruits.", ["plum, fig, pear", "cats"]), ...])
+
+        Args:
+            groups: a prompt, or groups, in the forms of `wire.group_forms`.
+            responses: those to the prompt; None where `groups` are groups.
+            learn: see `ajudge`.
+            detail: whether critiques come along; None brings those of a prompt, and none of groups.
+            labels: of the prompt: `reference`, `rubric`, `criteria`, `source`, as in `POST /v1/score`.
+
+        Raises:
+            ServiceError, WireError: as `ajudge`.
+        """
+        if responses is None:
+            wire = to_wires(groups, **labels)
+            return run_in_background(self.ajudge(wire, learn=learn, detail=bool(detail)))
+        one = group_of(cast(Prompt, groups), responses, **labels)
+        return run_in_background(self.ajudge([one], learn=learn, detail=detail is not False))[0]
 
     async def aclose(self) -> None:
         """Close the connections that this event loop uses; calls that are under way keep theirs until they end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from grm_plugin._util.http_calls import Reply
 from grm_plugin.errors import ServiceError, WireError
 from grm_plugin.judging.fallback import CRITERION_KEY, LOG_KEYS
+from grm_plugin.wire.field_errors import explain
 from grm_plugin.wire.schemas import Number, SampleReply, ScoreReply, WireGroup, WireJudgement
 
 _NUMBER: TypeAdapter[float] = TypeAdapter(Number)
@@ -90,11 +91,6 @@ def what_is_wrong(reply: Reply) -> str:
 def knows_no_detail(reply: Reply) -> bool:
     """Whether a service of an older version refuses the field `detail` of a request, as all that it does not know."""
     return reply.status == 422 and "body.detail: Extra inputs" in what_is_wrong(reply)
-
-
-def explain(errors: Sequence[Mapping[str, Any]], where: str = "") -> str:
-    """pydantic's errors in one line, each with its field; `where` stands before it."""
-    return "; ".join(f"{where}{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors)
 
 
 def _check(reply: Reply) -> None:

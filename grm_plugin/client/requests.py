@@ -7,13 +7,11 @@ import uuid
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import to_json
 
-from grm_plugin._util.text import encodable
-from grm_plugin.client.replies import explain
-from grm_plugin.errors import GroupError, WireError
+from grm_plugin.errors import GroupError
 from grm_plugin.types import Group
+from grm_plugin.wire.group_forms import to_wire
 from grm_plugin.wire.schemas import WireGroup
 
 
@@ -49,25 +47,3 @@ def one_response(sample: Group | WireGroup) -> bytes:
         **({"source": wire.source} if wire.source else {}),
     }
     return encoded(body)
-
-
-def to_wire(group: Group | WireGroup) -> WireGroup:
-    """The group as it is sent.
-
-    Raises:
-        WireError: it does not fit the schema; the message names the field.
-    """
-    if isinstance(group, WireGroup):
-        return group
-    fields = {
-        "messages": [{"role": turn.role, "content": encodable(turn.content)} for turn in group.conversation],
-        "responses": [encodable(response) for response in group.responses],
-        "reference": group.reference and encodable(group.reference),
-        "rubric": group.rubric and encodable(group.rubric),
-        "criteria": [asdict(criterion) for criterion in group.criteria],
-        "source": group.source and encodable(group.source),
-    }
-    try:
-        return WireGroup.model_validate(fields)
-    except ValidationError as error:
-        raise WireError(f"this group cannot be sent: {explain(error.errors())}") from None

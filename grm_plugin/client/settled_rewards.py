@@ -6,11 +6,11 @@ import logging
 import time
 
 from grm_plugin.client import Client
-from grm_plugin.client.requests import to_wire
 from grm_plugin.config import FailureConfig
 from grm_plugin.errors import GRMError
 from grm_plugin.judging.fallback import Settled, SettledReward, missing, settle, with_logs
 from grm_plugin.types import Group
+from grm_plugin.wire.group_forms import to_wire
 from grm_plugin.wire.schemas import WireGroup
 
 logger = logging.getLogger(__name__)

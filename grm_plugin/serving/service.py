@@ -272,6 +272,15 @@ class RewardService:
         if self.saver:
             await self.saver.save()
 
+    def close_here(self) -> None:
+        """`close` in this thread, also where the process is about to end and no thread can be started any more."""
+        if self.rules:
+            self.rules.close()
+        if self.traces:
+            self.traces.close()
+        if self.saver:
+            self.saver.save_here()
+
     def _flights(self) -> tuple[SingleFlight[Any], ...]:
         return self._replies, self._samples, self._groups, self._parts
 

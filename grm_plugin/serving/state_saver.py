@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.normalize import Normalizer
@@ -20,7 +21,7 @@ class StateSaver:
     def __init__(self, normalizer: Normalizer) -> None:
         self._normalizer = normalizer
         self._saving: asyncio.Task[None] | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time = threading.Lock()  # an older state must not replace the last one
 
     def save_soon(self) -> None:
         """To be called when the statistics have changed: they are saved within `SAVE_PAUSE_S`, in the background."""
@@ -33,8 +34,12 @@ class StateSaver:
         Raises:
             ConfigError: the file cannot be written.
         """
-        async with self._one_at_a_time:  # an older state must not replace the last one
-            await asyncio.to_thread(self._normalizer.save)
+        await asyncio.to_thread(self.save_here)
+
+    def save_here(self) -> None:
+        """`save` in this thread."""
+        with self._one_at_a_time:
+            self._normalizer.save()
 
     async def _save_until_unchanged(self) -> None:
         """Save every `SAVE_PAUSE_S`, until nothing has changed them during a save."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from grm_plugin.wire.judged_group import judged_as, kept_critiques
 from grm_plugin.wire.schemas import WireCritique, WireGroup, WireJudgement, WireReward
 
 
@@ -17,8 +18,8 @@ def critique_columns(
     critiques: list[str | None] = []
     for group, judgement in zip(groups, judgements, strict=True):
         for place in range(len(group.responses)):
-            index = _judged_as(judgement, place)
-            kept = _kept(judgement, index)
+            index = judged_as(judgement, place) if judgement else place
+            kept = kept_critiques(judgement, index) if judgement else []
             votes.append(", ".join(f"{vote.scores[vote.members.index(index)]:g}" for vote in kept) or None)
             critiques.append(_explain(max(kept, key=_rating), index) if kept else None)
     return {"grm_votes": votes, "grm_critique": critiques}
@@ -48,18 +49,6 @@ def metrics(groups: Sequence[WireGroup], judgements: Sequence[WireJudgement | No
 def _mean(rewards: Sequence[WireReward], field: str) -> float:
     values: list[Any] = [getattr(reward, field) for reward in rewards]
     return fmean(value for value in values if value is not None)
-
-
-def _judged_as(judgement: WireJudgement | None, index: int) -> int:
-    """The response whose critiques count for this one: itself, or one that reads the same."""
-    same_as = judgement.rewards[index].same_as if judgement else None
-    return index if same_as is None else same_as
-
-
-def _kept(judgement: WireJudgement | None, index: int) -> list[WireCritique]:
-    if judgement is None:
-        return []
-    return [critique for critique in judgement.critiques if critique.kept and index in critique.members]
 
 
 def _rating(critique: WireCritique) -> float:

@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from grm_plugin.client import MARGIN_S, Client
-from grm_plugin.client.replies import explain
 from grm_plugin.config import FailureConfig, Section
 from grm_plugin.errors import ConfigError
+from grm_plugin.wire.field_errors import explain
 from grm_plugin.wire.ready import FEWEST_GROUPS_IN_FLIGHT, Ready
 
 WHERE = "reward.reward_kwargs.grm"
