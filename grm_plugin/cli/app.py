@@ -17,7 +17,7 @@ from grm_plugin.errors import GRMError
 
 DEBUG = "--debug"
 
-START = "Start: grm-plugin doctor --config preset:dry_run, then grm-plugin serve --config preset:dry_run"
+START = "Start: grm-plugin doctor preset:dry_run, then grm-plugin serve preset:dry_run"
 
 FILES = {
     "serve": "serve",
@@ -83,7 +83,7 @@ def main() -> None:
     named = next(iter(arguments), "")
     files = [FILES[named]] if named in FILES else FILES.values()
     try:
-        build(["path"] if named == "--version" else files)(arguments)
+        build(["path"] if named == "--version" else files)(arguments, prog_name="grm-plugin")
     except (GRMError, ModuleNotFoundError) as error:
         if DEBUG in sys.argv:
             raise

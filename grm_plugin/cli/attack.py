@@ -17,7 +17,7 @@ from grm_plugin.attacks.pairs import read_pairs
 from grm_plugin.attacks.report import table, write_json
 from grm_plugin.attacks.summary import summarise
 from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
 from grm_plugin.config import name_of
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError
@@ -30,11 +30,11 @@ app = typer.Typer()
 
 @app.command(
     context_settings=OVERRIDABLE,
-    epilog=example("attack --config preset:dry_run --output attack.json", OVERRIDES),
+    epilog=example("attack preset:dry_run --output attack.json", OVERRIDES),
 )
 def attack(
     context: typer.Context,
-    config: ConfigPath,
+    config: ConfigOrWord = None,
     data: Annotated[Path | None, typer.Option(help="JSONL file of clean pairs; default: a small built-in set.")] = None,
     families: Annotated[
         str | None,
@@ -63,7 +63,7 @@ def attack(
     A line of --data is {"prompt": TEXT or "messages": [...], "good": TEXT, "weak": TEXT}. Exit status: 0, measured; 1,
     the format changed, or rows are missing; 2, a wrong command, configuration or line, or a GRM without votes.
     """
-    loaded = load(config, context.args)
+    loaded = load(config, context.args, context)
     check_packages(loaded)
     pairs = read_pairs(data)
     chosen = FAMILIES if families is None else [name.strip() for name in families.split(",")]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
-from grm_plugin.cli.options import CONFIG_FILE, OVERRIDABLE, OVERRIDES, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
 from grm_plugin.config.explaining import explained
 
 app = typer.Typer()
@@ -17,10 +16,10 @@ app = typer.Typer()
 @app.command("config", context_settings=OVERRIDABLE, epilog=example("config preset:dry_run --explain", OVERRIDES))
 def show_config(
     context: typer.Context,
-    config: Annotated[Path, typer.Argument(help=CONFIG_FILE)],
+    config: ConfigOrWord = None,
     explain: Annotated[bool, typer.Option(help="Write above every key what it means.")] = False,
 ) -> None:
     """Print the whole configuration: the file's values, the overrides, and the defaults of all other keys."""
-    loaded = load(config, context.args)
+    loaded = load(config, context.args, context)
     plain = yaml.safe_dump(loaded.model_dump(mode="json"), sort_keys=False)
     typer.echo(explained(loaded) if explain else plain, nl=False)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grm_plugin.batch.exit_status import FAILED
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
 from grm_plugin.config import Config
 from grm_plugin.doctor.dry_run import dry_run, loads_no_model
 from grm_plugin.doctor.examine import examine
@@ -25,10 +25,10 @@ STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 app = typer.Typer()
 
 
-@app.command(context_settings=OVERRIDABLE, epilog=example("doctor --config preset:deepseek_grm_16b --run", OVERRIDES))
+@app.command(context_settings=OVERRIDABLE, epilog=example("doctor preset:deepseek_grm_16b --run", OVERRIDES))
 def doctor(
     context: typer.Context,
-    config: ConfigPath,
+    config: ConfigOrWord = None,
     run: Annotated[bool, typer.Option("--run", help="Also load the models and judge one group with them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
@@ -38,7 +38,7 @@ def doctor(
     tried. Exit status: 0, no error; 1, an error; 2, a wrong command or configuration.
     """
     warnings.simplefilter("ignore")  # deprecation warnings of libraries are not findings
-    findings = _findings(load(config, context.args), run)
+    findings = _findings(load(config, context.args, context), run)
     seen = list(findings) if as_json else [_print(finding) for finding in findings]
     counts = Counter(finding.level for finding in seen)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from grm_plugin._util.pictures import check_picture
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
 from grm_plugin.config import Config, VLLMConfig, replicas_of
 from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.conversation.reader import ConversationReader
@@ -38,13 +38,11 @@ app = typer.Typer()
 
 @app.command(
     context_settings=OVERRIDABLE,
-    epilog=example(
-        "plan --config preset:deepseek_grm_16b --prompts 128 --n 8 --tokens-per-s 4000 --rollout-s 120", OVERRIDES
-    ),
+    epilog=example("plan preset:deepseek_grm_16b --prompts 128 --n 8 --tokens-per-s 4000 --rollout-s 120", OVERRIDES),
 )
 def plan(
     context: typer.Context,
-    config: ConfigPath,
+    config: ConfigOrWord = None,
     prompts: Annotated[int, typer.Option(min=1, max=1_000_000, help="Prompts of a training step.")] = 128,
     n: Annotated[int | None, typer.Option(min=1, max=4096, help="Responses per prompt; else group.n.")] = None,
     rollout_s: Annotated[
@@ -95,7 +93,7 @@ def plan(
     configured. Lengths that are not given are those of the traces or the probe, else the longest that the configuration
     allows. Starts nothing but the engine of --probe. Exit status: 0; 2, a wrong command, configuration or file.
     """
-    loaded = load(config, context.args)
+    loaded = load(config, context.args, context)
     check_picture(output)
     if groups is not None and not probe:
         raise ConfigError("--groups is for --probe: give both, or none")

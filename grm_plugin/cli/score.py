@@ -52,7 +52,7 @@ def score(
     engine failed on some; 2, a wrong command, configuration or line.
     """
     _check_paths(file, output)
-    rewarding = _rewarding(context.args, config, url, concurrency)
+    rewarding = _rewarding(context, config, url, concurrency)
     if status := score_file(rewarding, file, output, concurrency, skip_bad):
         raise typer.Exit(status)
 
@@ -64,16 +64,16 @@ def _check_paths(file: Path, output: Path) -> None:
         raise ConfigError(f"--output {output} is the input; give another file")
 
 
-def _rewarding(arguments: list[str], config: Path | None, url: str | None, concurrency: int) -> Rewarding:
+def _rewarding(context: typer.Context, config: Path | None, url: str | None, concurrency: int) -> Rewarding:
     """A GRM in this process or a running service, as the options say."""
     if (config is None) == (url is None):
         raise ConfigError("give either --config (loads the GRM here) or --url (a running service)")
     if config is not None:
-        loaded = load(config, arguments)
+        loaded = load(config, context.args, context)
         check_packages(loaded)
         return Rewarding(in_process(loaded), reward_fingerprint(loaded), loaded.normalize.method == "running")
     assert url is not None
-    if arguments:
-        raise ConfigError(f"{arguments[0]} has no effect on a running service; leave it out, or use --config")
+    if context.args:
+        raise ConfigError(f"{context.args[0]} has no effect on a running service; leave it out, or use --config")
     judging = over_http(url, concurrency, read_ready(url).deadline_s + MARGIN_S)
     return Rewarding(judging, read_fingerprint(url))

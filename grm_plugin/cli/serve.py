@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from grm_plugin.batch.lost_votes import unread_rule
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigPath, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
 from grm_plugin.config import Config, lone_response, name_of
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError, ServiceError
@@ -19,12 +19,10 @@ from grm_plugin.wire.token import read_token, url_with_token
 app = typer.Typer()
 
 
-@app.command(
-    context_settings=OVERRIDABLE, epilog=example("serve --config preset:dry_run --grm.sampling.k 4", OVERRIDES)
-)
+@app.command(context_settings=OVERRIDABLE, epilog=example("serve preset:dry_run --grm.sampling.k 4", OVERRIDES))
 def serve(
     context: typer.Context,
-    config: ConfigPath,
+    config: ConfigOrWord = None,
     detach: Annotated[
         bool, typer.Option(help="Return when the service is ready and leave it running; `grm-plugin stop` ends it.")
     ] = False,
@@ -32,7 +30,7 @@ def serve(
     """Start the reward service and keep it until Ctrl-C (with service.lifetime shared: until `grm-plugin stop`)."""
     from grm_plugin.serving.http.without_ray import runs_without_ray, serve_uvicorn
 
-    loaded = load(config, context.args)
+    loaded = load(config, context.args, context)
     without_ray = runs_without_ray(loaded)
     check_packages(loaded, on_ray=not without_ray)
     _warn_of_single_samples(loaded)

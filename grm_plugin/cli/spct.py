@@ -110,7 +110,7 @@ def rft_data(
         raise ConfigError("--samples 0 with --no-hint samples nothing: leave one of them out")
     if format == "parquet" or any(path.suffix == PARQUET for path in general or ()):
         require("pyarrow", what="a Parquet file")
-    loaded = load(config, context.args)
+    loaded = load(config, context.args, context)
     check_packages(loaded)
     prompts = TrainingPrompts(loaded, single_template, hint_template)
     rules = RejectionRules(prompts, rejection, TokenLimit.of(loaded, "--max-tokens", max_tokens))
@@ -153,7 +153,7 @@ def rl_data(
     The rows are shuffled by --seed. Items are left out as by rft-data: identical and contradictory ones teach noise.
     Train on them with `--reward.remote_url $(grm-plugin path openrlhf-spct-reward)`: +1 for a right verdict, else -1.
     """
-    loaded = load(config, context.args)
+    loaded = load(config, context.args, context)
     prompts = TrainingPrompts(loaded, single_template)
     easy = easy_items(drop_easy or ())
     dropped: Counter[str] = Counter()
