@@ -23,6 +23,7 @@ FILES = {
     "serve": "serve",
     "stop": "serve",
     "status": "status",
+    "init": "init",
     "config": "config",
     "path": "path",
     "doctor": "doctor",
@@ -43,7 +44,6 @@ def build(files: Iterable[str]) -> typer.Typer:
     """The command line with the commands of these files."""
     found = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
         epilog=START,

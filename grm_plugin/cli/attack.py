@@ -17,7 +17,7 @@ from grm_plugin.attacks.pairs import read_pairs
 from grm_plugin.attacks.report import table, write_json
 from grm_plugin.attacks.summary import summarise
 from grm_plugin.batch.exit_status import FAILED, INTERRUPTED
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, WITH_WORD, ConfigOrWord, example, load
 from grm_plugin.config import name_of
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError
@@ -30,6 +30,7 @@ app = typer.Typer()
 
 @app.command(
     context_settings=OVERRIDABLE,
+    options_metavar=WITH_WORD,
     epilog=example("attack preset:dry_run --output attack.json", OVERRIDES),
 )
 def attack(

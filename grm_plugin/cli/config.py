@@ -7,13 +7,18 @@ from typing import Annotated
 import typer
 import yaml
 
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, WITH_WORD, ConfigOrWord, example, load
 from grm_plugin.config.explaining import explained
 
 app = typer.Typer()
 
 
-@app.command("config", context_settings=OVERRIDABLE, epilog=example("config preset:dry_run --explain", OVERRIDES))
+@app.command(
+    "config",
+    context_settings=OVERRIDABLE,
+    options_metavar=WITH_WORD,
+    epilog=example("config preset:dry_run --explain", OVERRIDES),
+)
 def show_config(
     context: typer.Context,
     config: ConfigOrWord = None,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grm_plugin.batch.exit_status import FAILED
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, WITH_WORD, ConfigOrWord, example, load
 from grm_plugin.config import Config
 from grm_plugin.doctor.dry_run import dry_run, loads_no_model
 from grm_plugin.doctor.examine import examine
@@ -25,7 +25,11 @@ STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 app = typer.Typer()
 
 
-@app.command(context_settings=OVERRIDABLE, epilog=example("doctor preset:deepseek_grm_16b --run", OVERRIDES))
+@app.command(
+    context_settings=OVERRIDABLE,
+    options_metavar=WITH_WORD,
+    epilog=example("doctor preset:deepseek_grm_16b --run", OVERRIDES),
+)
 def doctor(
     context: typer.Context,
     config: ConfigOrWord = None,

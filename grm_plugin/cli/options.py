@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +37,10 @@ ConfigOrWord = Annotated[
 """For `load`, of a command that has no other words."""
 
 
+WITH_WORD = "[CONFIGURATION] [OPTIONS]"
+"""The usage of a command with `ConfigOrWord`."""
+
+
 def example(command: str, *notes: str) -> str:
     """The foot of a command's help: an example of its use, then notes."""
     return "\n\n".join([f"Example: grm-plugin {command}", *notes])
@@ -57,7 +61,9 @@ def load(path: Path | None, arguments: Sequence[str], context: typer.Context | N
     """
     overrides, words = _read(arguments, context)
     if path is None and words:
-        return _named(words.pop(0), overrides, words)
+        word, *others = words
+        _refuse(others)
+        return named(word, overrides)
     _refuse(words)
     if path is None:
         raise ConfigError(
@@ -78,9 +84,12 @@ def load_model(model: str, arguments: list[str]) -> Config:
     return config_of_model(model, overrides, on_cpu=is_cpu_build())
 
 
-def _named(word: str, overrides: dict[str, str], others: Sequence[str]) -> Config:
-    """The configuration that a word names which stands where --config may be left out."""
-    _refuse(others)
+def named(word: str, overrides: Mapping[str, str]) -> Config:
+    """The configuration that a word names: a YAML file, `preset:NAME`, or a model without a file.
+
+    Raises:
+        ConfigError: it names none of them, or the configuration is wrong.
+    """
     if is_preset(word) or word.endswith((".yaml", ".yml")) or Path(word).is_file():
         return load_config(word, overrides)
     if Path(word).expanduser().is_dir() or word.count("/") == 1:

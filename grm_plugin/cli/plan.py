@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from grm_plugin._util.pictures import check_picture
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, WITH_WORD, ConfigOrWord, example, load
 from grm_plugin.config import Config, VLLMConfig, replicas_of
 from grm_plugin.conversation.messages import to_conversation
 from grm_plugin.conversation.reader import ConversationReader
@@ -38,6 +38,7 @@ app = typer.Typer()
 
 @app.command(
     context_settings=OVERRIDABLE,
+    options_metavar=WITH_WORD,
     epilog=example("plan preset:deepseek_grm_16b --prompts 128 --n 8 --tokens-per-s 4000 --rollout-s 120", OVERRIDES),
 )
 def plan(

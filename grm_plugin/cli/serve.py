@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from grm_plugin.batch.lost_votes import unread_rule
-from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, ConfigOrWord, example, load
+from grm_plugin.cli.options import OVERRIDABLE, OVERRIDES, WITH_WORD, ConfigOrWord, example, load
 from grm_plugin.config import Config, lone_response, name_of
 from grm_plugin.config.packages import check_packages
 from grm_plugin.errors import ConfigError, ServiceError
@@ -19,7 +19,11 @@ from grm_plugin.wire.token import read_token, url_with_token
 app = typer.Typer()
 
 
-@app.command(context_settings=OVERRIDABLE, epilog=example("serve preset:dry_run --grm.sampling.k 4", OVERRIDES))
+@app.command(
+    context_settings=OVERRIDABLE,
+    options_metavar=WITH_WORD,
+    epilog=example("serve preset:dry_run --grm.sampling.k 4", OVERRIDES),
+)
 def serve(
     context: typer.Context,
     config: ConfigOrWord = None,

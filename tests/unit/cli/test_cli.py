@@ -62,6 +62,7 @@ def test_the_commands_are_pinned() -> None:
         "path",
         "doctor",
         "eval",
+        "init",
         "plan",
         "score",
         "spct",
