@@ -1,1 +1,1 @@
-"""What the offline commands share: labelled items, input files, the resumable run and its output, local engines."""
+"""What the offline commands share: labelled items, input files, the resumable run, its output, engines, statistics."""

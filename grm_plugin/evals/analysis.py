@@ -9,6 +9,8 @@ import numpy as np
 
 from grm_plugin._util.digests import digest
 from grm_plugin.batch.label_noise import NOISE
+from grm_plugin.batch.statistics.bootstrap import Bootstrap
+from grm_plugin.batch.statistics.estimates import Estimate
 from grm_plugin.batch.vote_store import ItemVotes, Manifest
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.benchmarks.suite import OVERALL, Metric
@@ -17,8 +19,6 @@ from grm_plugin.evals.comparisons import compare
 from grm_plugin.evals.diagnostics import diagnose
 from grm_plugin.evals.official.rules import RULES, official_parts
 from grm_plugin.evals.report import Difference, Official, OfficialRow, Report, ResultRow
-from grm_plugin.evals.statistics.bootstrap import Bootstrap
-from grm_plugin.evals.statistics.estimates import Estimate
 from grm_plugin.evals.strict import SubsetFigures, reduced, strict_figures
 from grm_plugin.evals.voting_methods import SCALAR, Method, methods_for, tally_item
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from grm_plugin.batch.statistics.estimates import Estimate, Gap, gap, verdicts
 from grm_plugin.batch.vote_store import Manifest
 from grm_plugin.evals.report import Difference, Rule
-from grm_plugin.evals.statistics.estimates import Estimate, Gap, gap, verdicts
 from grm_plugin.evals.voting_methods import GREEDY, Method
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from grm_plugin.batch.statistics.estimates import Estimate, Interval, Verdict
 from grm_plugin.batch.vote_store import Manifest
 from grm_plugin.evals.benchmarks.suite import OVERALL, Metric
 from grm_plugin.evals.diagnostics import Diagnostics
 from grm_plugin.evals.official.rule import OfficialRule
-from grm_plugin.evals.statistics.estimates import Estimate, Interval, Verdict
 
 Rule = Literal["strict", "lenient", "official"]
 """How ties count: as wrong; broken by chance, as in the paper of SPCT; as the benchmark counts them."""
@@ -29,7 +29,7 @@ class ResultRow:
         k_meta: number of votes that the meta RM keeps; None without a meta RM.
         metric: `accuracy` or `auc`.
         mean: the figure, in [0, 1]. A tie counts as wrong, and so does an item without a vote.
-        ci95: its 95 % interval, over clusters of items (`evals.statistics.bootstrap`).
+        ci95: its 95 % interval, over clusters of items (`batch.statistics.bootstrap`).
         n: number of items.
         lenient: accuracy with ties for the first place broken by chance (the paper's rule); AUC over the items that
             have a vote.

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from grm_plugin.batch.statistics.bootstrap import Bootstrap
+from grm_plugin.batch.statistics.estimates import gap
 from grm_plugin.batch.vote_store import ItemVotes, read_store
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.statistics.bootstrap import Bootstrap
-from grm_plugin.evals.statistics.estimates import gap
 from grm_plugin.evals.voting_methods import methods_for, outcome_of, tally_item
 
 SUBSETS = ("pairs", "fours")

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grm_plugin.batch.statistics.clusters import cluster_of
+from grm_plugin.batch.statistics.shares import Difference, Floats, Share, mean_difference, share_of
 from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.evals.bias.traits import mean_scores
-from grm_plugin.evals.statistics.clusters import cluster_of
-from grm_plugin.evals.statistics.shares import Difference, Floats, Share, mean_difference, share_of
 
 BINS = 10
 """Number of bins of confidence, of equal width over 0..1."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from grm_plugin.batch.statistics.clusters import FEWEST_ITEMS
+from grm_plugin.batch.statistics.shares import Difference, Share
 from grm_plugin.evals.bias.panel import BiasPanel
 from grm_plugin.evals.bias.traits import LENGTH, MARKDOWN, TraitBias
-from grm_plugin.evals.statistics.clusters import FEWEST_ITEMS
-from grm_plugin.evals.statistics.shares import Difference, Share
 
 
 def bias_lines(panel: BiasPanel) -> list[str]:

@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from grm_plugin.batch.statistics.clusters import cluster_of
+from grm_plugin.batch.statistics.shares import Difference, Share, mean_difference, share_of
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote
-from grm_plugin.evals.statistics.clusters import cluster_of
-from grm_plugin.evals.statistics.shares import Difference, Share, mean_difference, share_of
 
 
 @dataclass(frozen=True, slots=True)

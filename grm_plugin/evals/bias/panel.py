@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
+from grm_plugin.batch.statistics.clusters import cluster_of
+from grm_plugin.batch.statistics.shares import Share, share_of
 from grm_plugin.batch.vote_store import ItemVotes, Manifest
 from grm_plugin.evals.bias.calibration import Calibration, calibration
 from grm_plugin.evals.bias.order_flips import OrderFlips, order_flips, winner_of
 from grm_plugin.evals.bias.scale_use import ScaleUse, scale_use
 from grm_plugin.evals.bias.token_gains import CritiqueLengths, MethodCost, MethodFigure, critique_lengths, method_costs
 from grm_plugin.evals.bias.traits import TraitBias, trait_biases
-from grm_plugin.evals.statistics.clusters import cluster_of
-from grm_plugin.evals.statistics.shares import Share, share_of
 
 
 @dataclass(frozen=True, slots=True)

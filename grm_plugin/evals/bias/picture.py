@@ -9,12 +9,12 @@ from typing import Any
 
 from grm_plugin._util.files import replacing
 from grm_plugin._util.packages import require
+from grm_plugin.batch.statistics.clusters import FEWEST_ITEMS
+from grm_plugin.batch.statistics.shares import Share
 from grm_plugin.evals.benchmarks.suites import suite_named
 from grm_plugin.evals.bias.panel import BiasPanel
 from grm_plugin.evals.bias.traits import MARKDOWN, TraitBias
 from grm_plugin.evals.reports.curve import BLUE, GREY, ORANGE
-from grm_plugin.evals.statistics.clusters import FEWEST_ITEMS
-from grm_plugin.evals.statistics.shares import Share
 from grm_plugin.types import MAX_SCORE, MIN_SCORE
 
 COLUMNS = 3

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import pstdev
 
+from grm_plugin.batch.statistics.clusters import cluster_of
+from grm_plugin.batch.statistics.shares import Share, share_of
 from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.evals.bias.order_flips import winner_of
-from grm_plugin.evals.statistics.clusters import cluster_of
-from grm_plugin.evals.statistics.shares import Share, share_of
 
 SCORE_DECIMALS = 6
 """Scores that agree so far are one value."""

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+from grm_plugin.batch.statistics.clusters import cluster_of
+from grm_plugin.batch.statistics.shares import Difference, Share, mean_difference, share_of
 from grm_plugin.batch.vote_store import ItemVotes, StoredVote
-from grm_plugin.evals.statistics.clusters import cluster_of
-from grm_plugin.evals.statistics.shares import Difference, Share, mean_difference, share_of
 
 QUARTERS = 4
 """Number of bins of critiques by length."""

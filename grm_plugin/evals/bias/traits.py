@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grm_plugin.batch.statistics.clusters import cluster_of
+from grm_plugin.batch.statistics.rank_correlation import Correlation, rank_correlation
+from grm_plugin.batch.statistics.shares import Difference, Floats, Share, difference_of, share_of
 from grm_plugin.batch.vote_store import ItemVotes
 from grm_plugin.evals.bias.markdown_style import KINDS, markdown_counts
-from grm_plugin.evals.statistics.clusters import cluster_of
-from grm_plugin.evals.statistics.rank_correlation import Correlation, rank_correlation
-from grm_plugin.evals.statistics.shares import Difference, Floats, Share, difference_of, share_of
 
 SUM_DECIMALS = 6
 """Mean scores that agree so far are a tie."""

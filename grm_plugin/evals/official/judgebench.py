@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.statistics.basis import Floats
+from grm_plugin.batch.statistics.bootstrap import Ints
 from grm_plugin.evals.benchmarks.suite import OVERALL
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored
-from grm_plugin.evals.statistics.basis import Floats
-from grm_plugin.evals.statistics.bootstrap import Ints
 from grm_plugin.evals.voting_methods import Tally
 
 CONSISTENT = "in every order"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.statistics.basis import Floats
 from grm_plugin.evals.benchmarks.ppe import CORRECTNESS
 from grm_plugin.evals.benchmarks.rmb import SUBSETS
 from grm_plugin.evals.benchmarks.suite import OVERALL
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored
-from grm_plugin.evals.statistics.basis import Floats
 from grm_plugin.evals.voting_methods import Tally, outcome_of
 
 

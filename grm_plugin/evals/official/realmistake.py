@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.statistics.basis import Floats
+from grm_plugin.batch.statistics.bootstrap import Ints
+from grm_plugin.batch.statistics.estimates import Estimate
 from grm_plugin.evals.benchmarks.realmistake import SETS
 from grm_plugin.evals.benchmarks.suite import OTHER
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored, weighted
-from grm_plugin.evals.statistics.basis import Floats
-from grm_plugin.evals.statistics.bootstrap import Ints
-from grm_plugin.evals.statistics.estimates import Estimate
 from grm_plugin.evals.voting_methods import Tally
 
 METRICS = ("f1", "precision", "recall", "accuracy")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.statistics.basis import Floats
 from grm_plugin.evals.benchmarks.rewardbench import SECTIONS
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored, weighted
-from grm_plugin.evals.statistics.basis import Floats
 from grm_plugin.evals.voting_methods import Tally, outcome_of
 
 

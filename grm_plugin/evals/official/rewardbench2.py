@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.statistics.basis import Floats
+from grm_plugin.batch.statistics.bootstrap import Ints
+from grm_plugin.batch.statistics.estimates import weighted_sums
 from grm_plugin.errors import WireError
 from grm_plugin.evals.benchmarks.rewardbench import SUBSETS_2, TIES
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored
-from grm_plugin.evals.statistics.basis import Floats
-from grm_plugin.evals.statistics.bootstrap import Ints
-from grm_plugin.evals.statistics.estimates import weighted_sums
 from grm_plugin.evals.voting_methods import SUM_DECIMALS, Tally, outcome_of
 
 UNREADABLE = 0.25

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.statistics.basis import Floats
 from grm_plugin.evals.benchmarks.rm_bench import DOMAINS, STYLES
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored, weighted
-from grm_plugin.evals.statistics.basis import Floats
 from grm_plugin.evals.voting_methods import Tally
 
 LEVELS = ("easy", "normal", "hard")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from grm_plugin.batch.items import Item
-from grm_plugin.evals.statistics.basis import Floats
-from grm_plugin.evals.statistics.bootstrap import Bootstrap, Ints
-from grm_plugin.evals.statistics.estimates import Estimate, weighted_sums
+from grm_plugin.batch.statistics.basis import Floats
+from grm_plugin.batch.statistics.bootstrap import Bootstrap, Ints
+from grm_plugin.batch.statistics.estimates import Estimate, weighted_sums
 from grm_plugin.evals.voting_methods import Tally
 
 

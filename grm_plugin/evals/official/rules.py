@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grm_plugin.batch.items import Item
+from grm_plugin.batch.statistics.bootstrap import Bootstrap
 from grm_plugin.evals.benchmarks.suite import OVERALL
 from grm_plugin.evals.official import judgebench, pairs, realmistake, rewardbench, rewardbench2, rm_bench
 from grm_plugin.evals.official.rule import OfficialRule, Part, Scored, weighted
-from grm_plugin.evals.statistics.bootstrap import Bootstrap
 
 RULES: Mapping[str, OfficialRule] = {
     "rewardbench": rewardbench.RULE,

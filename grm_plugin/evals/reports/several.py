@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from grm_plugin.batch.statistics.estimates import Estimate, Gap, Interval, gap, weighted_sum
 from grm_plugin.errors import ConfigError
 from grm_plugin.evals.benchmarks.suite import OVERALL
 from grm_plugin.evals.comparisons import differences
 from grm_plugin.evals.report import Difference, Report, Rule
-from grm_plugin.evals.statistics.estimates import Estimate, Gap, Interval, gap, weighted_sum
 
 PAPERS_FOUR = ("rewardbench", "ppe-preference", "ppe-correctness", "rmb")
 """The benchmarks over which the paper's overall figure is the mean."""

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from grm_plugin.batch.statistics.clusters import FEWEST_ITEMS
 from grm_plugin.evals.benchmarks.suite import OVERALL
 from grm_plugin.evals.benchmarks.suites import suite_named
 from grm_plugin.evals.official.rules import RULES
 from grm_plugin.evals.report import Difference, Report
 from grm_plugin.evals.reports import paper_tables
 from grm_plugin.evals.reports.several import PAPERS_FOUR, BenchmarkMean
-from grm_plugin.evals.statistics.clusters import FEWEST_ITEMS
 from grm_plugin.evals.voting_methods import GREEDY, SCALAR
 
 

@@ -9,9 +9,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from grm_plugin.batch.statistics.bootstrap import Bootstrap, shares_ranked_below
 from grm_plugin.errors import WireError
 from grm_plugin.evals.analysis import analyse
-from grm_plugin.evals.statistics.bootstrap import Bootstrap, shares_ranked_below
 from support.vote_factories import make_item, make_record, manifest, vote
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grm_plugin.evals.statistics.rank_correlation import rank_correlation
+from grm_plugin.batch.statistics.rank_correlation import rank_correlation
 
 
 def names(count: int) -> list[str]:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grm_plugin.evals.statistics.clusters import FEWEST_ITEMS
-from grm_plugin.evals.statistics.wilson import Z, wilson
+from grm_plugin.batch.statistics.clusters import FEWEST_ITEMS
+from grm_plugin.batch.statistics.wilson import Z, wilson
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grm_plugin.evals.statistics.shares import Floats, sums_by_cluster
-from grm_plugin.evals.statistics.wilson import Z
+from grm_plugin.batch.statistics.shares import Floats, sums_by_cluster
+from grm_plugin.batch.statistics.wilson import Z
 
 DECIMALS = 9
 """Values that agree so far are equal: sums of the same numbers in another order differ in the last digits."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from grm_plugin.evals.statistics.bootstrap import Bootstrap
-from grm_plugin.evals.statistics.estimates import Estimate, gap, student_t, together, verdicts, weighted_sum
-from grm_plugin.evals.statistics.wilson import wilson
+from grm_plugin.batch.statistics.bootstrap import Bootstrap
+from grm_plugin.batch.statistics.estimates import Estimate, gap, student_t, together, verdicts, weighted_sum
+from grm_plugin.batch.statistics.wilson import wilson
 from support.vote_factories import make_item
 
 

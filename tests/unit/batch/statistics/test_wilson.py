@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grm_plugin.evals.statistics.wilson import wilson
+from grm_plugin.batch.statistics.wilson import wilson
 
 
 @pytest.mark.parametrize(

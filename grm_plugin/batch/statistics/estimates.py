@@ -1,6 +1,6 @@
 """Figures with what is uncertain about them: intervals, paired differences, and a correction for many comparisons.
 
-A figure comes with its value in every bootstrap sample (`evals.statistics.bootstrap`). From these only the standard
+A figure comes with its value in every bootstrap sample (`batch.statistics.bootstrap`). From these only the standard
 error and the correlations are taken; the shape of an interval is that of a score interval, because quantiles of
 bootstrap samples are far too narrow where a figure is close to 0 or 1, or where there are few items.
 """
@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from grm_plugin.evals.statistics.basis import Basis, Floats, mixed, side_by_side
-from grm_plugin.evals.statistics.clusters import FEWEST_ITEMS
-from grm_plugin.evals.statistics.wilson import Z, wilson
+from grm_plugin.batch.statistics.basis import Basis, Floats, mixed, side_by_side
+from grm_plugin.batch.statistics.clusters import FEWEST_ITEMS
+from grm_plugin.batch.statistics.wilson import Z, wilson
 
 Verdict = Literal["better", "worse", "not distinguishable", "too few items"]
 

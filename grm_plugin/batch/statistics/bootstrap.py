@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grm_plugin.batch.items import Item
-from grm_plugin.evals.statistics.basis import Basis, Floats, basis_of
-from grm_plugin.evals.statistics.clusters import cluster_of
-from grm_plugin.evals.statistics.estimates import Estimate
+from grm_plugin.batch.statistics.basis import Basis, Floats, basis_of
+from grm_plugin.batch.statistics.clusters import cluster_of
+from grm_plugin.batch.statistics.estimates import Estimate
 
 Ints = NDArray[np.int64]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grm_plugin.evals.statistics.basis import effective_number
-from grm_plugin.evals.statistics.bootstrap import AT_ONCE, Bootstrap
+from grm_plugin.batch.statistics.basis import effective_number
+from grm_plugin.batch.statistics.bootstrap import AT_ONCE, Bootstrap
 from support.vote_factories import make_item
 
 

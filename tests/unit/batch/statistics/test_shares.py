@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grm_plugin.evals.statistics.clusters import FEWEST_ITEMS, cluster_of
-from grm_plugin.evals.statistics.shares import Difference, Share, difference_of, mean_difference, share_of
-from grm_plugin.evals.statistics.wilson import wilson
+from grm_plugin.batch.statistics.clusters import FEWEST_ITEMS, cluster_of
+from grm_plugin.batch.statistics.shares import Difference, Share, difference_of, mean_difference, share_of
+from grm_plugin.batch.statistics.wilson import wilson
 from support.vote_factories import make_item
 
 
