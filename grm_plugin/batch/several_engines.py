@@ -44,6 +44,11 @@ class SeveralEngines:
         behind: Completion = await self._ask(lambda model: model.continue_text(prompt, begun, line, sampling))
         return behind
 
+    async def count_tokens(self, conversation: Conversation) -> int:
+        """See `CountsTokens.count_tokens`."""
+        tokens: int = await self._ask(lambda model: model.count_tokens(conversation))
+        return tokens
+
     async def rate(self, conversations: Sequence[Conversation]) -> list[float]:
         """See `MetaRM.rate`."""
         logits: list[float] = await self._ask(lambda model: model.rate(conversations))

@@ -31,6 +31,8 @@ FILES = {
     "score": "score",
     "eval": "eval",
     "votes": "votes",
+    "sample": "sample",
+    "best-of": "best_of",
     "attack": "attack",
     "spct": "spct",
     "traces": "trace",

@@ -13,7 +13,7 @@ from typing import Any
 
 from grm_plugin._util.digests import digest
 from grm_plugin._util.text_files import read_text
-from grm_plugin.config import Config, JudgeConfig, Section, VLLMConfig
+from grm_plugin.config import Config, JudgeConfig, SamplingConfig, Section, VLLMConfig
 from grm_plugin.config.fields import SHIPPED
 from grm_plugin.errors import ConfigError
 from grm_plugin.judging.prompts import PromptBuilder
@@ -105,6 +105,12 @@ def reward_fingerprint(config: Config) -> dict[str, str]:
 def scalar_fingerprint(model: Any) -> dict[str, str]:
     """The digest of all that the logit of a scalar reward model depends on, by the section of its engine."""
     return {"engine": digest(_engine(model))}
+
+
+def policy_fingerprint(config: Config) -> dict[str, str]:
+    """The digest of each part that a sample of a policy depends on: `engine` and `sampling`."""
+    not_read = {*SamplingConfig.model_fields} - {"temperature", "top_p", "max_tokens", "seed"}
+    return {"engine": digest(_engine(config.engine)), "sampling": digest(_settings(config.sampling, not_read))}
 
 
 def source_of(template: str | Path) -> str:

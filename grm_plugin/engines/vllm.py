@@ -136,6 +136,10 @@ class VLLMEngine:
         (output,) = await self._ask(tokens, params)
         return replace(_completion(output), text=behind + output.text)
 
+    async def count_tokens(self, conversation: Conversation) -> int:
+        """See `CountsTokens.count_tokens`."""
+        return len(await self._tokenize(conversation))
+
     async def check_health(self) -> None:
         """Raises `EngineError` when vLLM's engine process is gone."""
         await _check_health(self._llm)

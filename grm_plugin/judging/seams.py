@@ -59,6 +59,15 @@ class Continues(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What a `Generator` can do besides, for the cost of a prompt."""
+
+    async def count_tokens(self, conversation: Conversation) -> int:
+        """How many tokens the model reads where it is asked this. Raises `EngineError` where it cannot be rendered."""
+        ...
+
+
 class MetaRM(Protocol):
     """Rates critiques with a scalar model (paper, section 3.3)."""
 

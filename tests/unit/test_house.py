@@ -20,7 +20,7 @@ PACKAGE = ROOT / "grm_plugin"
 INTEGRATIONS = ROOT / "integrations"
 HEAVY = ("torch", "vllm", "ray", "transformers", "fastapi", "uvicorn", "aiohttp", "httpx", "pydantic", "jinja2")
 
-COMMANDS = ("score", "evals", "spct", "attacks", "doctor", "plan", "votes")
+COMMANDS = ("score", "evals", "spct", "attacks", "doctor", "plan", "votes", "best_of")
 
 FLOORS = (
     ("__main__",),

@@ -55,6 +55,8 @@ def test_the_commands_are_pinned() -> None:
     assert list(COMMANDS) == [*FILES]
     assert set(COMMANDS) == {
         "attack",
+        "best-of",
+        "sample",
         "serve",
         "status",
         "stop",
