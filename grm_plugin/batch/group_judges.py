@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from grm_plugin.batch.engine_failures import failure_of
 from grm_plugin.batch.local_engines import running_engines
 from grm_plugin.client import Client
 from grm_plugin.config import Config
@@ -53,3 +54,12 @@ async def over_http(url: str, concurrency: int, timeout_s: float) -> AsyncIterat
             return (await client.ajudge([group], detail=True))[0]
 
         yield judge
+
+
+def failure_of_judgement(judgement: WireJudgement) -> str:
+    """What the engine failed with, if a reward of the group is missing because of that; else an empty string."""
+    if all(reward.status != "no_votes" for reward in judgement.rewards):
+        return ""
+    if not judgement.unparsed:
+        return "the judge was late (failure.deadline_s)"
+    return failure_of(judgement.unparsed)

@@ -15,6 +15,7 @@ from grm_plugin.batch.local_gpus import GPUs, assign_gpus, only_visible, visible
 from grm_plugin.batch.several_engines import SeveralEngines
 from grm_plugin.config import Config, FakeConfig, VLLMConfig
 from grm_plugin.engines.build import build_generator, build_meta_rm, build_scalar, check_engine_can
+from grm_plugin.errors import ConfigError
 from grm_plugin.judging.seams import Generator, MetaRM
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,20 @@ def running_engines(config: Config) -> Iterator[tuple[Generator, MetaRM | None]]
         if (meta := config.meta_rm) is not None:
             meta_rm = _start(lambda: build_meta_rm(meta), placed.get("meta_rm", [None]), stack)
         yield generator, meta_rm
+
+
+def scalar_model(config: Config) -> VLLMConfig | FakeConfig:
+    """The section of a configuration that describes a scalar reward model: `engine`.
+
+    Raises:
+        ConfigError: a server would run it.
+    """
+    if not isinstance(config.engine, VLLMConfig | FakeConfig):
+        raise ConfigError(
+            f"--scalar reads logits, which a server behind engine.type {config.engine.type} does not give: set "
+            "engine.type vllm and engine.model to the weights, or give --model"
+        )
+    return config.engine
 
 
 @contextmanager

@@ -7,6 +7,7 @@ line that shows something. A pattern of the user's takes their place. All of it 
 from __future__ import annotations
 
 import re
+from collections import deque
 from decimal import Decimal, InvalidOperation
 
 from grm_plugin._util.text import encodable, shows_nothing
@@ -46,10 +47,11 @@ def normalised(answer: str) -> str:
 
 
 def _by_pattern(text: str, pattern: str) -> str | None:
-    *_, last = [None, *compiled(pattern).finditer(text)]
-    if last is None:
+    last = deque(compiled(pattern).finditer(text), maxlen=1)
+    if not last:
         return None
-    found = last.group(1) if last.re.groups else last.group(0)
+    (match,) = last
+    found = match.group(1) if match.re.groups else match.group(0)
     return None if found is None else str(found)
 
 

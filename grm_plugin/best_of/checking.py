@@ -37,6 +37,9 @@ MARK = "GRM_TEST_COMMAND"
 GONE_S = 10.0
 """Longest wait for what was killed, in seconds."""
 
+SWEEPS = 1_000
+"""Most searches for what a run has left behind."""
+
 MIB = 2**20
 
 
@@ -87,6 +90,15 @@ class TestCommand:
         self._slots = asyncio.Semaphore(at_once)
         self.isolated = _can_isolate()
         """Whether its processes have no network and cannot outlive it."""
+
+    @property
+    def named(self) -> list[object]:
+        """What its verdicts depend on: its words, the files that they name, and the limits."""
+        return [
+            self._words,
+            [Path(word).read_bytes() for word in self._words[1:] if Path(word).is_file()],
+            self._bounds,
+        ]
 
     async def check(self, problem: Problem, sample: Sample) -> Checked:
         """Run the command on a sample.
@@ -151,9 +163,9 @@ class TestCommand:
         killed = -status if status < 0 else status - 128 if status > 128 else 0
         if killed == signal.SIGXFSZ:
             return Checked(False, f"wrote a file of more than {self._bounds.output_kib:,} KiB")
-        with suppress(ValueError):
-            return Checked(False, f"ended by {signal.Signals(killed).name}" if killed else "")
-        return Checked(False, f"exit status {status}")
+        if killed in {*signal.Signals}:
+            return Checked(False, f"ended by {signal.Signals(killed).name}")
+        return Checked(False, "" if status == 1 else f"exit status {status}")
 
 
 async def _end(process: asyncio.subprocess.Process, mark: str) -> None:
@@ -163,8 +175,9 @@ async def _end(process: asyncio.subprocess.Process, mark: str) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(GONE_S):
             await process.wait()
-            while await asyncio.to_thread(_kill_marked, mark.encode()):
-                await asyncio.sleep(0.01)
+            for _ in range(SWEEPS):  # one that forks on and on may be ahead of a sweep
+                if not await asyncio.to_thread(_kill_marked, mark.encode()):
+                    break
 
 
 def _kill_marked(mark: bytes) -> int:

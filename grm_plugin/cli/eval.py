@@ -11,6 +11,7 @@ from rich.console import Console
 
 from grm_plugin._util.packages import require
 from grm_plugin._util.text import one_line
+from grm_plugin.batch.local_engines import scalar_model
 from grm_plugin.cli.options import OVERRIDABLE, example, load, load_model
 from grm_plugin.config import Config
 from grm_plugin.config.loading import split_overrides
@@ -161,7 +162,7 @@ def evaluate(
     if scalar:
         _refuse("--scalar rates each response once:", k=k, k_meta=k_meta, no_meta=not meta, keep_going=keep_going)
         _refuse_overrides("--scalar takes engine only:", context.args, lambda key: not key.startswith("engine."))
-        engine, named = scalar_runs.scalar_model(loaded), f"--model {model}" if model else "engine.model"
+        engine, named = scalar_model(loaded), f"--model {model}" if model else "engine.model"
         items = suites.load_items(_need_suite(suite), data, limit, seed, suites.WHOLE_TEXTS)
         folder, left_out = output or RUNS / suite, items.left_out
         status, ids = scalar_runs.collect_scalar(engine, named, items, suite, folder, name, concurrency)

@@ -10,26 +10,11 @@ from grm_plugin.batch.items import Item
 from grm_plugin.batch.local_engines import running_scalar
 from grm_plugin.batch.resumable_run import Run
 from grm_plugin.batch.vote_store import ItemVotes, Manifest, VoteStore
-from grm_plugin.config import Config, FakeConfig, VLLMConfig
+from grm_plugin.config import FakeConfig, VLLMConfig
 from grm_plugin.engines.fingerprint import model_name, scalar_fingerprint
-from grm_plugin.errors import ConfigError
 from grm_plugin.evals.benchmarks.suites import LoadedItems
 from grm_plugin.evals.scalar_collector import ScalarCollector
 from grm_plugin.evals.vote_runs import run_into_store
-
-
-def scalar_model(config: Config) -> VLLMConfig | FakeConfig:
-    """The section of a configuration that describes a scalar reward model: `engine`.
-
-    Raises:
-        ConfigError: a server would run it.
-    """
-    if not isinstance(config.engine, VLLMConfig | FakeConfig):
-        raise ConfigError(
-            f"--scalar reads logits, which a server behind engine.type {config.engine.type} does not give: set "
-            "engine.type vllm and engine.model to the weights, or give --model"
-        )
-    return config.engine
 
 
 def collect_scalar(
@@ -44,7 +29,7 @@ def collect_scalar(
     """Rate the items that the store in `folder` lacks, and say on stderr how far it got.
 
     Args:
-        model: from `scalar_model`.
+        model: from `batch.local_engines.scalar_model`.
         named: what the user typed it for, in errors about it.
         loaded, suite, folder, name, concurrency: as in `vote_runs.collect`.
 

@@ -10,14 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grm_plugin.batch.engine_failures import failure_of
-from grm_plugin.batch.group_judges import JudgeGroup
+from grm_plugin.batch.group_judges import JudgeGroup, failure_of_judgement
 from grm_plugin.batch.resumable_run import EngineFailed, Run
 from grm_plugin.errors import ConfigError, GroupError, WireError
 from grm_plugin.score.input_groups import InputGroup, read_groups
 from grm_plugin.score.results import JudgedGroup, Results
 from grm_plugin.score.score_meter import ScoreMeter
-from grm_plugin.wire.schemas import WireJudgement
 
 FAILURES_NAMED = "groups in a row without a vote"
 
@@ -121,14 +119,5 @@ async def judge_one(judge: JudgeGroup, item: InputGroup) -> JudgedGroup | Engine
         judgement = await judge(item.group)
     except (GroupError, WireError) as error:
         raise type(error)(f"line {item.line}: {error}") from None
-    reason = _failure(judgement)
+    reason = failure_of_judgement(judgement)
     return EngineFailed(reason) if reason else JudgedGroup(item, judgement)
-
-
-def _failure(judgement: WireJudgement) -> str:
-    """What the engine failed with, if a reward of the group is missing because of that; else an empty string."""
-    if all(reward.status != "no_votes" for reward in judgement.rewards):
-        return ""
-    if not judgement.unparsed:
-        return "the judge was late (failure.deadline_s)"
-    return failure_of(judgement.unparsed)
