@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from grm_plugin._util.text import encodable, shows_nothing
 from grm_plugin.config.patterns import compiled
 
 MOST_CHARS = 200
 """Of an answer. What is longer is an answer, too, but one that is told by its beginning."""
+
+MOST_DIGITS = 25
+"""Of a number that is one however it is written. Longer decimals would be rounded, and different ones then equal."""
 
 _ANSWER_IS = re.compile(r"\banswer is:?[ \t]*", re.IGNORECASE)
 _WRAPPED = re.compile(r"\\(?:text|mathrm|mbox)\{([^{}]*+)\}")
@@ -38,11 +41,8 @@ def normalised(answer: str) -> str:
     text = _WRAPPED.sub(r"\1", answer).strip().strip("$*`\"' \t\n").rstrip(".")
     text = " ".join(text.replace("\\!", "").replace("\\$", "").replace("\\%", "%").split()).casefold()[:MOST_CHARS]
     number = text.lstrip("$").replace(",", "") if re.fullmatch(r"\$?[+-]?[\d,.]++", text) else text
-    if _NUMBER.fullmatch(number):
-        try:
-            return format(Decimal(number).normalize(), "f")
-        except InvalidOperation:
-            pass
+    if len(number) <= MOST_DIGITS and _NUMBER.fullmatch(number):
+        return format(Decimal(number).normalize(), "f")
     return text
 
 

@@ -156,10 +156,10 @@ class TestCommand:
         if status == limits.CANNOT_START:
             text = printed.read_bytes()[:300].decode("utf-8", "replace").strip()
             raise ConfigError(f"--command cannot be started: {text}")
-        if status == 0:
-            return Checked(True)
         if printed.stat().st_size >= self._bounds.output_kib * 1024:
             return Checked(False, f"printed more than {self._bounds.output_kib:,} KiB")
+        if status == 0:
+            return Checked(True)
         killed = -status if status < 0 else status - 128 if status > 128 else 0
         if killed == signal.SIGXFSZ:
             return Checked(False, f"wrote a file of more than {self._bounds.output_kib:,} KiB")

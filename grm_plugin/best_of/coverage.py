@@ -80,9 +80,10 @@ def fit_power_law(counts: Sequence[tuple[int, int]], most: int) -> PowerLaw:
         return PowerLaw(None, None, None, f"no fit: up to {most} samples are too few points")
     law = fit_curve(ks, [float(np.mean([pass_at_k(n, c, k) for n, c in counts])) for k in ks])
     if never and law.a is not None:
-        share = never / len(counts)
-        note = f"{never} of {len(counts)} problems have no right sample: coverage so far cannot pass {1 - share:.1%}"
-        return PowerLaw(law.a, law.b, law.error, f"{note}, and the law, which goes to 100 %, does not know that")
+        note = (
+            f"{never} of {len(counts)} problems have no right sample, and the law, which goes to 100 %, takes no note"
+        )
+        return PowerLaw(law.a, law.b, law.error, note)
     return law
 
 

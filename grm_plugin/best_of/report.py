@@ -14,7 +14,7 @@ from grm_plugin.best_of.coverage import PowerLaw, fit_power_law
 from grm_plugin.best_of.curves import ANY, COVERAGE, WEIGHTED, Curve, Judged, curves
 from grm_plugin.best_of.scores import Scored
 
-NAME_WIDTH = 20
+NAME_WIDTH = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ def lines(report: BestOf) -> Iterator[str]:
         yield law.note[0].upper() + law.note[1:]
     for curve in report.curves:
         if curve.falls_after is not None:
-            sure = "surely" if curve.surely else "perhaps by chance"
-            yield f"{curve.name} falls after N = {curve.falls_after}, {sure}: more samples find what fools it"
+            sure = "more samples find what fools it" if curve.surely else "which may be chance"
+            yield f"{curve.name} falls after N = {curve.falls_after}: {sure}"
     for name, count in report.unscored.items():
         if count:
             yield f"{name} has no score for {count:,} samples: they are picked only where nothing else was drawn"
@@ -201,7 +201,8 @@ def _costs(
 
 def _cost_lines(report: BestOf, ns: list[int]) -> Iterator[str]:
     plain = report.costs[COVERAGE]
-    ways = [("samples", plain), *((name, costs) for name, costs in report.costs.items() if costs != plain)]
+    judged = {name: costs for name, costs in report.costs.items() if costs != plain and not name.startswith(WEIGHTED)}
+    ways = [("samples", plain), *judged.items()]
     for name, costs in ways:
         for what, values in (("FLOPs", [costs[n].flops for n in ns]), ("cost", [costs[n].money for n in ns])):
             if any(value is not None for value in values):
