@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -18,8 +19,11 @@ Floats = NDArray[np.float64]
 ALL_DRAWS = 2_000
 """Up to so many draws all of them are looked at, and the figure is exact."""
 
-SOME_DRAWS = 1_000
-"""Else so many random ones are."""
+SOME_DRAWS, FEWEST_DRAWS = 1_000, 100
+"""Else so many random ones are; fewer of very many samples, but no fewer than the paper took."""
+
+AT_ONCE = 1_000_000
+"""Samples in all draws together that are in memory at once."""
 
 
 def by_score(scores: Sequence[float | None], right: Sequence[bool], k: int) -> float:
@@ -56,20 +60,25 @@ def by_vote(
         seed: of the draws where not all are looked at.
     """
     drawn, exact = _draws(len(answers), k, seed)
+    truth, weight = np.asarray(right, dtype=float), np.asarray(weights, dtype=float)
     names = {name: number for number, name in enumerate(dict.fromkeys(it for it in answers if it is not None))}
-    is_of = np.zeros((len(answers), len(names)))
-    for sample, answer in enumerate(answers):
-        if answer is not None:
-            is_of[sample, names[answer]] = 1.0
-    truth = np.asarray(right, dtype=float)
-    picked = drawn @ truth / k
+    none = len(names)  # a column for those without an answer, which is cut off
+    column = np.array([none if answer is None else names[answer] for answer in answers])
+    cells = column[drawn] + (none + 1) * np.arange(len(drawn))[:, None]
+
+    def table(values: Floats | None = None) -> Floats:
+        """Sums over the samples of each answer in each draw."""
+        given = None if values is None else values[drawn].ravel()
+        sums = np.bincount(cells.ravel(), given, len(drawn) * (none + 1)).reshape(len(drawn), none + 1)[:, :none]
+        return sums.astype(np.float64)
+
+    picked = truth[drawn].mean(axis=1)
     if names:
-        votes = drawn @ (is_of * np.asarray(weights, dtype=float)[:, None])
-        counts, rights = drawn @ is_of, drawn @ (is_of * truth[:, None])
-        shares = np.divide(rights, counts, out=np.zeros_like(rights), where=counts > 0)
+        counts, votes = table(), table(weight)
+        shares = np.divide(table(truth), counts, out=np.zeros_like(counts), where=counts > 0)
         best = (counts > 0) & (votes >= np.where(counts > 0, votes, -1.0).max(axis=1, keepdims=True) - 1e-9)
-        voted = best.sum(axis=1)
-        picked = np.where(voted > 0, (shares * best).sum(axis=1) / np.maximum(voted, 1), picked)
+        level = best.sum(axis=1)
+        picked = np.where(level > 0, (shares * best).sum(axis=1) / np.maximum(level, 1), picked)
     return float(picked.mean()), exact
 
 
@@ -84,6 +93,7 @@ def shifted(scores: Sequence[float | None]) -> list[float]:
     return [0.0 if score is None else score - low for score in scores]
 
 
+@lru_cache
 def _chances(n: int, k: int) -> Floats:
     """Per rank, from the first: the chance that it is the best of k of n."""
     chances = np.zeros(n)
@@ -93,13 +103,10 @@ def _chances(n: int, k: int) -> Floats:
     return chances
 
 
-def _draws(n: int, k: int, seed: Sequence[int]) -> tuple[Floats, bool]:
-    """Draws of k of n samples, one per row with a 1 for each that was drawn; and whether these are all."""
+def _draws(n: int, k: int, seed: Sequence[int]) -> tuple[NDArray[np.int64], bool]:
+    """Draws of k of n samples, one per row; and whether these are all."""
     if math.comb(n, k) <= ALL_DRAWS:
-        places = np.array([*combinations(range(n), k)])
-    else:
-        rng = np.random.default_rng([*seed, n, k])
-        places = rng.random((SOME_DRAWS, n)).argpartition(k - 1, axis=1)[:, :k]
-    drawn = np.zeros((len(places), n))
-    np.put_along_axis(drawn, places, 1.0, axis=1)
-    return drawn, len(places) == math.comb(n, k)
+        return np.array([*combinations(range(n), k)], dtype=np.int64), True
+    rng = np.random.default_rng([*seed, n, k])
+    number = max(FEWEST_DRAWS, min(SOME_DRAWS, AT_ONCE // n))
+    return rng.random((number, n)).argpartition(k - 1, axis=1)[:, :k].astype(np.int64), False

@@ -27,9 +27,11 @@ def numbers(*texts: str) -> Problem:
     return problem_of({"id": "p", "prompt": "Which number?", "samples": list(texts), "gt_answer": "none"})
 
 
-def scored(problem: Problem, generator: Generator, list_size: int, seed: int = 0) -> Scored | EngineFailed:
+def scored(
+    problem: Problem, generator: Generator, list_size: int, seed: int = 0, mode: str = "listwise"
+) -> Scored | EngineFailed:
     """The rounds of a problem, judged by the service's own core."""
-    config = make_config(sampling__k=2, judge__list_size=list_size, normalize__method="none")
+    config = make_config(sampling__k=2, judge__list_size=list_size, judge__mode=mode, normalize__method="none")
 
     async def work() -> Scored | EngineFailed:
         service = RewardService(config, generator, None)
@@ -66,6 +68,14 @@ def test_the_best_of_many_is_found_in_lists_and_rounds(list_size: int) -> None:
         assert found.weights == tuple(float(sample.text) for sample in problem.samples)
         assert found.written > 0
         assert found.read > 0
+
+
+def test_a_grm_that_compares_pairs_picks_too() -> None:
+    grm = by(by_number)
+    found = scored(numbers("3", "1", "9", "4", "2"), grm, 4, mode="pairwise")
+    assert isinstance(found, Scored)
+    assert max((score or 0, text) for score, text in zip(found.scores, "31942", strict=True))[1] == "9"
+    assert {len(prompt.order) for prompt, _ in grm.calls} == {2}
 
 
 def test_scores_of_a_later_round_are_above_those_of_an_earlier_one() -> None:
