@@ -40,6 +40,9 @@ GONE_S = 10.0
 SWEEPS = 1_000
 """Most searches for what a run has left behind."""
 
+MOST_PROCESSES, UNLIMITED = 256, -1
+"""Processes and threads of one run, where they can be counted. The kernel lets root have more."""
+
 MIB = 2**20
 
 
@@ -148,7 +151,9 @@ class TestCommand:
 
     def _command(self) -> list[str]:
         bounds = self._bounds
-        numbers = (max(1, round(bounds.seconds) + 1), bounds.memory_mib * MIB, bounds.output_kib * 1024)
+        # Elsewhere the kernel counts all processes of the user, the training job's too.
+        processes = MOST_PROCESSES if self.isolated else UNLIMITED
+        numbers = (max(1, round(bounds.seconds) + 1), bounds.memory_mib * MIB, bounds.output_kib * 1024, processes)
         limited = [sys.executable, "-I", "-S", str(limits.__file__), *map(str, numbers), *self._words]
         return [*ISOLATED, *limited] if self.isolated else limited
 

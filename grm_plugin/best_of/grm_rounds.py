@@ -120,9 +120,8 @@ class Rounds:
 
     async def _judge_list(self, problem: Problem, texts: list[str]) -> tuple[list[float | None], float] | EngineFailed:
         """The mean vote on each text, and the tokens that it took."""
-        group = WireGroup.model_validate(
-            {"messages": message_dicts(problem.question), "responses": texts, "reference": problem.reference}
-        )
+        # Without the reference: whoever knows the right answer needs nobody to pick.
+        group = WireGroup.model_validate({"messages": message_dicts(problem.question), "responses": texts})
         try:
             judgement = await self._judge(group)
         except (GroupError, WireError) as error:

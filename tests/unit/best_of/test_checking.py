@@ -122,6 +122,23 @@ def test_one_that_takes_too_much_memory_or_disk_fails_alone(tmp_path: Path) -> N
     assert crash == Checked(False, "ended by SIGSEGV")
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="the kernel lets root have as many processes as it likes")
+def test_one_that_forks_on_and_on_is_stopped(tmp_path: Path) -> None:
+    code = """
+        import os, time
+        forked = 0
+        try:
+            while forked < 1000:
+                if os.fork() == 0:
+                    time.sleep(600)
+                forked += 1
+        except OSError:
+            pass
+        raise SystemExit(0 if forked < 300 else 1)
+    """
+    assert run(code, tmp_path, isolated=True) == Checked(True)
+
+
 def test_no_secret_of_the_job_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRM_TOKEN", "secret")
     monkeypatch.setenv("HF_TOKEN", "secret")

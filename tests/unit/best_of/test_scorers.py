@@ -24,7 +24,7 @@ from support.factories import Scripted, by_number, critique_text, make_config, r
 
 
 def numbers(*texts: str) -> Problem:
-    return problem_of({"id": "p", "prompt": "Which number?", "samples": list(texts), "gt_answer": "none"})
+    return problem_of({"id": "p", "prompt": "Which number?", "samples": list(texts), "gt_answer": "not-told"})
 
 
 def scored(
@@ -105,6 +105,12 @@ def test_equal_samples_are_judged_once_and_share_the_score() -> None:
     single = scored(numbers("4", "4"), grm, 4)
     assert isinstance(single, Scored)
     assert single.scores == (4.0, 4.0)
+
+
+def test_the_grm_is_not_told_the_right_answer() -> None:
+    grm = by(by_number)
+    scored(numbers("3", "8"), grm, 4)
+    assert not [prompt for prompt, _ in grm.calls if "not-told" in prompt.messages[-1].content]
 
 
 def test_votes_that_cannot_be_read_are_no_scores() -> None:

@@ -72,6 +72,8 @@ def cli() -> Iterator[BlockedCli]:
             'grm-plugin eval needs numpy and matplotlib, which are not installed: pip install "grm-plugin[evals]"',
         ),
         ("re2", "doctor", FAKE + "judge: {answer: regex, pattern: (a), list_size: 1}\n", "pip install google-re2"),
+        ("numpy,matplotlib", "best-of items.jsonl", FAKE, "grm-plugin best-of needs numpy and matplotlib"),
+        ("vllm", "sample items.jsonl -n 2 -o out", VLLM_ENGINE, "engine.type vllm needs vllm"),
         ("matplotlib", "eval --from votes", None, "grm-plugin eval needs matplotlib"),
         ("pyarrow", "eval --suite rewardbench --data data.parquet --output out", FAKE, "needs pyarrow"),
         (
