@@ -14,7 +14,8 @@ from grm_plugin.batch.local_gpus import assign_gpus, visible_gpus
 from grm_plugin.batch.several_engines import SeveralEngines
 from grm_plugin.config import Config, VLLMConfig
 from grm_plugin.errors import ConfigError, EngineError, PromptTooLong
-from grm_plugin.types import Completion, Message, Prompt, Sampling
+from grm_plugin.judging.seams import CountsTokens
+from grm_plugin.types import Completion, Conversation, Message, Prompt, Sampling
 from support.factories import completions, make_config
 
 PROMPT = Prompt((Message("user", "?"),), (0,))
@@ -187,3 +188,13 @@ async def test_when_all_are_dead_the_last_one_says_why() -> None:
     for _ in range(2):
         with pytest.raises(EngineError, match="out of memory"):
             await several.generate(PROMPT, SAMPLING)
+
+
+async def test_several_engines_count_tokens_as_one_does() -> None:
+    class Counting(Model):
+        async def count_tokens(self, conversation: Conversation) -> int:
+            return len(conversation[0].content.split())
+
+    several = SeveralEngines([Counting(), Counting()])
+    assert isinstance(several, CountsTokens)
+    assert await several.count_tokens((Message("user", "three short words"),)) == 3
