@@ -20,11 +20,17 @@ def combined(criteria: Sequence[Criterion], scores: Sequence[float | None]) -> f
     A criterion without a score (None) costs itself: the others are weighed without it.
 
     Returns:
-        None where no criterion has a score, or only some whose weights sum to zero.
+        None where nothing has a score that the mean could be made of: no scale or yes_no with a weight, or, where there
+        is none of these, no penalty, or else no must. Fulfilled musts and absent faults say nothing of how good a
+        response is by what was lost. A must that is not fulfilled decides all the same.
     """
     share, total, taken_off, faults = 0.0, 0.0, 0.0, 0.0
-    found = False
+    asked, faults_asked, found = 0.0, 0.0, False
     for criterion, score in zip(criteria, scores, strict=True):
+        if criterion.kind == "penalty":
+            faults_asked += criterion.weight
+        elif criterion.kind != "must":
+            asked += criterion.weight
         if score is None:
             continue
         unit = (score - MIN_SCORE) / (MAX_SCORE - MIN_SCORE)
@@ -40,9 +46,11 @@ def combined(criteria: Sequence[Criterion], scores: Sequence[float | None]) -> f
             share += criterion.weight * unit
     if total:
         unit = max(0.0, min(1.0, (share - taken_off) / total))
+    elif asked:
+        return None
     elif faults:
         unit = 1 - taken_off / faults
-    elif found:
+    elif found and not faults_asked:
         unit = 1.0
     else:
         return None

@@ -37,6 +37,11 @@ def criteria_of(rows: list[tuple[CriterionKind, float, float | None]]) -> list[C
         ([SCALE, SECOND], [None, 2], 2.0),  # what cannot be read costs itself
         ([SCALE, MUST], [6, None], 6.0),
         ([SCALE], [None], None),
+        ([SCALE, MUST], [None, 10], None),  # a must says nothing of how good a response is
+        ([SCALE, MUST], [None, 1], 1.0),
+        ([SCALE, FAULT], [None, 10], None),  # nor does a fault that is not there
+        ([FAULT, MUST], [None, 10], None),
+        ([FAULT, MUST], [10, None], 10.0),
     ],
 )
 def test_what_criteria_come_to(criteria: list[Criterion], scores: list[float | None], expected: float | None) -> None:
@@ -47,7 +52,7 @@ def test_what_criteria_come_to(criteria: list[Criterion], scores: list[float | N
 def test_it_is_a_score_or_nothing(rows: list[tuple[CriterionKind, float, float | None]]) -> None:
     score = combined(criteria_of(rows), [score for *_, score in rows])
     assert score is None or 1 <= score <= 10
-    assert (score is None) == all(score is None for *_, score in rows)
+    assert score is not None or any(score is None for *_, score in rows)
 
 
 @given(SETS, st.integers(0, 7), st.floats(0, 5))
