@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -21,8 +20,25 @@ LONGEST_TEXT = 4_000
 """Characters of a criterion's text: long enough for the longest of public data sets, ten times over."""
 
 
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-9, 1e9
+"""Of weights above 0: far wider than anybody needs, and sums and products of them stay exact enough."""
+
+
 def problem_with(criteria: Sequence[Criterion]) -> str:
     """What is wrong with a set of criteria, and what to do about it; empty where nothing is."""
+    return problem_with_each(criteria) or problem_with_weights(criteria)
+
+
+def problem_with_weights(criteria: Sequence[Criterion]) -> str:
+    """Why criteria that are right one by one make no reward together; empty where they do."""
+    weighed = [criterion for criterion in criteria if criterion.kind != "must"]
+    if weighed and not any(criterion.weight for criterion in weighed):
+        return "the weights of the criteria sum to zero: give at least one of them a weight above 0"
+    return ""
+
+
+def problem_with_each(criteria: Sequence[Criterion]) -> str:
+    """What is wrong with their number, or with one of them; empty where nothing is."""
     if len(criteria) > MOST_CRITERIA:
         return f"there are {len(criteria)} criteria, and the GRM scores at most {MOST_CRITERIA} at once: join some"
     names = [criterion.name for criterion in criteria]
@@ -35,11 +51,11 @@ def problem_with(criteria: Sequence[Criterion]) -> str:
             return f"criterion {criterion.name!r} has no text: say what it asks of a response"
         if len(criterion.text) > LONGEST_TEXT:
             return f"the text of criterion {criterion.name!r} is longer than {LONGEST_TEXT} characters: shorten it"
-        if not math.isfinite(criterion.weight) or criterion.weight < 0:
-            return f"the weight of criterion {criterion.name!r} is {criterion.weight}: give a finite one of 0 or more"
-    weighed = [criterion for criterion in criteria if criterion.kind != "must"]
-    if weighed and not math.fsum(criterion.weight for criterion in weighed):
-        return "the weights of the criteria sum to zero: give at least one of them a weight above 0"
+        if criterion.weight and not SMALLEST_WEIGHT <= criterion.weight <= LARGEST_WEIGHT:
+            wrong = f"the weight of criterion {criterion.name!r} is {criterion.weight:g}: give "
+            if -LARGEST_WEIGHT <= criterion.weight < 0:
+                return f"{wrong}0 or more, or kind penalty"
+            return f"{wrong}0, or a finite one from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
     return ""
 
 
@@ -113,7 +129,7 @@ class CriterionConfig(Section):
 class OverallConfig(Section):
     """The GRM's overall score of a response, beside the user's rules."""
 
-    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    weight: float = Field(default=1.0, ge=0, le=LARGEST_WEIGHT, allow_inf_nan=False)
     """Its share of the reward, beside the weights of the rules. 0: the GRM is asked for criteria only."""
     when: WhenConfig | None = None
     """For which samples it is asked for, as in `{source: chat}`; null for all."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from grm_plugin.config.criteria import CriterionConfig, OverallConfig, Principles, problem_with
+from grm_plugin.config.criteria import CriterionConfig, OverallConfig, Principles, problem_with_each, problem_with_weights
 from grm_plugin.config.fields import SHIPPED, Section, TemplatePath
 from grm_plugin.config.modes import Comparisons, Mode, PairRewards, TiebreakConfig, mode_problem
 from grm_plugin.config.patterns import compiled
@@ -195,12 +195,16 @@ class JudgeConfig(Section):
     def _has_a_set_of_criteria(self) -> JudgeConfig:
         found = [criterion.criterion for criterion in self.criteria]
         # Criteria for different sources never meet, but share the columns of the log: their names differ too.
-        if problem := problem_with(found):
+        if problem := problem_with_each(found):
             raise ValueError(f"judge.criteria: {problem}")
-        sources = {None, *(source for criterion in self.criteria if criterion.when for source in criterion.when.source)}
-        for source in sorted(sources, key=str):
-            if problem := problem_with(self.criteria_for(source) + self.rules_for(source)):
-                raise ValueError(f"judge.criteria, of those that count for source {source}: {problem}")
+        whens = [item.when for item in (*self.criteria, self.overall) if item.when]
+        for source in [None, *sorted({source for when in whens for source in when.source})]:
+            asked, rules = self.criteria_for(source), self.rules_for(source)
+            # Beside what the GRM says, rules may weigh nothing: a gate decides alone.
+            alone = () if asked or self.asks_overall(source) else rules
+            if problem := problem_with_weights(asked) or problem_with_weights(alone):
+                whom = f"source {source}" if source else "samples of no source that it names"
+                raise ValueError(f"judge.criteria, of those that count for {whom}: {problem}")
         if self.pairs and any(criterion.kind != "rule" for criterion in self.criteria):
             judge = f"preset {self.preset}" if self.preset else f"answer {self.answer}"
             raise ValueError(

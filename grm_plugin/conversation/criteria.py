@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, get_args
 
@@ -38,8 +39,9 @@ def read_criteria(value: Any) -> tuple[Criterion, ...]:
     Args:
         value: a list of criteria, or such a list as JSON, or an object that has it under `criteria` or `rubrics`. Each
             is an object with `name`, `text`, `weight` (1 where it is absent; below 0, a yes_no is a penalty) and `kind`
-            (scale where it is absent); or a text alone, which is a scale of that text. Items of public data sets are
-            read too (`OTHER_FORMS`), and so are OpenRubrics' texts, with a line for each.
+            (scale where it is absent); or a text alone, which is a scale of that text. A field that is None is absent:
+            tables fill up the fields that other rows have. Items of public data sets are read too (`OTHER_FORMS`), and
+            so are OpenRubrics' texts, with a line for each.
 
     Raises:
         PromptError: it is none of these, or a response cannot be scored by them; the message names the criterion.
@@ -77,7 +79,7 @@ def _criterion(item: Any, number: int) -> Criterion:
         return Criterion(name_of(item, number), encodable(item))
     if not isinstance(item, dict):
         raise PromptError(f"{where} must be an object with name and text, not {type(item).__name__}")
-    item = _in_own_form(item, number)
+    item = _in_own_form({key: field for key, field in item.items() if field is not None}, number)
     unknown = [key for key in item if key not in FIELDS]
     if unknown:
         raise PromptError(
@@ -95,18 +97,27 @@ def _criterion(item: Any, number: int) -> Criterion:
         raise PromptError(f"{where}: a rule is named in the configuration (judge.criteria), never in data")
     if weight < 0 and kind in ("yes_no", "penalty"):
         weight, kind = -weight, "penalty"
-    return Criterion(encodable(name) if name else name_of(text, number), encodable(text), float(weight), kind)
+    return Criterion(encodable(name) if name else name_of(text, number), encodable(text), _as_float(weight), kind)
+
+
+def _as_float(weight: float) -> float:
+    try:
+        return float(weight)
+    except OverflowError:  # a whole number of 400 digits
+        return math.inf
 
 
 def _in_own_form(item: dict[str, Any], number: int) -> dict[str, Any]:
-    """An item of `OTHER_FORMS` as one of our own; its further fields, such as tags, say nothing to a judge."""
+    """An item of `OTHER_FORMS` as one of our own. Fields of our own form count in it too; further ones, such as tags,
+    say nothing to a judge."""
     form = next((name for name in OTHER_FORMS if name in item and "text" not in item), None)
     if form is None:
         return item
     name, weight = OTHER_FORMS[form]
     text, title = item[form], item.get(name)
     named = name_of(title if isinstance(title, str) and title.strip() else str(text), number)
-    return {"name": named, "text": text, "weight": item.get(weight, 1.0), "kind": "yes_no"}
+    own = {key: item[key] for key in FIELDS if key in item}
+    return {"name": named, "text": text, "weight": item.get(weight, 1.0), "kind": "yes_no", **own}
 
 
 def name_of(text: str, number: int) -> str:

@@ -44,6 +44,8 @@ def test_the_path_of_a_function_is_absolute() -> None:
     [
         ([RIGHT | {"weight": 0}], "sum to zero"),
         ([RIGHT | {"weight": -1}], "or kind penalty"),
+        ([RIGHT | {"weight": 1e308}, RIGHT | {"name": "b", "weight": 1e308}], "1e-09 to 1e"),
+        ([RIGHT | {"weight": 0}, RULE], "sum to zero"),
         ([RIGHT | {"kind": "likert"}], "scale"),
         ([RIGHT, RIGHT], "two criteria are named 'right'"),
         ([RIGHT, RULE | {"name": "right"}], "two criteria are named 'right'"),
@@ -66,6 +68,21 @@ def test_the_path_of_a_function_is_absolute() -> None:
 def test_what_is_refused(criteria: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_config(judge__criteria=criteria)
+
+
+def test_a_gate_may_weigh_nothing_beside_what_the_grm_says() -> None:
+    gate = RULE | {"gate": True, "weight": 0}
+    must = RIGHT | {"kind": "must"}
+    for criteria in ([gate], [gate, must]):
+        assert make_config(judge__criteria=criteria).judge.gates == {"short"}
+    chat = {"when": {"source": "chat"}}
+    for overall in ({"weight": 0}, chat):
+        with pytest.raises(ConfigError, match="sum to zero"):
+            make_config(judge__criteria=[gate], judge__overall=overall)
+    of_math = gate | {"when": {"source": "math"}}
+    with pytest.raises(ConfigError, match="source math.*sum to zero"):
+        make_config(judge__criteria=[of_math], judge__overall=chat)
+    make_config(judge__criteria=[gate | chat], judge__overall=chat)
 
 
 def test_a_judge_of_pairs_has_none() -> None:

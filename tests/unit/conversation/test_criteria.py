@@ -50,6 +50,18 @@ READ = Criterion("right", "Is it right?", 2.0, "yes_no")
             (Criterion("1 Names plum", "Names plum", 0.5, "yes_no"),),
         ),  # open-instruct
         (
+            [OWN | {"weight": None, "kind": None, "criterion": None}],
+            (Criterion("right", "Is it right?"),),
+        ),  # as tables fill up fields that other rows have
+        (
+            [{"name": "safe", "description": "Names a doctor.", "kind": "must", "weight": 2}],
+            (Criterion("safe", "Names a doctor.", 2.0, "must"),),
+        ),  # another's form with fields of ours
+        (
+            [{"criterion": "Names plum.", "weight": 5}],
+            (Criterion("1 Names plum.", "Names plum.", 5.0, "yes_no"),),
+        ),
+        (
             "1. The response names plum. [Hard Rule]\n2. The response is kind. [Principle]\n",
             (
                 Criterion("1 The response names plum.", "The response names plum.", 1.0, "yes_no"),
@@ -74,8 +86,13 @@ def test_what_is_read(value: Any, criteria: tuple[Criterion, ...]) -> None:
         ([OWN | {"weight": "2"}], "weight must be a number"),
         ([OWN | {"weight": float("nan")}], "finite"),
         ([OWN | {"weight": float("inf")}], "finite"),
+        ([OWN | {"weight": 1e308}], "1e-09 to 1e"),
+        ([OWN | {"weight": 1e-320}], "1e-09 to 1e"),
+        ([OWN | {"weight": 10**400}], "1e-09 to 1e"),
+        (f'[{{"text": "x", "weight": {10**400}}}]', "1e-09 to 1e"),
         ([OWN | {"weight": 0}], "sum to zero"),
-        ([OWN | {"kind": "scale", "weight": -1}], "0 or more"),
+        ([OWN | {"kind": "scale", "weight": -1}], "0 or more, or kind penalty"),
+        ([OWN | {"kind": "must", "weight": -1}], "0 or more, or kind penalty"),
         ([OWN | {"kind": "likert"}], "unknown kind 'likert'"),
         ([OWN | {"kind": "rule"}], "never in data"),
         ([OWN | {"text": None}], "must be texts"),
