@@ -26,7 +26,7 @@ from grm_plugin.judging.modes import Modes
 from grm_plugin.judging.normalize import Normalizer
 from grm_plugin.judging.reliability import Reliability
 from grm_plugin.judging.rewards import rewards_of
-from grm_plugin.judging.ruling import Ruling
+from grm_plugin.judging.ruling import Ruling, asks_grm
 from grm_plugin.judging.sanitizing import sanitize, says_nothing
 from grm_plugin.judging.seams import Generator, ListVoter, MetaRM, Rules, Wanted
 from grm_plugin.types import Group, Judgement, ListJudgement, Unparsed, UnparsedReason
@@ -105,7 +105,7 @@ class Judge:
         shown: dict[str, int] = {}
         copies: dict[int, int] = {}
         for index in self.for_the_grm(group):
-            first = shown.setdefault(self.as_shown(group.responses[index]), index)
+            first = shown.setdefault(self.as_shown(group.responses[index], group.source), index)
             if first != index:
                 copies[index] = first
         judged = self.begin(deadline, learn, texts)
@@ -123,8 +123,11 @@ class Judge:
         rewards = rewards_of(group, self.config.judge, (), self.blank(group), {}, self.normalizer, learn=False)
         return Judgement(group, rewards)
 
-    def as_shown(self, response: str) -> str:
-        """The response as the GRM reads it. Responses that read the same share their votes."""
+    def as_shown(self, response: str, source: str | None = None) -> str:
+        """The response as the GRM reads it; where rules read it too, as it is. Responses that read the same share their
+        votes, and what rules say of them."""
+        if self.config.judge.rules_for(source):
+            return response
         shown, _ = self._sanitize(Group((), (response,)), (0,), self.config.judge, None)
         return shown.responses[0]
 
@@ -152,6 +155,7 @@ class GroupInProgress:
         self._judge = judge
         self._ruling = Ruling(judge.config.judge, judge.rules, deadline)
         self._began = time.monotonic()
+        self._applied: Group | None = None
         self._puts: list[asyncio.Task[None]] = []
         self._lists: list[tuple[int, asyncio.Task[list[ListJudgement]]]] = []
         """Each with the number of the put that it belongs to: a list that rules keep waiting stays in its place."""
@@ -185,7 +189,7 @@ class GroupInProgress:
         in_order = (task for _, task in sorted(self._lists, key=lambda numbered: numbered[0]))
         lists = [judged for task in in_order if _succeeded(task) for judged in task.result()]
         judge = self._judge
-        group = judge.applying.applied(group)
+        group = self._as_applied(group)
         if self.learn:  # evaluation asks the policy otherwise
             judge.reliability.learn(lists, group.criteria)
         rewards = rewards_of(
@@ -208,14 +212,21 @@ class GroupInProgress:
         """Give up what the GRM still works on."""
         let_go(*self._puts, *(task for _, task in self._lists))
 
+    def _as_applied(self, group: Group) -> Group:
+        """The group with its criteria, and with the principles that held when its first list was put: all of its lists
+        are judged by the same ones, whatever happens to the file meanwhile."""
+        if self._applied is None:
+            self._applied = self._judge.applying.applied(group)
+        return replace(group, criteria=self._applied.criteria, principles=self._applied.principles)
+
     async def _votes(self, group: Group, members: tuple[int, ...], number: int) -> None:
         """Have responses voted on, less those that a gate of the user's stops; beside that the other rules.
 
         Each list has a task of its own: if this ends before others, its votes are there.
         """
-        group = self._judge.applying.applied(group)
+        group = self._as_applied(group)
         members = await self._ruling.let_through(group, members)
-        asked = bool(members) and bool(group.criteria or self._judge.config.judge.asks_overall(group.source))
+        asked = bool(members) and asks_grm(group, self._judge.config.judge)
         rest = asyncio.create_task(self._ruling.ask_rest(group, members))
         modes = self._judge.modes
         try:

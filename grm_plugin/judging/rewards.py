@@ -19,8 +19,8 @@ from grm_plugin.judging.rewards_by_criterion import (
     weight_of,
     with_rules,
 )
-from grm_plugin.judging.ruling import Ruling
-from grm_plugin.types import MIN_SCORE, Criterion, Group, ListJudgement, Reward
+from grm_plugin.judging.ruling import Ruling, asks_grm
+from grm_plugin.types import MIN_SCORE, Criterion, Group, ListJudgement, Reward, RuleScore
 
 NO_VOTES = Reward(None, "no_votes")
 STOPPED = Reward(None, "rule", mean=float(MIN_SCORE), spread=0.0, unit_mean=0.0)
@@ -137,15 +137,18 @@ def _ruled(
     rules = judge.rules_for(group.source)
     if not rules:
         return list(raw)
-    weight = weight_of(group.criteria, judge)
+    weight = weight_of(group.criteria, judge) if asks_grm(group, judge) else None
+    lowest = {rule.name: RuleScore(0.0) for rule in rules}
     found = []
     for index, reward in enumerate(raw):
+        said = ruling.said.get(index, NOBODY)
         if index in passed_over:
             found.append(reward)
-            continue
-        said = ruling.said.get(index, NOBODY)
-        ruled = with_rules(reward, said, rules, weight, stopped[index])
-        found.append(replace(STOPPED, criteria=ruled.criteria) if ruling.stopped(index) else ruled)
+        elif ruling.stopped(index):  # rules that are no gates were not asked
+            rows = with_rules(STOPPED, {**lowest, **said}, rules, None, 0.0).criteria
+            found.append(replace(STOPPED, criteria=rows))
+        else:
+            found.append(with_rules(reward, said, rules, weight, stopped[index]))
     return found
 
 

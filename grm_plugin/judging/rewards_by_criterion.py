@@ -52,17 +52,18 @@ def stopped_by_must(criteria: Sequence[Criterion], judged: ListJudgement, positi
 
 
 def with_rules(
-    reward: Reward, said: Mapping[str, RuleScore], rules: Sequence[Criterion], weight: float, stopped: float
+    reward: Reward, said: Mapping[str, RuleScore], rules: Sequence[Criterion], weight: float | None, stopped: float
 ) -> Reward:
     """A response's raw reward, of the GRM alone, with what the rules say of it.
 
     A rule without a number costs itself. A response of which the GRM was asked and has no vote stays without a reward.
 
     Args:
-        reward: `mean` is the GRM's, None where it was not asked.
+        reward: `mean` is the GRM's, None where it gave none.
         said: by name of the rule.
         rules: those that apply.
-        weight: of the GRM's mean beside those of the rules: of its criteria, or of its overall score.
+        weight: of the GRM's mean beside those of the rules: of its criteria, or of its overall score. None where the
+            GRM is not asked, and rules alone make the reward.
         stopped: share of the votes for which the response stays at the lowest score whatever else it does.
     """
     rows = []
@@ -75,14 +76,12 @@ def with_rules(
             total += rule.weight
             share += rule.weight * score.value
     reward = replace(reward, criteria=(*reward.criteria, *rows))
-    if reward.status == "no_votes" and reward.votes_asked:
+    if not total:
         return reward
-    if reward.status == "ok" and reward.mean is not None:
-        if not total:
-            return reward
-        unit = (weight * to_unit_interval(reward.mean) + (1 - stopped) * share) / (weight + total)
-    elif total:
+    if weight is None:
         reward, unit = replace(reward, status="rule", spread=0.0), share / total
+    elif reward.status == "ok" and reward.mean is not None:
+        unit = (weight * to_unit_interval(reward.mean) + (1 - stopped) * share) / (weight + total)
     else:
         return reward
     unit = max(0.0, min(1.0, unit))

@@ -15,6 +15,16 @@ from grm_plugin.types import Criterion, Group, RuleScore
 LATE = RuleScore(problem="it had not answered by the deadline")
 
 
+def asks_grm(group: Group, judge: JudgeConfig) -> bool:
+    """Whether the GRM is asked about those responses of a group that no gate stops.
+
+    Args:
+        group: with the criteria that it is judged by (`judging.applying`).
+        judge: says for which samples the GRM is asked for an overall score.
+    """
+    return bool(group.criteria) or judge.asks_overall(group.source)
+
+
 @dataclass(slots=True)
 class Ruling:
     """What the rules say of the responses of one group, as far as they have answered.

@@ -70,7 +70,7 @@ class Gatherer:
             ServiceBusy: the group was handed back (`stop_waiting`).
         """
         listed = not self.judge.is_blank(sample.response)
-        shown = self.judge.as_shown(sample.response) if listed and n > 1 else None
+        shown = self.judge.as_shown(sample.response, sample.source) if listed and n > 1 else None
         group, index = self._buffer.add(sample, n, time.monotonic(), listed, shown, learn)
         under_way = self._under_way.get(id(group))
         if under_way is None:

@@ -26,7 +26,7 @@ from grm_plugin.types import (
     RuleScore,
     Sampling,
 )
-from support.factories import Scripted, by_number, make_config, responses_shown, scoring
+from support.factories import Scripted, by_number, make_config, never, responses_shown, scoring, until
 
 RIGHT = {"name": "right", "text": "Is it right?", "weight": 3}
 KIND = {"name": "kind", "text": "Is it kind?", "kind": "yes_no"}
@@ -193,6 +193,34 @@ class TestRules:
         nobody = await judged(judge, group("9 bad", "9 bad"))
         assert means(nobody) == [1.0, 1.0]
 
+    async def test_what_a_gate_stops_is_no_failure_of_the_rules_that_are_not_asked(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rules = Rules(short={"9 bad": RuleScore(0.0)}, other={})
+        criteria = [RULE | {"gate": True}, RULE | {"name": "other"}]
+        judge = Judge(make_config(judge__criteria=criteria), scoring(by_number), rules=rules)
+        judgement = await judged(judge, group("10", "9 bad", "4"))
+        assert ("other", "9 bad") not in rules.asked
+        assert [(row.mean, row.problem) for row in judgement.rewards[1].criteria] == [(1.0, "")] * 2
+        assert "no number" not in caplog.text
+
+    async def test_responses_that_the_grm_cannot_tell_apart_are_ruled_one_by_one(self) -> None:
+        rules = Rules(short={"7": RuleScore(0.0)})
+        config = make_config(judge={"criteria": [RULE | {"gate": True}], "reasoning": "strip"})
+        judge = Judge(config, scoring(by_number), rules=rules)
+        judgement = await judged(judge, group("<think>4 + 3</think>7", "7", "7"))
+        assert means(judgement) == [pytest.approx(1 + 9 * (6 / 9 + 1) / 2), 1.0, 1.0]
+        assert [reward.same_as for reward in judgement.rewards] == [None, None, 1]
+
+    async def test_rules_make_no_reward_where_the_grm_is_still_asked(self) -> None:
+        judge = Judge(make_config(judge__criteria=[RULE]), Scripted(never), rules=Rules(short={}))
+        given = group("10", "4")
+        in_progress = judge.begin()
+        in_progress.put(given, (0, 1))
+        await until(lambda: len(judge.rules.asked) == 2)  # type: ignore[union-attr]
+        judgement = in_progress.conclude_now(given)
+        assert [(reward.status, reward.value) for reward in judgement.rewards] == [("no_votes", None)] * 2
+
     @pytest.mark.parametrize("mode", ["pairwise", "tiebreak"])
     async def test_the_modes_ask_each_rule_once_and_show_nobody_whom_a_gate_stops(self, mode: str) -> None:
         grm, rules = scoring(by_number), Rules(short={"9 bad": RuleScore(0.0)})
@@ -302,6 +330,24 @@ class TestPrinciples:
             assert expected in self.prompts(judge)[-1]
         file.unlink()
         await judged(judge, group("7", "4"))
+        assert "haiku" in self.prompts(judge)[-1]
+
+    async def test_all_lists_of_a_group_are_judged_by_the_same_ones(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("grm_plugin.judging.applying.LOOK_EVERY_S", 0.0)
+        file = tmp_path / "principles.txt"
+        file.write_text("Prefer rhymes.")
+        judge = Judge(make_config(judge__principles={"file": str(file)}), scoring(by_number))
+        in_progress, given = judge.begin(), group("7", "4", "5", "6")
+        in_progress.put(given, (0, 1))
+        await until(lambda: bool(self.prompts(judge)))
+        file.write_text("Prefer haiku.")
+        in_progress.put(given, (2, 3))
+        judgement = await in_progress.conclude(given)
+        assert all("rhymes" in prompt for prompt in self.prompts(judge))
+        assert judgement.group.principles == "Prefer rhymes."
+        await judged(judge, given)
         assert "haiku" in self.prompts(judge)[-1]
 
     @pytest.mark.parametrize("text", [None, "", "x" * 60_000])
