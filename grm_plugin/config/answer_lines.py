@@ -24,7 +24,7 @@ def answer_line(judge: JudgeConfig, n: int, criteria: int = 0) -> AnswerLine | N
 
     No opening ends in a space: to most tokenizers it belongs to what follows.
     """
-    if criteria:  # lines of some of them may stand there already: those below the last such heading count
+    if criteria:
         return AnswerLine("\nScores:\n1: \\boxed{", "", criteria * (PER_SCORE * n + PER_LINE))
     preset = PRESETS.get(str(judge.preset))
     own = preset is not None and judge.template == preset.keys["template"]

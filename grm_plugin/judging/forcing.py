@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 CUT = frozenset({"length", "repetition"})
 """What engines that can continue a text call the end of one that they have cut: it was too long, or went in circles."""
+
+_ROW = re.compile(r"\d{1,2}: .*|\d{0,2}:?")
+"""A row of an answer by criteria, or its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ def put_in(text: str, opening: str, prompt: str = "") -> str:
     """What an engine puts behind a text that was cut, so that its answer follows.
 
     That is the opening, or what is missing of it where the text broke off in the middle of it, or of the answer: twice
-    in a row it confuses a GRM. Where the text broke off in reasoning, the mark that ends it comes first.
+    in a row it confuses a GRM, and of an answer of several rows it might go on where it was, with the others above the
+    second heading. Where the text broke off in reasoning, the mark that ends it comes first.
 
     Args:
         text: what the GRM wrote.
@@ -60,7 +65,9 @@ def put_in(text: str, opening: str, prompt: str = "") -> str:
     if mark := closing_mark(with_opening(prompt, text)):
         return f"\n{mark}\n{opening}"
     _, begun, answer = text.rpartition(opening)
-    if begun and "\n" not in answer:
+    further = answer.split("\n")[1:]
+    in_rows = _ROW.fullmatch(opening.rpartition("\n")[2]) and all(map(_ROW.fullmatch, further))
+    if begun and (in_rows or not further):
         return ""
     sizes = range(len(opening) - 1, 0, -1)
     return opening[next((size for size in sizes if text.endswith(opening[:size])), 0) :]

@@ -19,9 +19,13 @@ from grm_plugin.judging.answers import read
 from grm_plugin.judging.forcing import put_in
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.lists import ListJudge
-from grm_plugin.types import Completion, Conversation, Prompt, Sampling, Scores, UnparsedReason
+from grm_plugin.judging.read_criteria import read_criteria
+from grm_plugin.types import Completion, Conversation, Criterion, Prompt, Sampling, Scores, UnparsedReason
 from support.cut_critiques import BEGUN, Behind, Cut, cut
 from support.factories import Scripted, critique_text, judge_one, make_config, make_group
+
+
+CRITERIA = (Criterion("a", "x"), Criterion("b", "x", kind="yes_no"), Criterion("c", "x", kind="penalty"))
 
 
 def forcing(**overrides: object) -> Config:
@@ -190,6 +194,37 @@ def test_what_is_put_in_makes_an_opening_of_the_answer(text: str) -> None:
     *_, last = (text + put_in(text, OPENING)).rpartition(OPENING)
     assert "\n" not in last
     assert OPENING in text + put_in(text, OPENING)
+
+
+ROWS = "\nScores:\n1: \\boxed{"
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("Analysis: one", ROWS),
+        ("Analysis: one\nScores:\n", ROWS.removeprefix("\nScores:\n")),
+        (f"Analysis: one{ROWS}8", ""),
+        (f"Analysis: one{ROWS}8, 3}}\n", ""),
+        (f"Analysis: one{ROWS}8, 3}}\n2", ""),
+        (f"Analysis: one{ROWS}8, 3}}\n2: \\boxed{{ye", ""),
+        (f"A draft:{ROWS}8, 3}}\n2: \\boxed{{yes, no}}\nBut one", ROWS),
+    ],
+)
+def test_an_answer_of_rows_is_gone_on_with_in_its_rows(text: str, added: str) -> None:
+    assert put_in(text, ROWS) == added
+
+
+def test_a_critique_that_broke_off_in_its_rows_keeps_them() -> None:
+    """By a GRM that goes on where it was, whatever is put in between."""
+    written = f"Analysis: -{ROWS}8, 3}}\n2: \\boxed{{yes, no}}\n3: \\boxed{{no, yes}}"
+    for end in range(written.index(ROWS) + len(ROWS), len(written)):
+        text, line = written[:end], answer_line(make_config().judge, 2, 3)
+        assert line is not None
+        whole = Completion(text + put_in(text, line.opening) + written[end:], "stop", 9)
+        read = read_criteria(whole, 2, CRITERIA, make_config().judge)
+        assert isinstance(read, Scores)
+        assert read.by_criterion == ((8, 3), (10, 1), (10, 1))
 
 
 def test_reasoning_that_the_prompt_has_opened_is_ended() -> None:
