@@ -60,9 +60,11 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
             f"{missing} of {len(rewards)} rewards of a group have no vote; failure.policy is 'raise' "
             "(group_mean or constant would go on)"
         )
-    # Only voted rewards: the mean of blank responses, which get the minimum by rule, would punish a judge's failure.
-    values = [reward.value for reward in rewards if reward.value is not None and reward.status == "ok"]
-    unit_means = [reward.unit_mean for reward in rewards if reward.unit_mean is not None and reward.status == "ok"]
+    # Only voted rewards: the mean of those that get the minimum by rule would punish a judge's failure. Where the GRM was
+    # not asked at all, those that the user's rules gave.
+    counted = "ok" if any(reward.votes_asked for reward in rewards) else "rule"
+    values = [reward.value for reward in rewards if reward.value is not None and reward.status == counted]
+    unit_means = [reward.unit_mean for reward in rewards if reward.unit_mean is not None and reward.status == counted]
     value = fmean(values) if values and policy.policy == "group_mean" else policy.constant
     unit_mean = fmean(unit_means) if unit_means else NEUTRAL_UNIT_MEAN
     return [

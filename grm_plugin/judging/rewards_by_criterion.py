@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -107,7 +108,8 @@ def in_columns(
     """The rewards with their criteria in order, each normalised over the group: those of the configuration, then own.
 
     All rewards of a service have the columns of the configuration, also where nothing was said of them. A response that
-    has the lowest score by rule has it for every criterion of the group.
+    has the lowest score by rule (it is blank, or a gate has stopped it) has it for every criterion of the group; what
+    stands for a missing mean is the mean of the others only, or a failure would be scored by them.
     """
     configured = [criterion.name for criterion in judge.criteria]
     own = [criterion.name for criterion in group.criteria if criterion.name not in configured]
@@ -115,16 +117,19 @@ def in_columns(
         return list(rewards)
     applying = {criterion.name for criterion in (*group.criteria, *judge.rules_for(group.source))}
     found: list[dict[str, CriterionReward]] = [{row.name: row for row in reward.criteria} for reward in rewards]
-    for reward, by_name in zip(rewards, found, strict=True):
-        if reward.status == "blank" or (reward.status == "rule" and group.criteria):
-            for name in applying:
-                row = by_name.get(name, CriterionReward(name))
-                by_name[name] = row if row.mean is not None else replace(row, mean=float(MIN_SCORE), spread=0.0)
+    lowest = [
+        reward.status == "blank" or any(row.name in judge.gates and row.mean == MIN_SCORE for row in reward.criteria)
+        for reward in rewards
+    ]
+    for by_name in itertools.compress(found, lowest):
+        for name in applying:
+            row = by_name.get(name, CriterionReward(name))
+            by_name[name] = row if row.mean is not None else replace(row, mean=float(MIN_SCORE), spread=0.0)
     columns = []
     for name in (*configured, *own):
         rows = [by_name.get(name, CriterionReward(name)) for by_name in found]
         values = normalizer.beside([row.mean for row in rows])
-        means = [row.mean for row in rows if row.mean is not None]
+        means = [row.mean for row, low in zip(rows, lowest, strict=True) if row.mean is not None and not low]
         others = math.fsum(means) / len(means) if means else MIDDLE
         columns.append(
             [

@@ -35,6 +35,13 @@ def test_group_mean_is_the_mean_of_the_others() -> None:
     assert advantage == 0, "neutral under a group-relative estimator"
 
 
+def test_the_mean_of_rules_stands_in_where_the_grm_was_not_asked_only() -> None:
+    ruled = Reward(0.5, "rule", mean=5.5, spread=0.0, unit_mean=0.5)
+    asked, not_asked = (settle([ruled, lost], policy("group_mean")) for lost in (LOST, Reward(None, "no_votes")))
+    assert asked[1] == Settled(-7.0, NEUTRAL_UNIT_MEAN, True), "a gate's lowest score is none of a judge's failure"
+    assert not_asked[1] == Settled(0.5, 0.5, True)
+
+
 def test_constant_is_the_constant() -> None:
     settled = settle([voted(1.0, 0.5), LOST], policy("constant"))
     assert [row.value for row in settled] == [1.0, -7.0]

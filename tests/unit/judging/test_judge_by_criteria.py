@@ -135,6 +135,16 @@ async def test_what_has_the_lowest_score_by_rule_has_it_for_every_criterion() ->
     ]
 
 
+async def test_a_failure_is_not_scored_by_those_that_have_the_lowest_score_by_rule() -> None:
+    def silent_of_right(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+        return [replace(it, text=it.text.replace("1:", "one:")) for it in by_words(prompt, sampling)]
+
+    rules = Rules(short={"9 bad": RuleScore(0.0)})
+    config = make_config(judge__criteria=[RIGHT, KIND, RULE | {"gate": True}])
+    judgement = await judged(Judge(config, Scripted(silent_of_right), rules=rules), group("7 kind", " ", "9 bad"))
+    assert [reward.criteria[0].settled for reward in judgement.rewards] == [5.5, 1.0, 1.0]
+
+
 async def test_a_failure_is_never_a_score_of_a_criterion() -> None:
     judge = Judge(make_config(judge__criteria=[RIGHT]), Scripted(lambda prompt, sampling: []))
     judgement = await judged(judge, group("10", "4"))
