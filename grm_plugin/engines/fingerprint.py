@@ -79,7 +79,9 @@ def _files_of(judge: JudgeConfig) -> list[str]:
     asked = [item for item in judge.criteria if item.kind != "rule"]
     principles = [text.file for text in (judge.principles, *judge.principles_of.values()) if text and text.file]
     rules = [item.function.rpartition(":")[0] for item in judge.criteria if item.function]
-    return [*([source_of(judge.criteria_template)] if asked else []), *map(source_of, (*principles, *rules))]
+    # A template of the user's own counts for criteria that only the samples bring, too.
+    own = judge.criteria_template != type(judge).model_fields["criteria_template"].default
+    return [*([source_of(judge.criteria_template)] if asked or own else []), *map(source_of, (*principles, *rules))]
 
 
 def reward_fingerprint(config: Config) -> dict[str, str]:

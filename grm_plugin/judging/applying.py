@@ -43,7 +43,8 @@ class Applying:
         """The group with its criteria, those of its own before those of the configuration, and its principles.
 
         Raises:
-            GroupError: it brings criteria that it cannot be scored by, or that this GRM cannot score.
+            GroupError: it brings criteria that it cannot be scored by, or that this GRM cannot score, or one with the
+                name of a rule.
         """
         own = group.criteria
         if own:
@@ -55,6 +56,9 @@ class Applying:
                 raise GroupError(
                     "a criterion of kind rule is named in the configuration (judge.criteria), never in data"
                 )
+            rules = {rule.name for rule in self._judge.rules_for(group.source)}
+            if taken := next((criterion.name for criterion in own if criterion.name in rules), None):
+                raise GroupError(f"criterion {taken!r} has the name of a rule in judge.criteria: rename one of them")
         text = self._principles_of.get(group.source or "", self._principles)
         criteria = own or self._judge.criteria_for(group.source)
         if criteria == own and text is None:

@@ -62,7 +62,8 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
         )
     # Only voted rewards: the mean of those that get the minimum by rule would punish a judge's failure. Where the GRM was
     # not asked at all, those that the user's rules gave.
-    counted = "ok" if any(reward.votes_asked for reward in rewards) else "rule"
+    asked = any(reward.votes_asked or reward.status == "ok" for reward in rewards)
+    counted = "ok" if asked else "rule"
     values = [reward.value for reward in rewards if reward.value is not None and reward.status == counted]
     unit_means = [reward.unit_mean for reward in rewards if reward.unit_mean is not None and reward.status == counted]
     value = fmean(values) if values and policy.policy == "group_mean" else policy.constant

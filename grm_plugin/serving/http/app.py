@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from grm_plugin import __version__
-from grm_plugin.errors import EngineError, GRMError, RewardError, ServiceBusy, WireError
+from grm_plugin.errors import EngineError, GRMError, GroupError, RewardError, ServiceBusy, WireError
 from grm_plugin.serving.http.auth import RequireToken
 from grm_plugin.serving.http.disconnects import until_disconnect
 from grm_plugin.serving.http.docs_page import docs_router
@@ -42,7 +42,13 @@ from grm_plugin.wire.schemas import (
 from grm_plugin.wire.token import Token
 
 # Clients repeat a request that is answered with 503, but not one answered with 502: the group has been judged already.
-_STATUS: dict[type[GRMError], int] = {WireError: 422, ServiceBusy: 503, RewardError: 502, EngineError: 502}
+_STATUS: dict[type[GRMError], int] = {
+    WireError: 422,
+    GroupError: 422,
+    ServiceBusy: 503,
+    RewardError: 502,
+    EngineError: 502,
+}
 RETRY_AFTER_S = 1
 """When a client that was refused with 503 should ask again: the value of the Retry-After header."""
 

@@ -49,6 +49,18 @@ def test_every_part_of_a_reward_has_a_digest() -> None:
     }
 
 
+@pytest.mark.parametrize("criteria", [[], [{"name": "right", "text": "Is it right?"}]])
+def test_a_template_for_criteria_counts_also_where_only_samples_bring_some(
+    criteria: list[dict[str, str]], tmp_path: Path
+) -> None:
+    template, digests = tmp_path / "criteria.txt", []
+    for text in ("{{ responses }}", "{{ criteria }}"):
+        template.write_text(text)
+        config = make_config(judge={"criteria": criteria, "criteria_template": str(template)})
+        digests.append(reward_fingerprint(config)["template"])
+    assert digests[0] != digests[1]
+
+
 @pytest.mark.parametrize(
     ("command", "flag", "part"),
     [

@@ -308,6 +308,12 @@ async def test_criteria_that_nobody_can_be_scored_by_are_refused(own: tuple[Crit
         await judged(judge, group("10", "4", criteria=own))
 
 
+async def test_a_criterion_with_the_name_of_a_rule_is_refused() -> None:
+    judge = Judge(make_config(judge__criteria=[RULE]), Scripted(by_words), rules=Rules(short={}))
+    with pytest.raises(GroupError, match="'short' has the name of a rule"):
+        await judged(judge, group("10", "4", criteria=(Criterion("short", "Is it short?"),)))
+
+
 async def test_a_judge_of_pairs_refuses_criteria() -> None:
     judge = Judge(make_config(judge__answer="verdict", judge__list_size=2), scoring(by_number))
     with pytest.raises(GroupError, match="compares pairs"):

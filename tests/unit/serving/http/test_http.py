@@ -181,6 +181,19 @@ async def test_a_response_of_200_000_characters_is_cut_and_counted(client: httpx
     assert (await client.get("/info")).json()["counters"]["cut_responses"] == 1
 
 
+async def test_criteria_that_this_grm_cannot_score_are_a_422_which_says_so() -> None:
+    criteria = [{"name": "right", "text": "Is it right?"}]
+    bodies = {
+        "/get_reward?n=1": openrlhf("4") | {"labels": [{"criteria": criteria}]},
+        "/v1/sample?n=1": {"prompt": PROMPT, "response": "4", "criteria": criteria},
+        "/v1/score": groups("4", "5", prompt=PROMPT, criteria=criteria),
+    }
+    async with client_of(make_service(judge__answer="verdict", judge__list_size=2)) as client:
+        for path, body in bodies.items():
+            reply = await client.post(path, json=body)
+            assert (reply.status_code, "gives no scores for criteria" in reply.text) == (422, True), path
+
+
 async def test_policy_raise_is_a_502_which_no_client_repeats() -> None:
     service = make_service(Scripted(lambda prompt, sampling: []), failure__policy="raise")
     async with client_of(service) as client:
