@@ -6,7 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from grm_plugin.config.criteria import CriterionConfig, OverallConfig, Principles, problem_with_each, problem_with_weights
+from grm_plugin.config.criteria import (
+    CriterionConfig,
+    OverallConfig,
+    Principles,
+    problem_with_each,
+    problem_with_weights,
+)
 from grm_plugin.config.fields import SHIPPED, Section, TemplatePath
 from grm_plugin.config.modes import Comparisons, Mode, PairRewards, TiebreakConfig, mode_problem
 from grm_plugin.config.patterns import compiled
@@ -197,7 +203,7 @@ class JudgeConfig(Section):
         # Criteria for different sources never meet, but share the columns of the log: their names differ too.
         if problem := problem_with_each(found):
             raise ValueError(f"judge.criteria: {problem}")
-        whens = [item.when for item in (*self.criteria, self.overall) if item.when]
+        whens = [when for when in (*(item.when for item in self.criteria), self.overall.when) if when]
         for source in [None, *sorted({source for when in whens for source in when.source})]:
             asked, rules = self.criteria_for(source), self.rules_for(source)
             # Beside what the GRM says, rules may weigh nothing: a gate decides alone.

@@ -60,8 +60,8 @@ def settle(rewards: Sequence[Reward], policy: FailureConfig) -> list[Settled]:
             f"{missing} of {len(rewards)} rewards of a group have no vote; failure.policy is 'raise' "
             "(group_mean or constant would go on)"
         )
-    # Only voted rewards: the mean of those that get the minimum by rule would punish a judge's failure. Where the GRM was
-    # not asked at all, those that the user's rules gave.
+    # Only voted rewards: the mean of those that get the minimum by rule would punish a judge's failure. Where the GRM
+    # was not asked at all, those that the user's rules gave.
     asked = any(reward.votes_asked or reward.status == "ok" for reward in rewards)
     counted = "ok" if asked else "rule"
     values = [reward.value for reward in rewards if reward.value is not None and reward.status == counted]

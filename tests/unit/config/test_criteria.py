@@ -80,7 +80,7 @@ def test_a_gate_may_weigh_nothing_beside_what_the_grm_says() -> None:
         with pytest.raises(ConfigError, match="sum to zero"):
             make_config(judge__criteria=[gate], judge__overall=overall)
     of_math = gate | {"when": {"source": "math"}}
-    with pytest.raises(ConfigError, match="source math.*sum to zero"):
+    with pytest.raises(ConfigError, match=r"source math.*sum to zero"):
         make_config(judge__criteria=[of_math], judge__overall=chat)
     make_config(judge__criteria=[gate | chat], judge__overall=chat)
 

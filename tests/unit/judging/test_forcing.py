@@ -24,7 +24,6 @@ from grm_plugin.types import Completion, Conversation, Criterion, Prompt, Sampli
 from support.cut_critiques import BEGUN, Behind, Cut, cut
 from support.factories import Scripted, critique_text, judge_one, make_config, make_group
 
-
 CRITERIA = (Criterion("a", "x"), Criterion("b", "x", kind="yes_no"), Criterion("c", "x", kind="penalty"))
 
 
