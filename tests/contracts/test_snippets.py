@@ -99,6 +99,17 @@ def test_the_dry_run_of_the_readme() -> None:
     assert done.stdout.startswith(shown), done.stdout
 
 
+def test_judging_in_python_as_the_readme_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [code] = re.findall(r"<!-- run: judge -->\n```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    names["judge"].close()
+    assert "plum" in capsys.readouterr().out
+
+
 def test_client(serve: Callable[..., Any]) -> None:
     [code] = snippets("client")
     assert len(run(code, serve().url)["judgement"].rewards) == 2
