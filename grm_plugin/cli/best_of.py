@@ -39,7 +39,7 @@ _NAMED = {Truth.STORED: "the store", Truth.RULE: "rule", Truth.COMMAND: "command
     "best-of",
     context_settings=OVERRIDABLE,
     epilog=example(
-        "best-of runs/samples --config configs/nano_cpu.yaml --truth rule --rule checks.py:right", OVERRIDES
+        "best-of runs/samples --config preset:deepseek_grm_16b --truth rule --rule checks.py:right", OVERRIDES
     ),
 )
 def best_of(

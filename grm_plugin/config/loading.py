@@ -89,7 +89,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = parse_yaml(read_text(path))
     except FileNotFoundError:
-        raise ConfigError(f"no config file at {path}; {_instead(path)}") from None
+        raise ConfigError(f"no config file at {path}; pass an existing YAML file, or {_preset_for(path)}") from None
     except RepeatedKeys as error:
         raise ConfigError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
@@ -101,11 +101,10 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _instead(path: Path) -> str:
+def _preset_for(path: Path) -> str:
     """What to give in the place of a file that is not there."""
-    if path.stem in shipped_configs():
-        return f"pass an existing YAML file, or {PRESET}{path.stem}, which ships"
-    return f"pass an existing YAML file, or {PRESET}NAME, one of {', '.join(shipped_configs())}"
+    names = shipped_configs()
+    return f"{PRESET}{path.stem}, which ships" if path.stem in names else f"{PRESET}NAME, one of {', '.join(names)}"
 
 
 def _set(data: dict[str, Any], dotted: str, value: Any) -> None:

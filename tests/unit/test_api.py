@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import io
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ from grm_plugin.serving.service import RewardService
 from grm_plugin.trace.filters import Filter
 from grm_plugin.trace.store_reader import StoreReader
 from support.chat_server import Server, reply
+from support.documents import blocks
 from support.factories import critique_text, live
 
 PROMPT = "Name three fruits."
@@ -113,6 +116,17 @@ def groups_in(store: Path) -> int:
         return reader.count(Filter())
     finally:
         reader.close()
+
+
+def test_the_page_on_python_runs_as_it_stands() -> None:
+    service = RewardService(load_config("preset:dry_run"), FakeEngine(score_by_vocabulary))
+    found = blocks("docs/python.md")
+    printed = io.StringIO()
+    with live(create_app(lambda: service)) as url, contextlib.redirect_stdout(printed):
+        for code in [text for kind, text in found if kind == "python"]:
+            exec(code.replace("http://127.0.0.1:8790", url), {})
+    assert printed.getvalue().startswith(next(text for kind, text in found if kind == "text"))
+    assert "plum, fig, pear, apple, grape and a kiwi 0.1111" in printed.getvalue()
 
 
 def test_what_nobody_closes_is_closed_with_its_object(tmp_path: Path) -> None:
