@@ -46,10 +46,10 @@ def score(
     """Judge a file of prompts and responses: one reward per response, with every vote and critique.
 
     A line of FILE is {"prompt": TEXT or "messages": [{"role", "content"}, ...], "responses": [TEXT, ...]}, and may have
-    "reference", "rubric" and "id". A line of the output has the id, the line number, and what POST /v1/score of the
-    service answers for the group. The same command again judges only the groups that have no result yet; with another
-    configuration, or another group under the same id, it is refused. Exit status: 0, all groups have a result; 1, the
-    engine failed on some; 2, a wrong command, configuration or line.
+    "reference", "rubric", "criteria", "source" and "id". A line of the output has the id, the line number, and what
+    POST /v1/score of the service answers for the group. The same command again judges only the groups that have no
+    result yet; with another configuration, or another group under the same id, it is refused. Exit status: 0, all
+    groups have a result; 1, the engine failed on some; 2, a wrong command, configuration or line.
     """
     _check_paths(file, output)
     rewarding = _rewarding(context, config, url, concurrency)

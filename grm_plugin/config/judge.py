@@ -203,8 +203,8 @@ class JudgeConfig(Section):
         # Criteria for different sources never meet, but share the columns of the log: their names differ too.
         if problem := problem_with_each(found):
             raise ValueError(f"judge.criteria: {problem}")
-        whens = [when for when in (*(item.when for item in self.criteria), self.overall.when) if when]
-        for source in [None, *sorted({source for when in whens for source in when.source})]:
+        whens = (self.overall.when, *(item.when for item in self.criteria))
+        for source in [None, *sorted({source for when in whens if when for source in when.source})]:
             asked, rules = self.criteria_for(source), self.rules_for(source)
             # Beside what the GRM says, rules may weigh nothing: a gate decides alone.
             alone = () if asked or self.asks_overall(source) else rules

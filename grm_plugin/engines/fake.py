@@ -23,6 +23,10 @@ WORDS_PER_POINT = 5
 
 _SHOWN_RESPONSE = re.compile(r"^\[begin of response \d+ ([A-Z]+)\]\n(.*?)\n\[end of response \d+ \1\]$", re.M | re.S)
 
+_SHOWN_CRITERION = re.compile(
+    r"^\[end of criterion \d+ ([A-Z]+)\]\n(Score|Answer: yes if the response (?:has|fulfils))", re.M
+)
+
 
 class FakeEngine:
     """A `Generator` that answers what a script says.
@@ -77,23 +81,34 @@ class FakeMetaRM:
 def score_by_vocabulary(prompt: Prompt, sampling: Sampling) -> list[str]:
     """The rule of type `fake`: a response's score is 1, plus 1 for every five different words in it, at most 10.
 
-    The responses are found in prompts of the built-in template only; with another template every response gets a 5.
-    A critique that was begun (`FakeEngine.continue_text`) gets its scores.
+    The responses are found in prompts of the built-in templates only; with another template every response gets a 5.
+    Every criterion gets that score too, or a yes from two points on; no response has a fault. A critique that was begun
+    (`FakeEngine.continue_text`) gets its scores.
     """
-    responses = [text for _, text in _SHOWN_RESPONSE.findall(prompt.messages[0].content)]
+    asked = prompt.messages[0].content
+    responses = _SHOWN_RESPONSE.findall(asked)
     if len(responses) == len(prompt.order):
-        scores = [min(MAX_SCORE, 1 + len(set(text.split())) // WORDS_PER_POINT) for text in responses]
+        scores = [min(MAX_SCORE, 1 + len(set(text.split())) // WORDS_PER_POINT) for _, text in responses]
     else:
         scores = [5] * len(prompt.order)
     analysis = " ".join(f"Response {shown + 1} earns {score}." for shown, score in enumerate(scores))
+    opening, answer = "Scores: \\boxed{", f"{', '.join(map(str, scores))}}}"
+    fences = {fence for fence, _ in responses}
+    if kinds := [kind for fence, kind in _SHOWN_CRITERION.findall(asked) if fence in fences]:
+        opening = "Scores:\n1: \\boxed{"
+        rows = [f"{', '.join(_answers(kind, scores))}}}" for kind in kinds]
+        answer = "\n".join([rows[0], *(f"{number}: \\boxed{{{row}" for number, row in enumerate(rows[1:], 2))])
     if prompt.messages[-1].role == "assistant":
-        return [f"{', '.join(map(str, scores))}}}"] * sampling.n
-    critique = (
-        "Specific Criteria: Wealth of words (100%): different words count.\n"
-        f"Analysis: {analysis}\n"
-        f"Scores: \\boxed{{{', '.join(map(str, scores))}}}"
-    )
-    return [critique] * sampling.n
+        return [answer] * sampling.n
+    words = "Specific Criteria: Wealth of words (100%): different words count."
+    return [f"{words}\nAnalysis: {analysis}\n{opening}{answer}"] * sampling.n
+
+
+def _answers(kind: str, scores: Sequence[int]) -> list[str]:
+    """What is said of the responses by a criterion that is asked about in these words."""
+    if kind == "Score":
+        return [str(score) for score in scores]
+    return ["no" if kind.endswith("has") or score < 2 else "yes" for score in scores]
 
 
 def rate_by_length(conversation: Conversation) -> float:

@@ -12,7 +12,8 @@ import pytest
 from fastapi import HTTPException
 
 from grm_plugin._util.deadline import Deadline, working_until
-from grm_plugin.config import FakeConfig, OpenAIConfig
+from grm_plugin.config import FakeConfig, JudgeConfig, OpenAIConfig
+from grm_plugin.config.answer_lines import answer_line
 from grm_plugin.config.loading import load_config
 from grm_plugin.engines.build import build_generator
 from grm_plugin.engines.fake import FakeEngine, FakeMetaRM, score_by_vocabulary
@@ -22,7 +23,8 @@ from grm_plugin.errors import EngineError
 from grm_plugin.judging.judge import Judge
 from grm_plugin.judging.parsing import parse
 from grm_plugin.judging.prompts import PromptBuilder
-from grm_plugin.types import Completion, Group, Message, Prompt, Sampling, Scores
+from grm_plugin.judging.read_criteria import read_criteria
+from grm_plugin.types import Completion, Criterion, Group, Message, Prompt, Sampling, Scores
 from support.chat_server import Server, answer_n, answer_one, reply
 
 QUESTION = (Message("user", "Name three colours."),)
@@ -83,6 +85,25 @@ class TestFake:
         judgements = await judge.judge([Group(QUESTION, (short, long))])
         values = [reward.value for reward in judgements[0].rewards]
         assert values == [0.0, pytest.approx(8 / 9)]
+
+    async def test_the_dry_run_scores_by_criteria(self) -> None:
+        kinds = ("scale", "yes_no", "must", "penalty")
+        criteria = [{"name": kind, "text": "Are there many words?", "kind": kind} for kind in kinds]
+        config = load_config({"engine": {"type": "fake"}, "judge": {"criteria": criteria}, "sampling": {"k": 4}})
+        engine = build_generator(config.engine)
+        [judgement] = await Judge(config, engine).judge([Group(QUESTION, ("one", " ".join(map(str, range(40)))))])
+        rows = [[row.mean for row in reward.criteria] for reward in judgement.rewards]
+        assert rows == [[1.0, 1.0, 1.0, 10.0], [9.0, 10.0, 10.0, 10.0]]
+
+    async def test_the_dry_run_goes_on_with_a_critique_by_criteria(self) -> None:
+        criteria = (Criterion("a", "x"), Criterion("b", "x", kind="penalty"))
+        prompt = PromptBuilder().listwise(Group(QUESTION, ("one", "two"), criteria=criteria), (0, 1), "ABCDEF")
+        line = answer_line(JudgeConfig(), 2, 2)
+        assert line is not None
+        behind = await FakeEngine(score_by_vocabulary).continue_text(prompt, Completion("Analysis:"), line, sampling())
+        read = read_criteria(behind, 2, criteria, JudgeConfig())
+        assert isinstance(read, Scores)
+        assert read.by_criterion == ((1, 1), (10, 10))
 
     async def test_delay_is_cancelled_with_the_caller(self) -> None:
         engine = build_generator(FakeConfig(delay_s=3600))

@@ -277,8 +277,11 @@ async def test_a_dropped_score_call_stops_its_engine_work() -> None:
 async def test_health_ready_and_info(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health")).json() == {"status": "ok"}
     ready = await client.get("/ready")
-    told = {"deadline_s": 170.0, "policy": "group_mean", "constant": 0.5, "method": "unit", "max_concurrency": 256}
-    assert (ready.status_code, ready.json()) == (200, {"ready": True, "problem": "", "refused": False} | told)
+    told = {"deadline_s": 170.0, "policy": "group_mean", "constant": 0.5, "criteria": {}, "method": "unit"}
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"ready": True, "problem": "", "refused": False, "max_concurrency": 256} | told,
+    )
     await client.post("/get_reward", json=openrlhf("1"))
     info = (await client.get("/info")).json()
     counters = info.pop("counters")
