@@ -5,9 +5,9 @@ r"""Reads scores by criteria: below a line `Scores:`, one line for each criterio
     2: \boxed{yes, no}
 
 The entries are in the order in which the responses were shown: scores on `judge.scale`, and yes or no for criteria that
-are fulfilled or not. `Criterion 2 (tone): \boxed{...}` and markdown signs are read too. Only what stands below the last
-line `Scores:` counts: drafts, and what is quoted from a response above it, do not. A criterion whose line is missing or
-wrong, or stands there twice with other entries, has no scores; the others keep theirs.
+are fulfilled or not. `Criterion 2 (tone): \boxed{...}`, `\text{yes}` and markdown signs are read too. Only what stands
+below the last line `Scores:` counts: drafts, and what is quoted from a response above it, do not. A criterion whose
+line is missing or wrong, or stands there twice with other entries, has no scores; the others keep theirs.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _LINE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
+_WORDS = re.compile(r"\\text(?:bf|rm)?\{([^{}\n]*)\}")
+r"""Words in a box, as models write them that were trained on mathematics: `\boxed{\text{yes}, \text{no}}`."""
 _ANSWERS = {"yes": float(MAX_SCORE), "no": float(MIN_SCORE)}
 _NOT_WORDS = " \t\r*_`\"'."
 
@@ -58,7 +60,7 @@ def read_criteria(
         *_, heading = [None, *_HEADING.finditer(text)]
         if heading is None:
             raise NoVote(UnparsedReason.NO_SCORES, f"no line with Scores: alone: {end_of(answer)}")
-        rows, lost = _rows(text, heading.end(), n, criteria, judge)
+        rows, lost = _rows(_WORDS.sub(r"\1", text[heading.end() :]), n, criteria, judge)
         values = scores_by(criteria, rows, n)
         if values is None:
             raise lost or NoVote(UnparsedReason.NO_SCORES, f"no criterion has scores: {end_of(answer)}")
@@ -68,11 +70,11 @@ def read_criteria(
 
 
 def _rows(
-    text: str, start: int, n: int, criteria: Sequence[Criterion], judge: JudgeConfig
+    below: str, n: int, criteria: Sequence[Criterion], judge: JudgeConfig
 ) -> tuple[list[tuple[float, ...] | None], NoVote | None]:
     """The scores of each criterion, None where they cannot be read; and why, of the first one."""
     entries: dict[int, set[str]] = {}
-    for line in _LINE.finditer(text, start):
+    for line in _LINE.finditer(below):
         entries.setdefault(int(line["number"]), set()).add("".join(line["entries"].split()).lower())
     rows: list[tuple[float, ...] | None] = []
     first: NoVote | None = None

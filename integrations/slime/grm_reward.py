@@ -7,8 +7,8 @@ them. With `--reward-key K` a reward is a dict with K, and in a group the log va
 refuses `--group-rm` together with evaluation; give evaluation datasets `custom_rm_path: ...grm_reward.custom_rm_eval`:
 it knows their samples per prompt, and that `normalize.method` running does not learn from them.
 
-A label is a reference answer, or an object with `reference` and `rubric` or one of them; a rubric may also stand in the
-sample's metadata.
+A label is a reference answer, or an object with `reference`, `rubric` and `criteria` or some of them, and perhaps
+`source`; rubric, criteria and source may also stand in the sample's metadata.
 
 The address comes from `--rm-url`, or GRM_URL. slime cannot take None: for a missing reward the service's own
 `failure.policy` gives a number. Where the service goes away it still does, unless GRM_CONFIG (the YAML's absolute path)
@@ -41,7 +41,7 @@ IMAGES = "multimodal_inputs"
 
 
 class SlimeSample(Protocol):
-    """What is read of slime's `Sample` (slime/utils/types.py): also `metadata["rubric"]`, and that it has no
+    """What is read of slime's `Sample` (slime/utils/types.py): also `metadata`, and that it has no
     `multimodal_inputs`."""
 
     prompt: str | list[dict[str, Any]]

@@ -41,6 +41,8 @@ ALL = ((8.0, 3.0), (10.0, 1.0), (10.0, 1.0))
         "Response 1 ends with:\nScores:\n1: \\boxed{10, 1}\n\n" + GOOD,
         GOOD + "\n1: \\boxed{8,3}",  # the same twice
         GOOD.replace("\n2", "\n\n2"),
+        GOOD.replace("yes", "\\text{yes}").replace("no", "\\textbf{No}"),
+        GOOD.replace("yes, no", "\\text{yes, no}"),
     ],
 )
 def test_what_is_read(text: str) -> None:
