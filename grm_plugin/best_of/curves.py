@@ -134,7 +134,7 @@ def _marked(curve: Curve) -> Curve:
     if not earlier:
         return curve
     gaps = [gap(curve.points[n], curve.points[last]) for n in earlier]
-    peak = max(curve.points, key=lambda n: (round(curve.points[n].value, 9), n))
+    peak = max(curve.points, key=lambda n: (round(curve.points[n].value, 3), n))  # less is noise of random draws
     if peak == last:
         return curve
     surely = any(verdict == "better" for _, verdict in verdicts(gaps))
