@@ -55,7 +55,8 @@ class WinnerKnown:
 
         mean(D) / (sd(D) / sqrt(t))  >=  t_(t - 1)(1 - flip) * sqrt(1 - t / k).
 
-    That is a prediction of the vote of all k critiques, not of the truth: a tie stops early, with some winner.
+    That is a prediction of the vote of all k critiques, not of the truth: of a near tie some winner is named, and
+    only responses whose votes are level to the end have all k asked for.
 
     Args:
         flip: probability, per look and rival, above 0 and below 0.5.
