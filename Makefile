@@ -23,10 +23,10 @@ WORKERS ?= 2
 # The one end-to-end test of `make test`: a real OpenRLHF job whose reward is a real GRM on vLLM, on a real Ray cluster.
 SLICE := tests/e2e/test_openrlhf_hooks.py::test_the_agent_hook_trains_and_evaluates_with_different_n
 
-# Unit tests of what is run beside the reward path, a quarter of the time of all: they wait for `make test-rest`.
+# Unit tests of what is run beside the reward path, half of the time of all: they wait for `make test-rest`.
 LATER := tests/unit/attacks tests/unit/batch tests/unit/best_of tests/unit/cpu tests/unit/doctor tests/unit/evals tests/unit/examples \
-	tests/unit/plan tests/unit/rules tests/unit/spct tests/unit/votes tests/unit/cli/test_eval.py tests/unit/cli/test_missing_packages.py \
-	tests/unit/engines/test_vllm_on_gpus.py
+	tests/unit/plan tests/unit/rules tests/unit/spct tests/unit/votes tests/unit/cli tests/unit/test_api.py \
+	tests/unit/judging/test_parsing_properties.py tests/unit/engines/test_vllm_on_gpus.py
 
 # What takes minutes each and breaks seldom: `make test-long`, which the Actions workflow runs beside .ci/run.
 LONG := tests/e2e/test_spct_meta_rm.py tests/e2e/test_spct_openrlhf.py tests/e2e/test_tensor_parallel.py \

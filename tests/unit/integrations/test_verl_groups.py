@@ -13,6 +13,7 @@ import pytest
 from grm_plugin.client import http_client as client_module
 from grm_plugin.client.readiness import read_ready
 from grm_plugin.config import FailureConfig
+from grm_plugin.conversation.labels import Label
 from grm_plugin.errors import ConfigError, PromptError, RewardError
 from grm_plugin.integrations.verl.group_gatherer import GRMGroupGatherer
 from grm_plugin.integrations.verl.results import INFO_KEYS, as_result
@@ -179,7 +180,7 @@ def test_a_sample_as_verl_hands_it_over() -> None:
     }
     last = {key: np.array([value])[-1] for key, value in fields.items()}
     read = read_member(last, "caf\ud800", SIZES)
-    assert read == Member("a", 2, 1, fields["raw_prompt"], "caf\ufffd", "[1, 2]", learn=False)
+    assert read == Member("a", 2, 1, fields["raw_prompt"], "caf\ufffd", Label("[1, 2]"), learn=False)
 
 
 @pytest.mark.parametrize("part", [{"type": "image", "image": "plum.png"}, {"type": "video"}])
@@ -213,7 +214,7 @@ def test_the_ground_truth_and_the_rubric_are_carried(
 ) -> None:
     fields = {"uid": "a", "raw_prompt": ASKED, "reward_model": {"ground_truth": ground_truth}, "extra_info": extra_info}
     read = read_member(fields, "7", SIZES)
-    assert (read.reference, read.rubric) == (reference, rubric)
+    assert read.label == Label(reference, rubric)
 
 
 def test_a_label_with_unknown_fields_is_an_error() -> None:
