@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,10 +16,14 @@ from transformers import Qwen2Tokenizer
 from examples.nano import teacher
 from examples.nano.domain import ASPECTS, CATEGORIES, LEVELS, SEPARATORS, Task, levels, read, true_quality
 from examples.nano.groups import draw_training_group
+from grm_plugin.config import JudgeConfig
 from grm_plugin.judging.prompts import PromptBuilder, draw_marker
-from grm_plugin.types import Group, Message
+from grm_plugin.types import Criterion, Group, Message
 
-PROMPTS = PromptBuilder(str(Path(__file__).with_name("listwise.txt")), str(Path(__file__).with_name("meta_rm.txt")))
+LISTWISE, CRITERIA, META_RM = (
+    str(Path(__file__).with_name(f"{name}.txt")) for name in ("listwise", "criteria", "meta_rm")
+)
+PROMPTS = PromptBuilder(LISTWISE, META_RM, JudgeConfig(criteria_template=CRITERIA))
 PIECE_HEADS = {"in_category": 2, "seen_before": 2, "count": 8, "right_separator": 2}
 """Facts that can be known at an item or separator -> number of classes."""
 CONTEXT_WEIGHT, LEVEL_WEIGHT = 0.1, 2.0
@@ -40,6 +44,18 @@ class Batch:
     marks: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt, rendered from `responses` to `task` with the fence `marker`, and the judgement to learn."""
+
+    task: Task
+    responses: Sequence[str]
+    marker: str
+    prompt: str
+    judgement: str
+
+
+MarkRow = Callable[[Batch, int, Encoding, Example], None]
 HINT = jinja2.Template(Path(__file__).with_name("hint.txt").read_text(encoding="utf-8"))
 """The hint of `grm-plugin spct rft-data --hint-template`; the GRM learns early what it means."""
 HINTED = 0.06
@@ -61,27 +77,37 @@ def draw_batch(
     `lesson`: "see" asks for noise-free comments on all aspects (`teacher.inspect`), "judge" for whole judgements, a few
     of them after a hint, and "score" for their last line alone. `shallow` is the share of shallow judgements.
     """
-    rows = max(1, tokens // (100 + 55 * n))
-    texts, groups = [], []
-    for _ in range(rows):
+    examples = []
+    for _ in range(max(1, tokens // (100 + 55 * n))):
         task, responses = draw_training_group(rng, n)
         marker = draw_marker(rng)
         judgement, hint = _lesson(lesson, task, responses, rng, shallow)
-        prompt = render(tokenizer, task, responses, marker, hint)
-        texts.append((prompt, f"{prompt}{judgement}{tokenizer.eos_token}"))
-        groups.append((task, responses, marker))
-    encodings = tokenizer.backend_tokenizer.encode_batch([text for _, text in texts], add_special_tokens=False)
-    batch = collate(encodings, tokenizer, [len(prompt) for prompt, _ in texts])
-    for row, (encoding, group, (prompt, _)) in enumerate(zip(encodings, groups, texts, strict=True)):
-        _mark(batch, row, encoding, prompt, *group)
+        examples.append(Example(task, responses, marker, render(tokenizer, task, responses, marker, hint), judgement))
+    return batch_of(tokenizer, examples)
+
+
+def batch_of(tokenizer: Qwen2Tokenizer, examples: Sequence[Example], mark_judgement: MarkRow | None = None) -> Batch:
+    """The examples as rows, with the facts about their responses marked; `mark_judgement` adds those of judgements."""
+    texts = [f"{example.prompt}{example.judgement}{tokenizer.eos_token}" for example in examples]
+    encodings = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+    batch = collate(encodings, tokenizer, [len(example.prompt) for example in examples])
+    for row, (encoding, example) in enumerate(zip(encodings, examples, strict=True)):
+        _mark(batch, row, encoding, example)
+        if mark_judgement is not None:
+            mark_judgement(batch, row, encoding, example)
     return batch
 
 
 def render(
-    tokenizer: Qwen2Tokenizer, task: Task, responses: Sequence[str], marker: str, hint: int | None = None
+    tokenizer: Qwen2Tokenizer,
+    task: Task,
+    responses: Sequence[str],
+    marker: str,
+    hint: int | None = None,
+    criteria: tuple[Criterion, ...] = (),
 ) -> str:
     """The GRM's input text, exactly as the library and the chat template make it; `hint` is the index of the best."""
-    group = Group((Message("user", task.prompt),), tuple(responses))
+    group = Group((Message("user", task.prompt),), tuple(responses), criteria=criteria)
     content = PROMPTS.listwise(group, tuple(range(len(responses))), marker).messages[0].content
     if hint is not None:
         content = HINT.render(prompt=content, best=hint + 1, n=len(responses), label=None)
@@ -129,29 +155,27 @@ def _lesson(
     return judgement.text, best
 
 
-def _mark(
-    batch: Batch, row: int, encoding: Encoding, prompt: str, task: Task, responses: Sequence[str], marker: str
-) -> None:
-    position = 0
-    for number, response in enumerate(responses, 1):
+def _mark(batch: Batch, row: int, encoding: Encoding, example: Example) -> None:
+    task, prompt, marker, position = example.task, example.prompt, example.marker, 0
+    for number, response in enumerate(example.responses, 1):
         head = f"Response {number} {marker}: "
         start = prompt.index(head, position) + len(head)
         reading, seen = read(response), set[str]()
         for count, item in enumerate(reading.items, 1):
             at = encoding.char_to_token(start + item.end - 1)
-            _add(batch, "in_category", row, at, item.text in CATEGORIES[task.category])
-            _add(batch, "seen_before", row, at, item.text in seen)
-            _add(batch, "count", row, at, min(count, 8) - 1)
+            add_mark(batch, "in_category", row, at, item.text in CATEGORIES[task.category])
+            add_mark(batch, "seen_before", row, at, item.text in seen)
+            add_mark(batch, "count", row, at, min(count, 8) - 1)
             seen.add(item.text)
         for separator in reading.separators:
             at = encoding.char_to_token(start + separator.start)
-            _add(batch, "right_separator", row, at, separator.text == SEPARATORS[task.separator].strip())
+            add_mark(batch, "right_separator", row, at, separator.text == SEPARATORS[task.separator].strip())
         position = prompt.index(f"End {number} {marker}", start + len(response))
         found = levels(task, response)
         for aspect in ASPECTS:
-            _add(batch, aspect, row, encoding.char_to_token(position + 4), found[aspect])
+            add_mark(batch, aspect, row, encoding.char_to_token(position + 4), found[aspect])
 
 
-def _add(batch: Batch, head: str, row: int, position: int | None, label: int) -> None:
+def add_mark(batch: Batch, head: str, row: int, position: int | None, label: int) -> None:
     assert position is not None, "every character of a text has its token"
     batch.marks.setdefault(head, []).append((row, position, int(label)))

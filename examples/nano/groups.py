@@ -36,13 +36,18 @@ def draw_training_group(rng: random.Random, n: int) -> tuple[Task, list[str]]:
     return task, responses
 
 
+def draw_answers(rng: random.Random, n: int, *, held_out: bool, untidy: float = 0.0) -> tuple[Task, tuple[str, ...]]:
+    """A task and n responses as they are measured on; they may be equal, or equally good."""
+    task = draw_task(rng, held_out=held_out, emphasised=EMPHASISED)
+    damage = even_damage(rng.choice(RANKED_DAMAGE))
+    answers = [draw_answer(task, rng, damage) for _ in range(n)]
+    return task, tuple(garble(answer, rng) if rng.random() < untidy else answer for answer in answers)
+
+
 def draw_ranked_group(rng: random.Random, n: int, *, held_out: bool, untidy: float = 0.0) -> RankedGroup:
     """n distinct responses with a clear best one; each is garbled with probability `untidy`."""
     while True:
-        task = draw_task(rng, held_out=held_out, emphasised=EMPHASISED)
-        damage = even_damage(rng.choice(RANKED_DAMAGE))
-        answers = [draw_answer(task, rng, damage) for _ in range(n)]
-        responses = tuple(garble(answer, rng) if rng.random() < untidy else answer for answer in answers)
+        task, responses = draw_answers(rng, n, held_out=held_out, untidy=untidy)
         qualities = tuple(true_quality(task.prompt, response) for response in responses)
         ranked = sorted(qualities, reverse=True)
         if len(set(responses)) == n and (n == 1 or ranked[0] - ranked[1] >= MARGIN):

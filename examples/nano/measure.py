@@ -56,7 +56,8 @@ def vote_accuracy(
         chosen = rng.sample(votes, min(k, len(votes)))
         if keep < k:
             chosen = sorted(chosen, key=lambda vote: -(vote.rating or 0.0))[:keep]
-        totals = [sum(column) for column in zip(*(vote.scores for vote in chosen), strict=True)]
+        # Scores by criteria are fractions: what is equal must not be ahead by the last digit of a sum.
+        totals = [round(sum(column), 6) for column in zip(*(vote.scores for vote in chosen), strict=True)]
         right += bool(totals) and finds_best(group, totals)
     return right / rounds
 

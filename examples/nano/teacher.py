@@ -75,7 +75,7 @@ def judge(
     comments = []
     for response in responses:
         truth = levels(task, response)
-        comments.append({aspect: _comment(truth[aspect], rng, wrong) for aspect in criteria})
+        comments.append({aspect: draw_comment(truth[aspect], rng, wrong) for aspect in criteria})
     scores = []
     for comment in comments:
         share = sum(weight / 100 * comment[aspect] / 3 for aspect, weight in criteria.items())
@@ -105,7 +105,8 @@ def _wrong_share(temperature: float) -> float:
     return others * wrong / (right + others * wrong)
 
 
-def _comment(level: int, rng: random.Random, wrong: float) -> int:
+def draw_comment(level: int, rng: random.Random, wrong: float) -> int:
+    """The level that is said of an aspect that has `level`: another one with the probability `wrong`."""
     return rng.choice([other for other in range(len(LEVELS)) if other != level]) if rng.random() < wrong else level
 
 

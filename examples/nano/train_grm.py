@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -33,10 +34,13 @@ JUDGING_MIX = (0.15, 0.35, 0.15, 0.35)
 
 
 class Guides(nn.ModuleDict):
-    """Throw-away linear heads: they read facts about pieces after layer 2, and a response's levels after layer 3."""
+    """Throw-away linear heads: they read facts about pieces after layer 2, and a response's levels after layer 3.
 
-    def __init__(self, hidden: int, layers: int) -> None:
-        classes = {**PIECE_HEADS, **dict.fromkeys(ASPECTS, len(LEVELS))}
+    `further` names more facts to be read after layer 3, with their number of classes.
+    """
+
+    def __init__(self, hidden: int, layers: int, further: Mapping[str, int] = MappingProxyType({})) -> None:
+        classes = {**PIECE_HEADS, **dict.fromkeys(ASPECTS, len(LEVELS)), **further}
         super().__init__({name: nn.Linear(hidden, number) for name, number in classes.items()})
         self._layer = {name: min(2 if name in PIECE_HEADS else 3, layers) for name in classes}
 

@@ -23,7 +23,7 @@ def chat(engine: Any, conversations: Sequence[Conversation], n: int, temperature
     """n samples of each conversation."""
     from vllm import SamplingParams
 
-    sampling = SamplingParams(n=n, temperature=temperature, max_tokens=200)
+    sampling = SamplingParams(n=n, temperature=temperature, max_tokens=250)
     outputs = engine.chat([message_dicts(conversation) for conversation in conversations], sampling, use_tqdm=False)
     return [[Completion(o.text, o.finish_reason, len(o.token_ids)) for o in output.outputs] for output in outputs]
 

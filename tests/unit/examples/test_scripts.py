@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,14 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Qwen2ForCausalLM
 
-from examples.nano import make_prompts, train_grm, train_meta_rm, train_policy
+from examples.nano import make_prompts, train_criteria, train_grm, train_meta_rm, train_policy
 from examples.nano.model import descend, save
 from examples.nano.spct import finetune
 
 TINY = ("--hidden", "64", "--layers", "2", "--ffn", "64")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """On a busy machine OpenMP threads wait for each other far longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +40,13 @@ def test_grm_folder_loads_in_bf16_without_a_missing_key(tiny_grm: Path) -> None:
 def test_grm_without_principles(tmp_path: Path) -> None:
     sizes = ("--steps", "8", "--batch-tokens", "512", *TINY)
     train_grm.main(["--output", str(tmp_path), "--lesson", "score", *sizes])
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_criteria_go_on_from_a_grm(tiny_grm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ("--steps", "3", "--batch-tokens", "512")
+    train_criteria.main(["--grm", str(tiny_grm), "--output", str(tmp_path), *sizes])
+    assert "step 2" in capsys.readouterr().out
     assert (tmp_path / "model.safetensors").exists()
 
 
