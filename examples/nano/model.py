@@ -38,7 +38,8 @@ def nano_model(tokenizer: Qwen2Tokenizer, **sizes: int) -> Qwen2ForCausalLM:
 class Optimizers:
     """Muon for the matrices of the blocks, AdamW for everything else; the rate warms up, stays, then falls linearly.
 
-    Muon learns more per step, but without AVX-512 its step takes as long as 4,000 tokens; without `muon_lr` all is AdamW's.
+    Muon learns more per step, but without AVX-512 its step takes as long as 4,000 tokens; without `muon_lr` all is
+    AdamW's.
     """
 
     def __init__(
