@@ -13,7 +13,7 @@ from grm_plugin.errors import ConfigError
 PRESET = "preset:"
 """Begins the name of a configuration that ships with the package."""
 
-IN_CHECKOUT = ("nano_cpu", "nano_cpu_meta_rm")
+IN_CHECKOUT = ("nano_cpu", "nano_cpu_criteria", "nano_cpu_meta_rm")
 """Those that run the models of examples/nano, which no wheel holds."""
 
 HERE = Path(__file__).resolve().parents[1] / "presets"
