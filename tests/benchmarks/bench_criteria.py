@@ -9,10 +9,11 @@ The nano GRM that reads criteria judges held-out lists of two and of four, whose
 
 Each row is one way to judge: its votes k (of each list or pair), the tokens generated for a list, its accuracy (the
 response that is truly best is strictly ahead), and what it gains over listwise judging by as many votes as cost the
-same tokens: by criteria over judging without them, by the same weights and by the shipped GRM that they were trained
-from; pairwise and tiebreak over listwise. Accuracy of k listwise votes is a mean over random sets of those drawn.
-"reliability" is what the product says of the rewards. "correlation" holds the mean votes on each kind of criterion
-against its truth. Intervals are 95 % of bootstrap samples over the lists, paired for gains.
+same tokens, of those drawn (a cheaper row says so by its tokens): by criteria over judging without them, by the same
+weights and by the shipped GRM that they were trained from; pairwise and tiebreak over listwise. Accuracy of k listwise
+votes is a mean over random sets of those drawn. "reliability" is what the product says of the rewards. "correlation"
+holds the mean votes on each kind of criterion against its truth. Intervals are 95 % of bootstrap samples over the
+lists, paired for gains.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Way:
     mode: str = "listwise"
 
 
-BY_CRITERIA = Way("by criteria", 12, criteria=True)
+BY_CRITERIA = Way("by criteria", 20, criteria=True)
 WITHOUT = Way("without", 20, criteria=False)
 SHIPPED = Way("without, shipped GRM", 20, criteria=False)
 MODES = (
@@ -163,8 +164,8 @@ def report(suite: Suite, results: Results) -> None:
         right, cost = right_by_votes(suite, by_criteria, k), k * by_criteria.tokens / BY_CRITERIA.k
         _row(BY_CRITERIA.name, k, cost, by_criteria, right)
         for way in (WITHOUT, SHIPPED):
-            same, other = _same_tokens(suite, results[suite.name, way.name], way, cost)
-            _row(way.name, same, cost, results[suite.name, way.name], other, right)
+            same, spent, other = _same_tokens(suite, results[suite.name, way.name], way, cost)
+            _row(way.name, same, spent, results[suite.name, way.name], other, right)
             if any(differing) and not all(differing):
                 chosen = [a - b for a, b, differs in zip(right, other, differing, strict=True) if not differs]
                 print(f"{'':>50} where both prefer the same response: {_signed(bootstrap(chosen))}")
@@ -173,9 +174,9 @@ def report(suite: Suite, results: Results) -> None:
             continue
         right = right_by_rewards(suite, found)
         listwise = BY_CRITERIA if way.criteria else WITHOUT
-        same, other = _same_tokens(suite, results[suite.name, listwise.name], listwise, found.tokens)
+        same, spent, other = _same_tokens(suite, results[suite.name, listwise.name], listwise, found.tokens)
         _row(way.name, way.k, found.tokens, found, right)
-        _row("listwise", same, found.tokens, results[suite.name, listwise.name], other, right)
+        _row("listwise", same, spent, results[suite.name, listwise.name], other, right)
     for kind, (said, true, scores) in _by_kind(suite, by_criteria).items():
         reliability = pooled(scores).of_votes(KS[-1]) or 0
         print(
@@ -184,10 +185,11 @@ def report(suite: Suite, results: Results) -> None:
         )
 
 
-def _same_tokens(suite: Suite, found: Judged, way: Way, tokens: float) -> tuple[int, list[float]]:
-    """How many listwise votes cost as many tokens, and their accuracy on each list."""
-    k = min(way.k, max(1, round(tokens * way.k / found.tokens)))
-    return k, right_by_votes(suite, found, k)
+def _same_tokens(suite: Suite, found: Judged, way: Way, tokens: float) -> tuple[int, float, list[float]]:
+    """How many listwise votes cost as many tokens, of those drawn; what they do cost; their accuracy on each list."""
+    each = found.tokens / way.k
+    k = min(way.k, max(1, round(tokens / each)))
+    return k, k * each, right_by_votes(suite, found, k)
 
 
 def _row(
