@@ -29,8 +29,21 @@ _PLACEMENT = {
 }
 """Settings of an engine that change where and how fast it runs, not what it answers."""
 
+_WHERE_RULES_RUN = {"rule_timeout_s", "rule_workers"}
+
 _NOT_IN_A_VOTE = {
-    *("preset", "template", "list_size", "blank_response", "mode", "comparisons", "pair_rewards", "tiebreak"),
+    *(
+        "preset",
+        "template",
+        "list_size",
+        "blank_response",
+        "mode",
+        "comparisons",
+        "pair_rewards",
+        "tiebreak",
+        "overall",
+    ),
+    *_WHERE_RULES_RUN,
 }
 """Settings of the judge that no stored vote depends on: a preset is what it sets, the template is part of `prompt`, and
 the GRM is shown all responses of an item in one list whatever the mode, blank ones too. All other settings count, new
@@ -93,7 +106,7 @@ def reward_fingerprint(config: Config) -> dict[str, str]:
     """
     further: dict[str, Any] = {
         "sampling": _settings(config.sampling, set()),
-        "judge": _settings(config.judge, {"template"}),
+        "judge": _settings(config.judge, {"template", *_WHERE_RULES_RUN}),
         "conversation": _settings(config.conversation, set()),
         "normalize": _settings(config.normalize, {"state_path"}),
         "failure": _settings(config.failure, {"deadline_s"}),

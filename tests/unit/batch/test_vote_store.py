@@ -157,6 +157,7 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").write_bytes(weights)
     (tmp_path / "template.txt").write_text("{{ query }}")
+    (tmp_path / "criteria.txt").write_text("{{ query }}")
 
     def parts(**overrides: Any) -> dict[str, str]:
         return fingerprint(
@@ -190,8 +191,19 @@ def test_a_fingerprint_tells_models_prompts_and_sampling_apart_and_nothing_else(
         "use_reference": (False, {"judge"}),
         "control_tokens": (["<turn>"], {"judge"}),
         "invisible": ("keep", {"judge"}),
+        "criteria": ([{"name": "right", "text": "Is it right?"}], {"judge", "template"}),
+        "criteria_template": (str(tmp_path / "criteria.txt"), {"judge", "template"}),
+        "principles": ("Be brief.", {"judge"}),
+        "principles_of": ({"math": "Be right."}, {"judge"}),
+        "overall": ({"weight": 2}, set()),
+        "rule_timeout_s": (1, set()),
+        "rule_workers": (7, set()),
+        "mode": ("tiebreak", set()),
     }
-    assert set(of_the_judge) == set(JudgeConfig.model_fields), "does a vote depend on the new key?"
+    of_a_mode = {"comparisons", "pair_rewards", "tiebreak"}
+    assert {*of_the_judge, *of_a_mode} == set(JudgeConfig.model_fields), "does a vote depend on the new key?"
+    assert changed(judge__mode="pairwise", judge__comparisons="circular", judge__pair_rewards="borda") == set()
+    assert changed(judge__mode="tiebreak", judge__tiebreak={"flip": 0.1}) == set()
     for key, (value, parts_of_it) in of_the_judge.items():
         assert changed(**{f"judge__{key}": value}) == parts_of_it, key
     regex = {"judge__answer": "regex", "judge__list_size": 1, "judge__template": str(tmp_path / "template.txt")}
