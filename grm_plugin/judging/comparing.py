@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from grm_plugin.config.modes import Comparisons
-from grm_plugin.types import MAX_SCORE, MIN_SCORE, Critique, Group, ListJudgement
+from grm_plugin.judging.normalize import from_unit_interval
+from grm_plugin.types import Critique, Group, ListJudgement
 
 AHEAD, LEVEL, BEHIND = 1.0, 0.5, 0.0
 """What a vote on a pair is worth to the first of the two."""
@@ -73,11 +74,6 @@ def _by(critique: Critique, criterion: int) -> tuple[float, ...] | None:
     return critique.by_criterion[criterion] if criterion < len(critique.by_criterion) else None
 
 
-def as_score(value: float) -> float:
-    """A share of votes won, 0 to 1, on the scale of scores, 1 to 10."""
-    return MIN_SCORE + (MAX_SCORE - MIN_SCORE) * value
-
-
 def compared(lists: Sequence[ListJudgement], criterion: int | None = None) -> list[Compared]:
     """What the votes on pairs say, for each pair with votes (see `worths`); pairs whose votes are all lost are left
     out."""
@@ -111,5 +107,5 @@ def rounds_of(
     rows = []
     for number in range(min((len(found) for _, found in votes), default=0)):
         shares = shares_won([Compared(first, second, found[number], 1) for (first, second), found in votes])
-        rows.append([as_score(shares[member]) for member in sorted(shares)])
+        rows.append([from_unit_interval(shares[member]) for member in sorted(shares)])
     return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from grm_plugin.judging.normalize import from_unit_interval, to_unit_interval
 from grm_plugin.types import MAX_SCORE, MIN_SCORE, Criterion
 
 MIDDLE = (MIN_SCORE + MAX_SCORE) / 2
@@ -33,7 +34,7 @@ def combined(criteria: Sequence[Criterion], scores: Sequence[float | None]) -> f
             asked += criterion.weight
         if score is None:
             continue
-        unit = (score - MIN_SCORE) / (MAX_SCORE - MIN_SCORE)
+        unit = to_unit_interval(score)
         if criterion.kind == "must":
             found = True
             if score < MIDDLE:
@@ -54,7 +55,7 @@ def combined(criteria: Sequence[Criterion], scores: Sequence[float | None]) -> f
         unit = 1.0
     else:
         return None
-    return MIN_SCORE + (MAX_SCORE - MIN_SCORE) * unit
+    return from_unit_interval(unit)
 
 
 def scores_by(

@@ -113,6 +113,11 @@ def to_unit_interval(mean: float) -> float:
     return (mean - MIN_SCORE) / (MAX_SCORE - MIN_SCORE)
 
 
+def from_unit_interval(unit: float) -> float:
+    """A number in [0, 1] mapped to the scale of scores (1..10)."""
+    return MIN_SCORE + (MAX_SCORE - MIN_SCORE) * unit
+
+
 def _ranks(values: list[float]) -> list[float]:
     if len(values) < 2:
         return [0.5] * len(values)

@@ -9,7 +9,8 @@ from statistics import fmean
 
 from grm_plugin.config.modes import PairRewards
 from grm_plugin.judging.bradley_terry import chances_of
-from grm_plugin.judging.comparing import Compared, as_score, compared, shares_won, worths
+from grm_plugin.judging.comparing import Compared, compared, shares_won, worths
+from grm_plugin.judging.normalize import from_unit_interval
 from grm_plugin.judging.rewards import Combined
 from grm_plugin.judging.rewards_by_criterion import stopped_by_must
 from grm_plugin.judging.voting import vote_of
@@ -90,7 +91,7 @@ def _with_mean(
     return replace(
         reward,
         status="ok",
-        mean=as_score(unit),
+        mean=from_unit_interval(unit),
         total=vote.total,
         spread=vote.spread,
         unit_mean=unit,
@@ -104,13 +105,13 @@ def _of_criterion(
     won = _won(pairs, member, number)
     if share is None or not won:
         return CriterionReward(criterion.name)
-    return CriterionReward(criterion.name, as_score(share), vote_of(won).spread, len(won))
+    return CriterionReward(criterion.name, from_unit_interval(share), vote_of(won).spread, len(won))
 
 
 def _won(pairs: Sequence[ListJudgement], member: int, criterion: int | None = None) -> list[float]:
     """What each vote says of the response, on the scale of scores."""
     return [
-        as_score(value if judged.members[0] == member else 1 - value)
+        from_unit_interval(value if judged.members[0] == member else 1 - value)
         for judged in pairs
         for value in worths(judged, criterion)
     ]

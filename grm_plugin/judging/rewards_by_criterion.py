@@ -9,10 +9,9 @@ from dataclasses import replace
 
 from grm_plugin.config import JudgeConfig
 from grm_plugin.judging.criteria import MIDDLE
-from grm_plugin.judging.normalize import Normalizer, to_unit_interval
+from grm_plugin.judging.normalize import Normalizer, from_unit_interval, to_unit_interval
 from grm_plugin.judging.voting import vote_of
 from grm_plugin.types import (
-    MAX_SCORE,
     MIN_SCORE,
     Criterion,
     CriterionReward,
@@ -71,7 +70,7 @@ def with_rules(
     total, share = 0.0, 0.0
     for rule in rules:
         score = said.get(rule.name, RuleScore(problem="it was not asked"))
-        mean = None if score.value is None else MIN_SCORE + (MAX_SCORE - MIN_SCORE) * score.value
+        mean = None if score.value is None else from_unit_interval(score.value)
         rows.append(CriterionReward(rule.name, mean, None if mean is None else 0.0, 0, problem=score.problem))
         if score.value is not None:
             total += rule.weight
@@ -86,7 +85,7 @@ def with_rules(
     else:
         return reward
     unit = max(0.0, min(1.0, unit))
-    return replace(reward, mean=MIN_SCORE + (MAX_SCORE - MIN_SCORE) * unit, unit_mean=unit)
+    return replace(reward, mean=from_unit_interval(unit), unit_mean=unit)
 
 
 def weight_of(criteria: Sequence[Criterion], judge: JudgeConfig) -> float:

@@ -21,17 +21,16 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from grm_plugin._util.background import run_in_background
 from grm_plugin._util.digests import digest
-from grm_plugin.client.contiguous_groups import contiguous_groups
 from grm_plugin.errors import ConfigError
 from grm_plugin.integrations.trl.grm_reward import GRMReward, LogExtra, LogMetric
-from grm_plugin.integrations.trl.trainer_batch import TrainerBatch, Turns
-from grm_plugin.wire.schemas import WireReward
+from grm_plugin.integrations.trl.trainer_batch import Turns
+from grm_plugin.wire.schemas import WireGroup, WireReward
 
 
 def by_criterion(
@@ -95,10 +94,9 @@ class CriterionFunction:
     ) -> list[float | None]:
         """The values of one batch, None where the criterion has none. Arguments and errors as of `GRMReward`."""
         first = self.name == self._siblings[0]  # what is logged of a batch is logged once
+        groups = self._reward.groups_of(completions, prompts, columns)
         judged = await _judged_once(
-            *(self._reward, self.name, self._siblings, completions, prompts, columns),
-            log_extra if first else None,
-            log_metric,
+            *(self._reward, self.name, self._siblings, groups, log_extra if first else None, log_metric)
         )
         return [_value_of(reward, self.name) for reward in judged]
 
@@ -134,21 +132,17 @@ async def _judged_once(
     reward: GRMReward,
     name: str,
     siblings: tuple[str, ...],
-    completions: Sequence[str | Turns],
-    prompts: Sequence[str | Turns] | None,
-    columns: Mapping[str, Any],
+    groups: Sequence[WireGroup],
     log_extra: LogExtra | None,
     log_metric: LogMetric | None,
 ) -> list[WireReward | None]:
     """What the service says of a batch, asked once for all functions of a vector; copies of them share it too."""
-    named = reward.reference, reward.rubric, reward.criteria, reward.source
-    groups = contiguous_groups(TrainerBatch(completions, prompts, columns).rows(*named))
     said = [group.model_dump(mode="json", exclude_defaults=True) for group in groups]
     key = digest([reward.url, siblings, said]).encode()
     batches = _BATCHES.setdefault(asyncio.get_running_loop(), {})
     batch = batches.get(key)
     if batch is None or name in batch.taken:  # the same batch again is a new step
-        work = reward.judged(completions, prompts, columns, log_extra=log_extra, log_metric=log_metric)
+        work = reward.judged(groups, log_extra=log_extra, log_metric=log_metric)
         batch = batches[key] = _Batch(asyncio.create_task(work))
         while len(batches) > MOST_BATCHES:
             del batches[next(iter(batches))]

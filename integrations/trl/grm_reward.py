@@ -125,21 +125,24 @@ class GRMReward:
             PromptError: there are images (not supported), or messages of an unknown kind.
             ServiceError, WireError: the service failed, and `on_outage` is `raise`.
         """
-        judged = await self.judged(completions, prompts, columns, log_extra=log_extra, log_metric=log_metric)
+        groups = self.groups_of(completions, prompts, columns)
+        judged = await self.judged(groups, log_extra=log_extra, log_metric=log_metric)
         return [reward.value if reward else None for reward in judged]
 
-    async def judged(
+    def groups_of(
         self,
         completions: Sequence[str | Turns],
         prompts: Sequence[str | Turns] | None,
         columns: Mapping[str, Any],
-        *,
-        log_extra: LogExtra | None = None,
-        log_metric: LogMetric | None = None,
-    ) -> list[WireReward | None]:
-        """The rewards of one batch with all that the service says of them, None where it failed. See `__call__`."""
+    ) -> list[WireGroup]:
+        """The groups of one batch, with its columns. Arguments and errors as of `__call__`."""
         named = self.reference, self.rubric, self.criteria, self.source
-        groups = contiguous_groups(TrainerBatch(completions, prompts, columns).rows(*named))
+        return contiguous_groups(TrainerBatch(completions, prompts, columns).rows(*named))
+
+    async def judged(
+        self, groups: Sequence[WireGroup], *, log_extra: LogExtra | None = None, log_metric: LogMetric | None = None
+    ) -> list[WireReward | None]:
+        """The rewards of a batch's groups with all that the service says, None where it failed. See `__call__`."""
         sizes = {len(group.responses) for group in groups}
         _warn_of_parts(tuple(sorted(sizes)))
         learn = in_training(log_metric)
